@@ -1,0 +1,36 @@
+# The same targets serve people and CI. Each installs what it needs into .venv first.
+
+PYTHON ?= python3
+BIN := .venv/bin
+# No hub and no telemetry in anything this file runs.
+export HF_HUB_OFFLINE := 1
+export RAY_USAGE_STATS_ENABLED := 0
+
+.PHONY: help demo test lint types clean
+.DEFAULT_GOAL := help
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "raycompare needs Python 3.11 or newer; name one: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,dev]'
+	touch $@
+
+demo: .venv/installed ## Compare three pretrained models on real text, in minutes, on any machine
+	$(BIN)/python jobs/compare.py
+
+test: .venv/installed ## Run the tests
+	$(BIN)/python -m pytest
+
+lint: .venv/installed ## Check style and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
+
+types: .venv/installed ## Check types
+	$(BIN)/python -m mypy
+
+clean: ## Remove the environment and all caches; reports stay
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,192 @@
+"""TrainingArguments: which of its fields a file may set or search, and how trials build it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from functools import cache
+from typing import Any, get_args, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from transformers import TrainingArguments
+
+from raycompare.errors import Problem, near, one_of
+from raycompare.space import SearchSpace
+from raycompare.spec import Arguments, Experiment, ModelSpec
+
+PATIENCE = "early_stopping_patience"
+THRESHOLD = "early_stopping_threshold"
+
+OWN: Mapping[str, type] = {PATIENCE: int, THRESHOLD: float}
+"""What `training` takes beside the fields of TrainingArguments, as EarlyStoppingCallback has it."""
+
+_SEED = "set `seed` (tune stage) and `confirm.seeds` at the top of the file instead"
+_METRIC = "set `tune.metric` instead"
+_KEPT = "raycompare keeps the best checkpoint of each finalist itself; leave it out"
+_LOGGED = "raycompare records every evaluation in the run folder; leave it out"
+_HUB = "raycompare sends nothing to a hub; upload the winner yourself"
+
+RESERVED: Mapping[str, str] = {
+    "output_dir": "use `raycompare run --out DIR` instead",
+    "seed": _SEED,
+    "data_seed": _SEED,
+    "metric_for_best_model": _METRIC,
+    "greater_is_better": _METRIC,
+    "load_best_model_at_end": _KEPT,
+    "save_strategy": _KEPT,
+    "save_steps": _KEPT,
+    "save_total_limit": _KEPT,
+    "report_to": _LOGGED,
+    "run_name": _LOGGED,
+    "disable_tqdm": _LOGGED,
+    "do_train": "every trial trains; leave it out",
+    "do_eval": "every trial is evaluated; leave it out",
+    "do_predict": "finalists are tested once; leave it out",
+    "prediction_loss_only": "the metrics need the predictions; leave it out",
+    "remove_unused_columns": "leave it out",
+    "label_names": "use `data.label_names` instead",
+    "push_to_hub": _HUB,
+    "hub_token": _HUB,
+    "hub_model_id": _HUB,
+    "resume_from_checkpoint": "use `raycompare run --resume RUN_DIR` instead",
+    "deepspeed": "a trial runs in one process; leave it out",
+    "fsdp": "a trial runs in one process; leave it out",
+    "local_rank": "a trial runs in one process; leave it out",
+}
+"""Fields that are settled elsewhere, and where."""
+
+ABOVE_ZERO = (
+    "learning_rate",
+    "num_train_epochs",
+    "per_device_train_batch_size",
+    "per_device_eval_batch_size",
+    "gradient_accumulation_steps",
+    "eval_steps",
+)
+NOT_BELOW_ZERO = ("weight_decay", "warmup_steps", "max_grad_norm", "label_smoothing_factor")
+
+DEFAULTS: Arguments = {
+    "eval_strategy": "epoch",
+    "logging_strategy": "no",
+    "save_strategy": "no",
+    "report_to": "none",
+    "disable_tqdm": True,
+    "dataloader_pin_memory": False,
+    "per_device_eval_batch_size": 64,
+}
+
+
+def arguments_of(experiment: Experiment, model: ModelSpec, searched: Arguments) -> Arguments:
+    """Return what a trial sets: fixed for all, then for the model, then as searched."""
+    given = {**experiment.training_of(model), **searched}
+    by_steps = {"eval_strategy": "steps"} if "eval_steps" in given else {}
+    return {**DEFAULTS, **by_steps, **given}
+
+
+def training_arguments(arguments: Arguments, output_dir: str, seed: int) -> TrainingArguments:
+    """Build the TrainingArguments of one trial."""
+    fields = {key: value for key, value in arguments.items() if key not in OWN}
+    return TrainingArguments(output_dir=output_dir, seed=seed, data_seed=seed, **fields)  # type: ignore[arg-type]
+
+
+def planned_steps(arguments: Arguments, train_rows: int) -> int:
+    """Return the optimizer steps of a full run on one device, counted as Trainer counts them."""
+    if int(_number(arguments, "max_steps", -1)) > 0:
+        return int(_number(arguments, "max_steps", -1))
+    batches = math.ceil(train_rows / _number(arguments, "per_device_train_batch_size", 8))
+    per_epoch = math.ceil(batches / _number(arguments, "gradient_accumulation_steps", 1))
+    return math.ceil(_number(arguments, "num_train_epochs", 3) * max(per_epoch, 1))
+
+
+def _number(arguments: Arguments, key: str, default: float) -> float:
+    value = arguments.get(key, default)
+    assert isinstance(value, int | float)
+    return value
+
+
+def argument_problems(where: str, arguments: Arguments) -> list[Problem]:
+    """Find the mistakes of a `training` section that stands at the dotted path `where`."""
+    found = (
+        _name_problem(f"{where}.{key}", key) or _value_problem(f"{where}.{key}", key, value)
+        for key, value in arguments.items()
+    )
+    return [problem for problem in found if problem]
+
+
+def space_problems(where: str, space: SearchSpace) -> list[Problem]:
+    """Find the mistakes of a `search_space` section: names nothing reads, values out of type."""
+    problems = []
+    for key, domain in space.items():
+        here = f"{where}.{key}"
+        checks = (_value_problem(here, key, value) for value in domain.examples)
+        found = _name_problem(here, key) or next(filter(None, checks), None)
+        problems += [found] if found else []
+    return problems
+
+
+def _name_problem(where: str, key: str) -> Problem | None:
+    if key in RESERVED:
+        return Problem(where=where, found=key, allowed=RESERVED[key])
+    if key in OWN or key in _types():
+        return None
+    return Problem(
+        where=where,
+        found=f"{key!r}, which no part of the run reads",
+        allowed=f"a field of transformers.TrainingArguments, {PATIENCE} or {THRESHOLD}",
+        hint=near(key, [*_types(), *OWN]),
+    )
+
+
+def _value_problem(where: str, key: str, value: object) -> Problem | None:
+    choices = _choices(key)
+    if choices:
+        wrong = value not in choices
+        allowed, hint = one_of(choices), near(str(value), choices)
+    else:
+        allowed, hint = _fault(key, value), None
+        wrong = bool(allowed)
+    return Problem(where=where, found=repr(value), allowed=allowed, hint=hint) if wrong else None
+
+
+def _fault(key: str, value: object) -> str:
+    """Say what is allowed if `value` is not, else nothing."""
+    try:
+        _adapter(key).validate_python(value)
+    except ValidationError as error:
+        words = (fault["msg"].replace("Input should be ", "") for fault in error.errors())
+        return " or ".join(dict.fromkeys(words))
+    if key in ABOVE_ZERO and not _over(value, 0):
+        return "a number above 0"
+    if key in NOT_BELOW_ZERO and isinstance(value, int | float) and value < 0:
+        return "a number not below 0"
+    return ""
+
+
+def _over(value: object, bound: float) -> bool:
+    return isinstance(value, int | float) and value > bound
+
+
+@cache
+def _types() -> dict[str, Any]:
+    fields = TrainingArguments.__dataclass_fields__
+    hints = get_type_hints(TrainingArguments)
+    return {name: hints[name] for name, field in fields.items() if field.init}
+
+
+@cache
+def _adapter(key: str) -> TypeAdapter[Any]:
+    kind = OWN.get(key) or _types()[key]
+    return TypeAdapter(kind, config=ConfigDict(strict=True, arbitrary_types_allowed=True))
+
+
+def _choices(key: str) -> list[str]:
+    """Return the values an enumerated field takes; transformers annotates these `Enum | str`."""
+    if key in OWN:
+        return []
+    if key == "eval_strategy":
+        return ["steps", "epoch"]  # a trial that is never evaluated can't be compared
+    kind = _types()[key]
+    members: Iterable[Any] = (kind, *get_args(kind))
+    enums = [part for part in members if isinstance(part, type) and issubclass(part, Enum)]
+    return [str(member.value) for enum in enums for member in enum]

@@ -1,0 +1,112 @@
+"""Where Ray runs. Nothing outside this package knows whether that is a laptop or a cluster."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import signal
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import psutil
+
+from raycompare.spec import ResourceSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """One machine of the cluster."""
+
+    hostname: str
+    cpus: float
+    gpus: float
+    memory_bytes: int
+    cpu_model: str | None = None
+
+    def fits(self, resources: ResourceSpec) -> bool:
+        """Say whether one trial fits on the machine when nothing else runs there."""
+        return resources.cpu <= self.cpus and (resources.gpu or 0) <= self.gpus
+
+
+WORKER_ENVIRONMENT = {
+    # A reused worker that takes longer than this to unwind a stopped trial hangs the whole run;
+    # the default is 2 s.
+    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "120",
+    # Texts are tokenised before the trials; forked tokenizers only warn.
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+def is_remote() -> bool:
+    """Say whether RAY_ADDRESS names a cluster, so that this machine's resources say nothing."""
+    return os.environ.get("RAY_ADDRESS", "local") != "local"
+
+
+def this_machine() -> Node:
+    """Describe the machine this process runs on; GPUs as CUDA sees them."""
+    import torch
+
+    return Node(
+        hostname=socket.gethostname(),
+        cpus=float(psutil.cpu_count() or 1),
+        gpus=float(torch.cuda.device_count()),
+        memory_bytes=psutil.virtual_memory().total,
+        cpu_model=_cpu_model(),
+    )
+
+
+def _cpu_model() -> str | None:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = cpuinfo.read_text().splitlines()
+        names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+        return next(names, None)
+    return platform.processor() or None
+
+
+@contextmanager
+def connected() -> Iterator[Sequence[Node]]:
+    """Connect to the cluster at RAY_ADDRESS or the one `ray start` left here, or start Ray here.
+
+    A Ray started here asks for a token at every port, as Ray does by default since 2.59; the
+    dashboard takes the one that `ray get-auth-token` prints.
+
+    Yields the machines there are. SIGTERM ends the run as Ctrl-C does, so that it can be resumed.
+    """
+    import ray
+
+    ray.init(
+        logging_level=logging.ERROR,
+        log_to_driver=False,
+        runtime_env={"env_vars": WORKER_ENVIRONMENT},
+    )
+    # ray.init installs a handler of its own, which aborts the driver.
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield [_node(described) for described in ray.nodes() if described["Alive"]]
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+        ray.shutdown()
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def _node(described: dict[str, object]) -> Node:
+    resources = described["Resources"]
+    assert isinstance(resources, dict)
+    hostname = str(described["NodeManagerHostname"])
+    here = hostname == socket.gethostname()
+    return Node(
+        hostname=hostname,
+        cpus=float(resources.get("CPU", 0)),
+        gpus=float(resources.get("GPU", 0)),
+        memory_bytes=int(psutil.virtual_memory().total if here else resources.get("memory", 0)),
+        cpu_model=_cpu_model() if here else None,
+    )

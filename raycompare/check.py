@@ -1,0 +1,150 @@
+"""Everything that can be known to be wrong before Ray starts, found in one go."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from raycompare.arguments import (
+    argument_problems,
+    arguments_of,
+    planned_steps,
+    space_problems,
+)
+from raycompare.backends import is_remote, this_machine
+from raycompare.data import DataProblems, LabelledData, load_splits
+from raycompare.errors import Problem
+from raycompare.experiment_file import Draft
+from raycompare.models import model_problems
+from raycompare.spec import Experiment
+
+SPARE_BYTES = 500 * 2**20
+"""What must stay free on the disk beside the records: Ray's session, Tune's files, logs."""
+BYTES_PER_PREDICTION = 64
+"""Upper bound beside the probabilities, before compression."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """An experiment that nothing is known to be wrong with."""
+
+    experiment: Experiment
+    data: LabelledData
+
+    @property
+    def summary(self) -> str:
+        """Say what a run would do."""
+        data, experiment = self.data, self.experiment
+        splits = {"train": data.train, "validation": data.validation, "test": data.test}
+        rows = ", ".join(f"{len(split):,} {name}" for name, split in splits.items())
+        lines = [
+            f"{experiment.name}: nothing wrong found.",
+            f"  data     {experiment.data.dataset}: {rows} rows, {len(data.label_names)} labels",
+        ]
+        for model in experiment.models:
+            steps = planned_steps(arguments_of(experiment, model, {}), len(data.train))
+            searched = ", ".join(experiment.search_space_of(model)) or "nothing"
+            lines.append(f"  model    {model.name}: {steps:,} steps a trial, searches {searched}")
+        return "\n".join(lines)
+
+
+def check(draft: Draft, out: str) -> Ready:
+    """Check names, types, data, models and room for the results at `out`.
+
+    Raises:
+        ExperimentError: with every mistake that could be found.
+    """
+    data, problems = _open_data(draft)
+    problems += _section_problems(draft)
+    problems += _model_section_problems(draft)
+    problems += _resource_problems(draft)
+    experiment = draft.experiment(found_later=problems)
+    assert data is not None
+    late = [*_grace_problems(experiment, data), *_room_problems(experiment, data, out)]
+    return Ready(draft.experiment(found_later=late), data)
+
+
+def _open_data(draft: Draft) -> tuple[LabelledData | None, list[Problem]]:
+    if "data" not in draft.sections:
+        return None, []
+    try:
+        return load_splits(draft.sections["data"], draft.sections.get("seed", 0)), []
+    except DataProblems as error:
+        return None, list(error.problems)
+
+
+def _section_problems(draft: Draft) -> list[Problem]:
+    return [
+        *argument_problems("training", draft.sections.get("training", {})),
+        *space_problems("search_space", draft.search_space),
+    ]
+
+
+def _model_section_problems(draft: Draft) -> list[Problem]:
+    return [
+        problem
+        for where, model in draft.models.items()
+        for problem in (
+            *model_problems(where, model),
+            *argument_problems(f"{where}.training", model.training),
+            *space_problems(f"{where}.search_space", model.search_space),
+        )
+    ]
+
+
+def _resource_problems(draft: Draft) -> list[Problem]:
+    if is_remote():
+        return []
+    of_models = {f"{where}.resources": model.resources for where, model in draft.models.items()}
+    asked = {"resources": draft.sections.get("resources"), **of_models}
+    here = this_machine()
+    return [
+        Problem(
+            where=where,
+            found=f"cpu {resources.cpu:g}, gpu {resources.gpu or 0:g}",
+            allowed=f"what this machine has: cpu {here.cpus:g}, gpu {here.gpus:g}",
+            hint="ask for less, or set RAY_ADDRESS to a cluster that has more",
+        )
+        for where, resources in asked.items()
+        if resources and not here.fits(resources)
+    ]
+
+
+def _grace_problems(experiment: Experiment, data: LabelledData) -> Iterator[Problem]:
+    grace = experiment.tune.grace_period
+    if grace is None or experiment.tune.scheduler == "fifo":
+        return
+    for model in experiment.models:
+        steps = planned_steps(arguments_of(experiment, model, {}), len(data.train))
+        if grace >= steps:
+            yield Problem(
+                where="tune.grace_period",
+                found=str(grace),
+                allowed=f"fewer optimizer steps than a full run of {model.name} has: {steps}",
+                hint="leave it out for a quarter of the run",
+            )
+            return
+
+
+def _room_problems(experiment: Experiment, data: LabelledData, out: str) -> Iterator[Problem]:
+    if "://" in out:
+        return
+    folder = Path(out).expanduser().absolute()
+    standing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not os.access(standing, os.W_OK) or not standing.is_dir():
+        yield Problem(where="--out", found=out, allowed="a folder that can be written to")
+        return
+    finalists = len(experiment.models) * len(experiment.confirm.seeds)
+    bytes_per_row = BYTES_PER_PREDICTION + 4 * len(data.label_names)
+    needed = SPARE_BYTES + finalists * len(data.test) * bytes_per_row
+    free = shutil.disk_usage(standing).free
+    if free < needed:
+        yield Problem(
+            where="--out",
+            found=f"{free / 2**20:,.0f} MiB free at {standing}",
+            allowed=f"at least {needed / 2**20:,.0f} MiB for this experiment",
+            hint="free some space, or name another disk or a bucket with --out",
+        )

@@ -1,0 +1,84 @@
+"""The `raycompare` command."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from raycompare.errors import RaycompareError, UserError
+
+app = typer.Typer(
+    help="Which pretrained model should I fine-tune on my labelled text? A Ray-distributed answer.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+ExperimentPath = Annotated[Path, typer.Argument(metavar="EXPERIMENT.yaml", show_default=False)]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change the experiment: a dotted key and a YAML value, such as tune.num_samples=4.",
+    ),
+]
+Out = Annotated[
+    str, typer.Option(metavar="DIR", help="Where run folders go: a folder or a URI of a bucket.")
+]
+
+
+@app.command()
+def run(
+    experiment: Annotated[
+        Path | None, typer.Argument(metavar="[EXPERIMENT.yaml]", show_default=False)
+    ] = None,
+    overrides: Overrides = None,
+    out: Out = "reports",
+    resume: Annotated[
+        str | None,
+        typer.Option(metavar="RUN_DIR", help="Finish an interrupted run; no file is needed."),
+    ] = None,
+) -> None:
+    """Tune, confirm and test the models of an experiment, and write the report."""
+    from raycompare.display import Display
+    from raycompare.run import draft_for, run
+
+    run(draft_for(experiment, overrides or (), resume), out, resume, Display())
+
+
+@app.command()
+def check(experiment: ExperimentPath, overrides: Overrides = None, out: Out = "reports") -> None:
+    """Find every mistake of an experiment, its data and its models; start nothing."""
+    from raycompare.check import check
+    from raycompare.experiment_file import read_draft
+
+    ready = check(read_draft(experiment, overrides or ()), out)
+    Console(highlight=False).print(ready.summary, markup=False, soft_wrap=True)
+
+
+@app.command()
+def report(
+    run_dir: Annotated[str, typer.Argument(metavar="RUN_DIR", show_default=False)],
+) -> None:
+    """Write the report of a run again from its records; needs neither Ray nor torch."""
+    from raycompare.report import write_report
+    from raycompare.results import RunFolder
+
+    folder = RunFolder.at(run_dir)
+    comparison = write_report(folder)
+    console = Console(highlight=False)
+    console.print(comparison.verdict, markup=False, soft_wrap=True)
+    console.print(folder.child("report.md"), markup=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Run the command; exit with 2 for the user's mistakes and 1 for any other error."""
+    try:
+        app()
+    except RaycompareError as error:
+        Console(stderr=True, highlight=False).print(str(error), markup=False, soft_wrap=True)
+        sys.exit(2 if isinstance(error, UserError) else 1)

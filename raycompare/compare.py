@@ -1,0 +1,208 @@
+"""From records to a comparison: who leads, what tuning bought, what was saved, what failed.
+
+This version compares by mean, standard deviation and number of seeds alone. Paired tests on the
+stored predictions are not made here; models whose intervals overlap are left undecided.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from raycompare.endings import first_cause, first_line
+from raycompare.figure_data import (
+    BestSoFar,
+    Curve,
+    WallClock,
+    best_so_far,
+    best_trials,
+    learning_curves,
+    wall_clock,
+)
+from raycompare.leaderboard import Baseline, ModelRow, leaderboard, tied_with_leader
+from raycompare.manifest import Manifest
+from raycompare.metrics import MODES, MetricName
+from raycompare.record import Ending, EvalRecord, TrialRecord
+from raycompare.spec import Experiment
+from raycompare.verdict import verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """The best hyperparameters of one model, and what they gained on the validation split."""
+
+    model: str
+    hyperparameters: Mapping[str, Any]
+    """What was searched; empty for the untuned default."""
+    is_default: bool
+    confirmed: bool
+    """False if no confirm trial was planned; then this is the best of the tune stage."""
+    default_value: float | None
+    """Best validation value of the untuned default, by the experiment's metric."""
+    tuned_value: float | None
+    """The best of all other trials of the tune stage."""
+    gain: float | None
+    """How much better the tuned value is; negative if the search found nothing better."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Savings:
+    """Trials of the tune stage that ended before their budget, and the steps they saved."""
+
+    trials: int
+    steps: int
+    planned_steps: int
+    """Of every trial of the tune stage that started."""
+
+    @classmethod
+    def of(cls, tune: Sequence[TrialRecord], ending: Ending) -> Self:
+        """Count the trials that ended this way."""
+        started = [(trial, trial.planned_steps) for trial in tune if trial.planned_steps]
+        saved = [planned - trial.steps for trial, planned in started if trial.ending == ending]
+        planned_steps = sum(planned for _, planned in started)
+        return cls(trials=len(saved), steps=sum(saved), planned_steps=planned_steps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """One trial that ended with an error."""
+
+    trial_id: str
+    model: str
+    stage: str
+    seed: int
+    error: str
+    """Its first line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Everything that a report says, ready to be written down."""
+
+    experiment: Experiment
+    manifest: Manifest
+    verdict: str
+    """One sentence of Markdown."""
+    leaderboard: tuple[ModelRow, ...]
+    tied: tuple[str, ...]
+    """The models that can't be told apart from the leader yet."""
+    baseline: Baseline | None
+    configurations: tuple[Configuration, ...]
+    trials: tuple[TrialRecord, ...]
+    """All of them; by model as in the leaderboard, then best first."""
+    stopped: Savings
+    """By the scheduler."""
+    out_of_patience: Savings
+    diverged: Savings
+    failures: tuple[Failure, ...]
+    curves: tuple[Curve, ...]
+    wall_clock: tuple[WallClock, ...]
+    best_so_far: tuple[BestSoFar, ...]
+
+    @property
+    def metric(self) -> MetricName:
+        """The metric that decides."""
+        return self.experiment.tune.metric
+
+
+def compare(
+    experiment: Experiment,
+    manifest: Manifest,
+    trials: list[TrialRecord],
+    evaluations: list[EvalRecord],
+) -> Comparison:
+    """Compare the models of an experiment by the records of its run."""
+    metric = experiment.tune.metric
+    rows = leaderboard(experiment, trials, evaluations)
+    models = [row.model for row in rows]
+    tied = tied_with_leader(rows, metric)
+    tune = [trial for trial in trials if trial.stage == "tune"]
+    test_rows = manifest.data.get("rows", {}).get("test")
+    label_counts = manifest.data.get("test_label_counts")
+    return Comparison(
+        experiment=experiment,
+        manifest=manifest,
+        verdict=verdict(experiment, rows, tied, first_cause(trials), test_rows),
+        leaderboard=rows,
+        tied=tied,
+        baseline=Baseline.of(label_counts) if label_counts else None,
+        configurations=_configurations(models, trials, metric),
+        trials=tuple(sorted(trials, key=lambda trial: _place(trial, models, metric))),
+        stopped=Savings.of(tune, "rung"),
+        out_of_patience=Savings.of(tune, "patience"),
+        diverged=Savings.of(tune, "diverged"),
+        failures=_failures(trials),
+        curves=learning_curves(trials, evaluations, metric),
+        wall_clock=wall_clock(rows),
+        best_so_far=best_so_far(models, evaluations, metric),
+    )
+
+
+def _place(
+    trial: TrialRecord, models: Sequence[str], metric: MetricName
+) -> tuple[int, bool, float, str, int]:
+    value = trial.best_value or 0.0
+    return (
+        models.index(trial.model),
+        trial.best_value is None,
+        value if MODES[metric] == "min" else -value,
+        trial.stage,
+        trial.order,
+    )
+
+
+def _failures(trials: Iterable[TrialRecord]) -> tuple[Failure, ...]:
+    errored = [trial for trial in trials if trial.status == "errored"]
+    return tuple(
+        Failure(
+            trial_id=trial.trial_id,
+            model=trial.model,
+            stage=trial.stage,
+            seed=trial.seed,
+            error=first_line(trial),
+        )
+        for trial in sorted(errored, key=lambda trial: (trial.stage != "tune", trial.order))
+    )
+
+
+def _configurations(
+    models: Iterable[str], trials: Sequence[TrialRecord], metric: MetricName
+) -> tuple[Configuration, ...]:
+    tune = [trial for trial in trials if trial.stage == "tune"]
+    chosen = best_trials(tune, metric) | {
+        trial.model: trial for trial in trials if trial.stage == "confirm"
+    }
+    default = best_trials((trial for trial in tune if trial.is_default), metric)
+    tuned = best_trials((trial for trial in tune if not trial.is_default), metric)
+    return tuple(
+        _configuration(chosen[model], default.get(model), tuned.get(model), metric)
+        for model in models
+        if model in chosen
+    )
+
+
+def _configuration(
+    chosen: TrialRecord,
+    default: TrialRecord | None,
+    tuned: TrialRecord | None,
+    metric: MetricName,
+) -> Configuration:
+    default_value = default.best_value if default else None
+    tuned_value = tuned.best_value if tuned else None
+    return Configuration(
+        model=chosen.model,
+        hyperparameters=json.loads(chosen.hyperparameters),
+        is_default=chosen.is_default,
+        confirmed=chosen.stage == "confirm",
+        default_value=default_value,
+        tuned_value=tuned_value,
+        gain=_gain(default_value, tuned_value, metric),
+    )
+
+
+def _gain(default: float | None, tuned: float | None, metric: MetricName) -> float | None:
+    if default is None or tuned is None:
+        return None
+    return tuned - default if MODES[metric] == "max" else default - tuned

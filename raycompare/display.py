@@ -1,0 +1,136 @@
+"""What the user sees while a run goes on: a live table in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from time import perf_counter
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from raycompare.journal import Entry, Journal
+from raycompare.markdown import duration
+from raycompare.metrics import LABELS
+from raycompare.record import Stage
+
+Listen = Callable[[], None]
+RungSteps = Mapping[str, tuple[int, ...]]
+"""The optimizer steps of the rungs of each model; empty where nothing is stopped."""
+
+
+class Display:
+    """Shows the journal of a run."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        """Draw on `console`; by default on standard output."""
+        self._console = console or Console(highlight=False)
+
+    def say(self, line: str) -> None:
+        """Print a line that stays."""
+        self._console.print(line, soft_wrap=True, markup=False)
+
+    @contextmanager
+    def stage(self, name: Stage, journal: Journal, rungs: RungSteps) -> Iterator[Listen]:
+        """Show the trials of a stage until it ends; the yielded function takes each news."""
+        view = StageView(name, journal, rungs)
+        self.say(f"{name}: {view.total} trials")
+
+        def changed() -> None:
+            for line in view.new_lines():
+                self.say(line)
+
+        if not self._console.is_terminal:
+            yield changed
+            return
+        with Live(get_renderable=view.table, console=self._console, refresh_per_second=4):
+            yield changed
+
+
+class StageView:
+    """One stage of a run, in words."""
+
+    def __init__(self, name: Stage, journal: Journal, rungs: RungSteps) -> None:
+        """Start the stage's clock."""
+        self._name, self._journal, self._rungs = name, journal, rungs
+        self._began = perf_counter()
+        self._said: set[str] = set()
+
+    @property
+    def total(self) -> int:
+        """The trials of the stage that this run has to do."""
+        return len(self._entries())
+
+    def new_lines(self) -> list[str]:
+        """Say which trials have ended since the last call."""
+        ended = [entry for entry in self._entries() if entry.has_ended]
+        return [self._end_line(e) for e in ended if e.plan.trial_id not in self._said]
+
+    def _end_line(self, entry: Entry) -> str:
+        self._said.add(entry.plan.trial_id)
+        status = entry.status.replace("_", " ")
+        words = [f"step {entry.last_step}", self._score(entry), duration(self._journal.elapsed)]
+        return "  ".join(
+            [
+                f"  [{len(self._said)}/{self.total}] {entry.plan.trial_id}",
+                *filter(None, words),
+                f"{status} ({entry.reason})",
+            ]
+        )
+
+    def _score(self, entry: Entry) -> str:
+        best = entry.best(self._journal.metric, self._journal.mode)
+        label = LABELS[self._journal.metric]
+        return f"{label} {best.metrics[self._journal.metric]:.4f}" if best else ""
+
+    def _entries(self) -> list[Entry]:
+        entries = self._journal.entries.values()
+        return [entry for entry in entries if entry.plan.stage == self._name]
+
+    def table(self) -> Group:
+        """Draw the stage as it stands: a row per model, and how long it may still take."""
+        table = Table(expand=False, box=None, padding=(0, 2, 0, 0))
+        for column in ("model", f"best {LABELS[self._journal.metric]}", "trials", "running"):
+            table.add_column(column)
+        by_model: dict[str, list[Entry]] = {}
+        for entry in self._entries():
+            by_model.setdefault(entry.plan.model, []).append(entry)
+        for model, entries in by_model.items():
+            table.add_row(model, self._best_of(entries), _counts(entries), self._running(entries))
+        return Group(table, Text(self._progress()))
+
+    def _best_of(self, entries: list[Entry]) -> str:
+        scores = [
+            best.metrics[self._journal.metric]
+            for entry in entries
+            if (best := entry.best(self._journal.metric, self._journal.mode))
+        ]
+        pick = max if self._journal.mode == "max" else min
+        return f"{pick(scores):.4f}" if scores else "-"
+
+    def _running(self, entries: list[Entry]) -> str:
+        return ", ".join(self._position(entry) for entry in entries if entry.running) or "-"
+
+    def _position(self, entry: Entry) -> str:
+        if entry.start is None:
+            return "starting"
+        rungs = self._rungs.get(entry.plan.model, ())
+        passed = sum(step <= entry.last_step for step in rungs)
+        rung = f" rung {passed}/{len(rungs)}" if rungs else ""
+        return f"step {entry.last_step}/{entry.start.planned_steps}{rung}"
+
+    def _progress(self) -> str:
+        done = sum(entry.has_ended for entry in self._entries())
+        elapsed = perf_counter() - self._began
+        left = duration(elapsed / done * (self.total - done)) if done else "not known yet"
+        return (
+            f"{self._name}: {done} of {self.total} trials, {duration(elapsed)}, left about {left}"
+        )
+
+
+def _counts(entries: list[Entry]) -> str:
+    counts = Counter("running" if entry.running else entry.status for entry in entries)
+    return ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in counts.items())

@@ -1,0 +1,20 @@
+"""How trials ended: in one line, and what went wrong first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from raycompare.record import Ending, TrialRecord
+
+_GRAVITY: Mapping[Ending, int] = {"error": 3, "diverged": 2, "cut_short": 1, "not_run": 1}
+
+
+def first_line(trial: TrialRecord) -> str:
+    """Return why the trial ended, in one line."""
+    return next(iter(trial.reason.splitlines()), trial.status)
+
+
+def first_cause(trials: Iterable[TrialRecord]) -> TrialRecord | None:
+    """Return the first trial with the gravest ending: an error, divergence, a run cut short."""
+    wrong = [trial for trial in trials if trial.ending in _GRAVITY]
+    return min(wrong, key=lambda t: (-_GRAVITY[t.ending], t.stage != "tune", t.order), default=None)

@@ -1,0 +1,237 @@
+"""Read an experiment file: YAML 1.2 and --set overrides in, an `Experiment` or every mistake out.
+
+Each section of the file is validated by itself, so that a mistake in one never hides the mistakes
+of another: `Draft.sections` holds those that are right, for the checks that need more than types.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError
+
+from raycompare.errors import ExperimentError, Problem, UserError, near, one_of
+from raycompare.space import DOMAINS, Domain, SearchSpace
+from raycompare.spec import Experiment, ModelItem, ModelSpec
+
+Path_ = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """What could be read of an experiment file."""
+
+    source: str
+    sections: Mapping[str, Any]
+    """The valid sections, by the name of their field of `Experiment`, defaults filled in."""
+    models: Mapping[str, ModelSpec]
+    """The valid models by dotted path, also where another model of the file is wrong."""
+    search_space: SearchSpace
+    """The valid ranges, also where another one is wrong."""
+    problems: tuple[Problem, ...]
+    lines: Mapping[str, int]
+    """The line of each dotted path of the file."""
+    overridden: frozenset[str] = frozenset()
+    """The dotted paths that --set gave."""
+
+    def located(self, problem: Problem) -> Problem:
+        """Add the line of the problem's path, or of the nearest path above it."""
+        path = problem.where
+        if any(path == key or path.startswith(f"{key}.") for key in self.overridden):
+            return replace(problem, found=f"{problem.found} (from --set)")
+        while path and path not in self.lines:
+            path = path.rpartition(".")[0]
+        return replace(problem, line=self.lines.get(path))
+
+    def experiment(self, found_later: Sequence[Problem] = ()) -> Experiment:
+        """Return the experiment.
+
+        Raises:
+            ExperimentError: there are problems, here or in `found_later`.
+        """
+        problems = [self.located(problem) for problem in (*self.problems, *found_later)]
+        if problems:
+            raise ExperimentError(self.source, problems)
+        return Experiment.model_construct(**self.sections)
+
+
+def read_draft(path: Path, overrides: Sequence[str] = ()) -> Draft:
+    """Read an experiment file and apply `overrides`, each `dotted.key=value` with a YAML value.
+
+    Raises:
+        UserError: the file can't be read, or is no YAML mapping, or an override is no assignment.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{path} does not exist. Give the path of an experiment file, relative to {Path.cwd()}."
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} can't be read as a UTF-8 text file: {error}") from error
+    return parse_draft(text, str(path), overrides)
+
+
+def parse_draft(text: str, source: str, overrides: Sequence[str] = ()) -> Draft:
+    """Do the same for the text of a file; `source` names it in messages."""
+    content = _load(text, source)
+    lines = dict(_lines(content))
+    raw = json.loads(json.dumps(content, default=str))
+    overridden = frozenset(_apply(raw, override) for override in overrides)
+    sections, problems = _validate(raw)
+    return Draft(
+        source=source,
+        sections=sections,
+        models=dict(_valid_items("models", raw, ModelItem)),
+        search_space={
+            where.partition(".")[2]: domain
+            for where, domain in _valid_items("search_space", raw, Domain)
+        },
+        problems=tuple(problems),
+        lines=lines,
+        overridden=overridden,
+    )
+
+
+def _load(text: str, source: str) -> CommentedMap:
+    try:
+        content = YAML().load(text)
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise UserError(f"{source}:{line}: not valid YAML: {error.problem}") from error
+    if not isinstance(content, CommentedMap):
+        raise UserError(f"{source}: expected a mapping with the keys {_keys(Experiment)}.")
+    return content
+
+
+def _lines(node: object, path: str = "") -> Iterator[tuple[str, int]]:
+    if isinstance(node, CommentedMap):
+        places = [(key, child, node.lc.key(key)[0]) for key, child in node.items()]
+    elif isinstance(node, CommentedSeq):
+        places = [(index, child, node.lc.item(index)[0]) for index, child in enumerate(node)]
+    else:
+        return
+    for key, child, line in places:
+        here = f"{path}.{key}" if path else str(key)
+        yield here, line + 1
+        yield from _lines(child, here)
+
+
+def _apply(raw: dict[str, Any], override: str) -> str:
+    key, equals, value = override.partition("=")
+    if not equals or not key:
+        raise UserError(f"--set {override}: expected dotted.key=value, such as tune.num_samples=4.")
+    *parents, last = key.split(".")
+    node: Any = raw
+    for part in parents:
+        node = _step(node, part, override)
+    parsed = json.loads(json.dumps(YAML(typ="safe").load(value), default=str))
+    if isinstance(node, list):
+        _step(node, last, override)
+        node[int(last)] = parsed
+    else:
+        node[last] = parsed
+    return key
+
+
+def _step(node: Any, part: str, override: str) -> Any:
+    if isinstance(node, list) and part.isdigit() and int(part) < len(node):
+        return node[int(part)]
+    if isinstance(node, dict):
+        child = node.setdefault(part, {})
+        if isinstance(child, dict | list):
+            return child
+    raise UserError(f"--set {override}: there is no section {part!r} to set it in.")
+
+
+def _validate(raw: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+    sections: dict[str, Any] = {}
+    problems = [
+        _unknown((key,), key, Experiment) for key in raw if key not in Experiment.model_fields
+    ]
+    for key, field in Experiment.model_fields.items():
+        if key not in raw:
+            if field.is_required():
+                problems.append(_missing(key))
+            else:
+                sections[key] = field.get_default()
+            continue
+        adapter: TypeAdapter[Any] = TypeAdapter(field.rebuild_annotation())
+        try:
+            sections[key] = adapter.validate_json(json.dumps(raw[key]), strict=True)
+        except ValidationError as error:
+            problems += [_problem((key, *details["loc"]), details) for details in error.errors()]
+    return sections, problems
+
+
+def _valid_items(section: str, raw: Mapping[str, Any], kind: Any) -> Iterator[tuple[str, Any]]:
+    content = raw.get(section)
+    items = dict(enumerate(content)) if isinstance(content, list) else content
+    adapter: TypeAdapter[Any] = TypeAdapter(kind)
+    for key, item in (items if isinstance(items, dict) else {}).items():
+        with suppress(ValidationError):  # already among the section's problems
+            yield f"{section}.{key}", adapter.validate_json(json.dumps(item), strict=True)
+
+
+def _missing(where: str) -> Problem:
+    return Problem(where=where, found="nothing", allowed="a value; this key is required")
+
+
+def _problem(path: Path_, details: ErrorDetails) -> Problem:
+    where = ".".join(str(part) for part in path)
+    kind, context = details["type"], details.get("ctx", {})
+    if kind == "extra_forbidden":
+        return _unknown(path, str(path[-1]), _type_at(path[:-1]))
+    if kind == "missing":
+        return _missing(where)
+    found = json.dumps(details["input"])
+    if kind == "literal_error":
+        choices = context["expected"].replace("'", "").replace(" or ", ", ").split(", ")
+        hint = near(str(details["input"]), choices)
+        return Problem(where=where, found=found, allowed=one_of(choices), hint=hint)
+    allowed = context.get("allowed") or details["msg"].replace("Input should be ", "")
+    return Problem(where=where, found=found, allowed=allowed, hint=_space_hint(details["input"]))
+
+
+def _space_hint(found: object) -> str | None:
+    if isinstance(found, dict) and len(found) == 1 and not set(found) & set(DOMAINS):
+        return near(str(next(iter(found))), DOMAINS)
+    return None
+
+
+def _unknown(path: Path_, key: str, owner: type[BaseModel]) -> Problem:
+    where = ".".join(str(part) for part in path)
+    return Problem(
+        where=where,
+        found=f"an unknown key {key!r}",
+        allowed=f"one of: {_keys(owner)}",
+        hint=near(key, owner.model_fields),
+    )
+
+
+def _keys(owner: type[BaseModel]) -> str:
+    return ", ".join(owner.model_fields)
+
+
+def _type_at(path: Path_) -> type[BaseModel]:
+    owner: type[BaseModel] = Experiment
+    for part in path:
+        if isinstance(part, str) and part in owner.model_fields:
+            owner = next(_models_in(owner.model_fields[part].annotation), owner)
+    return owner
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)

@@ -1,0 +1,136 @@
+"""What the figures show, as plain data; `plots` draws it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from raycompare.leaderboard import ModelRow
+from raycompare.metrics import MODES, MetricName, better
+from raycompare.record import EvalRecord, TrialRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """The validation values of one trial, against its optimizer steps."""
+
+    model: str
+    trial_id: str
+    steps: tuple[int, ...]
+    values: tuple[float, ...]
+    is_best: bool
+    """The best of its model."""
+    stopped_early: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class WallClock:
+    """Mean seconds of a model's confirm trials."""
+
+    model: str
+    train_seconds: float
+    eval_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class BestSoFar:
+    """Each improvement of a model's best validation value while the tune stage ran."""
+
+    model: str
+    seconds: tuple[float, ...]
+    """Since the run began; rising."""
+    values: tuple[float, ...]
+    ended_at: float
+    """Seconds at the model's last evaluation."""
+
+
+def best_trials(trials: Iterable[TrialRecord], metric: MetricName) -> dict[str, TrialRecord]:
+    """Return the best trial of each model, by the rule that chooses what is confirmed.
+
+    A trial cut short counts only where none was completed; the first planned among equals.
+    """
+    valued = [trial for trial in trials if trial.best_value is not None]
+    completed = {trial.model for trial in valued if trial.status == "completed"}
+    best: dict[str, TrialRecord] = {}
+    for trial in sorted(valued, key=lambda trial: trial.order):
+        if trial.model in completed and trial.status != "completed":
+            continue
+        rival = best.get(trial.model)
+        if rival is None or _beats(trial, rival, metric):
+            best[trial.model] = trial
+    return best
+
+
+def _beats(trial: TrialRecord, rival: TrialRecord, metric: MetricName) -> bool:
+    assert trial.best_value is not None
+    return better(trial.best_value, rival.best_value, MODES[metric])
+
+
+def learning_curves(
+    trials: Sequence[TrialRecord], evaluations: Sequence[EvalRecord], metric: MetricName
+) -> tuple[Curve, ...]:
+    """Return a curve per evaluated trial, in the order they were planned.
+
+    They are the trials of the tune stage; of a model that was not tuned, its confirm trials.
+    """
+    tuned = {trial.model for trial in trials if trial.stage == "tune"}
+    drawn = sorted(
+        (trial for trial in trials if trial.stage == "tune" or trial.model not in tuned),
+        key=lambda trial: trial.order,
+    )
+    best = {trial.trial_id for trial in best_trials(drawn, metric).values()}
+    rows: defaultdict[str, list[EvalRecord]] = defaultdict(list)
+    for row in sorted(evaluations, key=lambda row: row.step):
+        if row.split == "validation":
+            rows[row.trial_id].append(row)
+    return tuple(
+        Curve(
+            model=trial.model,
+            trial_id=trial.trial_id,
+            steps=tuple(row.step for row in rows[trial.trial_id]),
+            values=tuple(getattr(row, metric) for row in rows[trial.trial_id]),
+            is_best=trial.trial_id in best,
+            stopped_early=trial.status == "stopped_early",
+        )
+        for trial in drawn
+        if rows[trial.trial_id]
+    )
+
+
+def wall_clock(rows: Iterable[ModelRow]) -> tuple[WallClock, ...]:
+    """Return the times of each model that was confirmed, in the order of the leaderboard."""
+    return tuple(
+        WallClock(
+            model=row.model, train_seconds=row.train_seconds, eval_seconds=row.eval_seconds or 0.0
+        )
+        for row in rows
+        if row.train_seconds is not None
+    )
+
+
+def best_so_far(
+    models: Iterable[str], evaluations: Sequence[EvalRecord], metric: MetricName
+) -> tuple[BestSoFar, ...]:
+    """Return the progress of each model that was evaluated while tuning."""
+    tuning = [row for row in evaluations if row.stage == "tune" and row.split == "validation"]
+    by_model = {model: [row for row in tuning if row.model == model] for model in models}
+    return tuple(_progress(rows, metric) for rows in by_model.values() if rows)
+
+
+def _progress(rows: Sequence[EvalRecord], metric: MetricName) -> BestSoFar:
+    sign = 1 if MODES[metric] == "min" else -1
+    improvements: list[tuple[float, float]] = []
+    for time, signed in sorted(
+        (row.experiment_seconds, sign * getattr(row, metric)) for row in rows
+    ):
+        value = sign * signed
+        if better(value, improvements[-1][1] if improvements else None, MODES[metric]):
+            improvements.append((time, value))
+    seconds, values = zip(*improvements, strict=True)
+    return BestSoFar(
+        model=rows[0].model,
+        seconds=seconds,
+        values=values,
+        ended_at=max(row.experiment_seconds for row in rows),
+    )

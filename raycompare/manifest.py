@@ -1,0 +1,38 @@
+"""The manifest of a run: what made these records, in enough detail to make them again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+FORMAT = 1
+"""Raised when a reader of older run folders would misread a newer one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """The content of manifest.json. Plain values only, so that it reads back as it was written."""
+
+    run_id: str
+    name: str
+    """The experiment's name."""
+    experiment_hash: str
+    created_at: str
+    """UTC, ISO 8601; so is `finished_at`."""
+    finished_at: str
+    command: str
+    """Makes the same run again from the run folder's experiment.yaml."""
+    data: dict[str, Any]
+    """dataset, hash, labels (names in id order), rows per split, test_label_counts, max_length per
+    model."""
+    seeds: dict[str, Any]
+    """experiment: the seed of splits, samples and the tune stage; confirm: a list."""
+    versions: dict[str, str]
+    """python and the packages that the numbers depend on."""
+    git_revision: str | None
+    """Of raycompare's own checkout, with + behind it if it was changed; None if installed."""
+    hardware: list[dict[str, Any]]
+    """Per node: hostname, cpus, gpus, cpu_model, memory_bytes."""
+    seconds: dict[str, float]
+    """Wall-clock per stage: check, tune, confirm, total."""
+    format: int = FORMAT

@@ -1,0 +1,194 @@
+"""Draws the figures. The only module that knows Matplotlib; nothing here is global."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from io import BytesIO
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from raycompare.compare import Comparison
+from raycompare.figure_data import BestSoFar, Curve, WallClock
+from raycompare.markdown import SECONDS_PER_HOUR, SECONDS_PER_MINUTE, duration
+from raycompare.metrics import LABELS, MetricName
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Of Okabe and Ito: told apart with any colour vision. Twelve models take two line styles."""
+STYLES = ("-", "--", ":")
+GREY = "0.35"
+DPI = 130
+PANEL_COLUMNS = {1: 1, 2: 2, 3: 3, 4: 2, 5: 3, 6: 3, 7: 4, 8: 4}
+MOST_COLUMNS = 4
+LONGEST_NAME = 36
+UPPER_BOUND, LOSS_HEADROOM = 1.0, 1.5
+MARGIN, SMALLEST_MARGIN = 0.06, 0.01
+
+
+def draw_all(comparison: Comparison) -> dict[str, Figure]:
+    """Draw each figure that there is data for, by the name of its file."""
+    figures: dict[str, Figure] = {}
+    if comparison.curves:
+        models = [row.model for row in comparison.leaderboard]
+        figures["learning_curves"] = draw_learning_curves(
+            comparison.curves, models, comparison.metric
+        )
+    if comparison.best_so_far:
+        figures["best_so_far"] = draw_best_so_far(comparison.best_so_far, comparison.metric)
+    if comparison.wall_clock:
+        figures["wall_clock"] = draw_wall_clock(comparison.wall_clock)
+    return figures
+
+
+def png_bytes(figure: Figure) -> bytes:
+    """Return the same PNG for the same figure, whenever it is drawn."""
+    stream = BytesIO()
+    figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": None})
+    return stream.getvalue()
+
+
+def draw_learning_curves(
+    curves: Sequence[Curve], models: Sequence[str], metric: MetricName
+) -> Figure:
+    """Draw a panel per model: all of its trials thin, the best one thick."""
+    drawn = [model for model in models if any(curve.model == model for curve in curves)]
+    columns = PANEL_COLUMNS.get(len(drawn), MOST_COLUMNS)
+    rows = math.ceil(len(drawn) / columns)
+    figure = Figure(figsize=(max(6.4, 2.9 * columns), 1.0 + 2.3 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    panels: list[Axes] = list(grid.flat)
+    for index, (panel, model) in enumerate(zip(panels, drawn, strict=False)):
+        own = [curve for curve in curves if curve.model == model]
+        _draw_panel(panel, own, COLOURS[index % len(COLOURS)])
+        panel.set_title(_label(model), fontsize=9)
+        panel.xaxis.set_tick_params(labelbottom=index + columns >= len(drawn))
+    for unused in panels[len(drawn) :]:
+        unused.set_visible(False)
+    panels[0].set_xlim(left=0)
+    panels[0].set_ylim(*_curve_limits(curves, metric))
+    figure.supxlabel("optimizer steps", fontsize=9)
+    figure.supylabel(f"validation {LABELS[metric]}", fontsize=9)
+    _curve_legend(figure, curves)
+    return figure
+
+
+def _draw_panel(panel: Axes, curves: Iterable[Curve], colour: str) -> None:
+    for curve in sorted(curves, key=lambda curve: curve.is_best):
+        width, alpha = (2.2, 1.0) if curve.is_best else (0.9, 0.45)
+        marker = "." if len(curve.steps) == 1 else None
+        panel.plot(
+            curve.steps, curve.values, color=colour, linewidth=width, alpha=alpha, marker=marker
+        )
+        if curve.stopped_early:
+            panel.plot(curve.steps[-1], curve.values[-1], "x", color=GREY, markersize=5)
+    _tidy(panel)
+
+
+def _curve_limits(curves: Sequence[Curve], metric: MetricName) -> tuple[float, float]:
+    best = [value for curve in curves if curve.is_best for value in curve.values]
+    return y_limits([value for curve in curves for value in curve.values], best, metric)
+
+
+def _curve_legend(figure: Figure, curves: Sequence[Curve]) -> None:
+    handles = [Line2D([], [], color=GREY, linewidth=2.2, label="best trial of the model")]
+    if not all(curve.is_best for curve in curves):
+        handles.append(Line2D([], [], color=GREY, linewidth=0.9, alpha=0.6, label="other trials"))
+    if any(curve.stopped_early for curve in curves):
+        handles.append(
+            Line2D([], [], color=GREY, marker="x", linestyle="", label="stopped early here")
+        )
+    _legend_above(figure, handles)
+
+
+def draw_best_so_far(progress: Sequence[BestSoFar], metric: MetricName) -> Figure:
+    """Draw each model's best validation value against the clock of the run."""
+    figure = Figure(figsize=(8.0, max(3.8, 1.4 + 0.24 * len(progress))), layout="constrained")
+    axes = figure.subplots()
+    unit, seconds = time_unit(max(model.ended_at for model in progress))
+    for index, model in enumerate(progress):
+        times = [time / seconds for time in (*model.seconds, model.ended_at)]
+        axes.plot(
+            times,
+            [*model.values, model.values[-1]],
+            drawstyle="steps-post",
+            color=COLOURS[index % len(COLOURS)],
+            linestyle=STYLES[index // len(COLOURS) % len(STYLES)],
+            linewidth=1.8,
+            marker="o",
+            markersize=3,
+            markevery=range(len(model.values)),
+            label=_label(model.model),
+        )
+    values = [value for model in progress for value in model.values]
+    axes.set_ylim(*y_limits(values, values, metric))
+    axes.set_xlim(left=0)
+    axes.set_xlabel(f"{unit} since the run began", fontsize=9)
+    axes.set_ylabel(f"best validation {LABELS[metric]} so far", fontsize=9)
+    _tidy(axes)
+    figure.legend(loc="outside right upper", fontsize=8, frameon=False)
+    return figure
+
+
+def draw_wall_clock(models: Sequence[WallClock]) -> Figure:
+    """Draw a bar per model: training, and evaluation behind it."""
+    figure = Figure(figsize=(8.0, 1.3 + 0.36 * len(models)), layout="constrained")
+    axes = figure.subplots()
+    totals = [model.train_seconds + model.eval_seconds for model in models]
+    unit, seconds = time_unit(max(totals))
+    train = [model.train_seconds / seconds for model in models]
+    evaluation = [model.eval_seconds / seconds for model in models]
+    places = range(len(models))
+    axes.barh(places, train, color=COLOURS[0], height=0.68, label="training")
+    bars = axes.barh(
+        places, evaluation, left=train, color=COLOURS[4], height=0.68, label="evaluation"
+    )
+    axes.bar_label(bars, [duration(total) for total in totals], padding=4, fontsize=8)
+    axes.set_yticks(places, [_label(model.model) for model in models], fontsize=9)
+    axes.invert_yaxis()
+    axes.set_xlim(0, max(totals) / seconds * 1.14)
+    axes.set_xlabel(f"{unit} per trial, mean over the confirm trials", fontsize=9)
+    _tidy(axes, grid="x")
+    _legend_above(figure, axes.get_legend_handles_labels()[0])
+    return figure
+
+
+def y_limits(
+    values: Sequence[float], of_the_best: Sequence[float], metric: MetricName
+) -> tuple[float, float]:
+    """Return limits that show every value, but for losses far above those of the best trials."""
+    low, high = min(values), max(values)
+    if metric == "loss":
+        high = min(high, LOSS_HEADROOM * max(of_the_best))
+    margin = MARGIN * (high - low) + SMALLEST_MARGIN
+    if metric == "loss":
+        return max(low - margin, 0.0), high + margin
+    return low - margin, min(high + margin, UPPER_BOUND + SMALLEST_MARGIN)
+
+
+def time_unit(longest: float) -> tuple[str, int]:
+    """Return the unit that suits a time of so many seconds, and its length in seconds."""
+    if longest < 3 * SECONDS_PER_MINUTE:
+        return "seconds", 1
+    if longest < 3 * SECONDS_PER_HOUR:
+        return "minutes", SECONDS_PER_MINUTE
+    return "hours", SECONDS_PER_HOUR
+
+
+def _label(model: str) -> str:
+    short = model if len(model) <= LONGEST_NAME else f"…{model[1 - LONGEST_NAME :]}"
+    return short.replace("$", r"\$")
+
+
+def _tidy(axes: Axes, grid: str = "y") -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="x" if grid == "x" else "y", color="0.9", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(labelsize=8)
+
+
+def _legend_above(figure: Figure, handles: Sequence[object]) -> None:
+    figure.legend(
+        handles=handles, loc="outside upper center", ncols=len(handles), fontsize=8, frameon=False
+    )

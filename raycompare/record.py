@@ -1,0 +1,221 @@
+"""What happened: the messages a trial sends while it runs, and the rows a run leaves behind.
+
+A trial is planned (`TrialPlan`), says that it started (`TrialStart`), reports each evaluation on
+the validation split (`Evaluation`) and says how it ended (`TrialEnd`). Without a `TrialEnd` a
+trial has not finished, whatever Tune's `done` says. From these the records are made, one row per
+trial, per evaluation, and per test example of a finalist; `SCHEMAS` declares their Parquet files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pyarrow as pa
+
+Stage = Literal["tune", "confirm"]
+Split = Literal["validation", "test"]
+Status = Literal["completed", "stopped_early", "errored", "interrupted", "not_run"]
+EndReason = Literal["full_budget", "patience", "diverged"]
+"""How a trial can end by itself."""
+Ending = EndReason | Literal["rung", "error", "cut_short", "not_run"]
+"""How a trial can end: by itself, by the scheduler, by an error, with the run, or not at all."""
+
+STATUS_OF: Mapping[Ending, Status] = {
+    "full_budget": "completed",
+    "patience": "completed",
+    "diverged": "stopped_early",
+    "rung": "stopped_early",
+    "error": "errored",
+    "cut_short": "interrupted",
+    "not_run": "not_run",
+}
+FINISHED: tuple[Status, ...] = ("completed", "stopped_early")
+"""The statuses that a resumed run keeps; every other trial is run again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialPlan:
+    """One fine-tuning run to be done.
+
+    `order` counts the plans of one stage from 0; schedulers decide in this order.
+    """
+
+    trial_id: str
+    stage: Stage
+    model: str
+    order: int
+    seed: int
+    is_default: bool
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialStart:
+    """Sent once, when the model is loaded and training is about to begin."""
+
+    started_at: str
+    startup_seconds: float
+    planned_steps: int
+    num_parameters: int
+    device: str
+    hostname: str
+    num_threads: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Sent after each evaluation on the validation split.
+
+    `train_seconds` and `eval_seconds` are the sums so far; neither counts loading or reporting.
+    """
+
+    step: int
+    epoch: float
+    examples_seen: int
+    train_seconds: float
+    eval_seconds: float
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialEnd:
+    """Sent once, as the last message of a trial that ended by itself."""
+
+    reason: EndReason
+    step: int
+    train_seconds: float
+    eval_seconds: float
+    detail: str = ""
+    test_metrics: Mapping[str, float] | None = None
+    test_seconds: float | None = None
+
+
+Message = TrialStart | Evaluation | TrialEnd
+"""What a trial reports."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """One row of trials.parquet: a trial of any status, also one that never ran."""
+
+    trial_id: str
+    stage: Stage
+    model: str
+    order: int
+    seed: int
+    is_default: bool
+    hyperparameters: str
+    """A JSON object; holds what was searched, not what was fixed."""
+    status: Status
+    ending: Ending
+    reason: str
+    """The ending in words; of an error its first line."""
+    error: str | None = None
+    """The whole traceback of an errored trial."""
+    steps: int = 0
+    planned_steps: int | None = None
+    best_step: int | None = None
+    """The step of the best evaluation by the experiment's metric."""
+    best_value: float | None = None
+    num_parameters: int | None = None
+    train_seconds: float | None = None
+    eval_seconds: float | None = None
+    test_seconds: float | None = None
+    startup_seconds: float | None = None
+    started_at: str | None = None
+    """UTC, ISO 8601."""
+    device: str | None = None
+    hostname: str | None = None
+    num_threads: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalRecord:
+    """One row of evaluations.parquet: one evaluation of one trial on one split."""
+
+    trial_id: str
+    stage: Stage
+    model: str
+    split: Split
+    step: int
+    epoch: float
+    examples_seen: int
+    train_seconds: float
+    experiment_seconds: float
+    """Wall-clock since the run began, as the driver saw the report arrive."""
+    loss: float
+    matthews_correlation: float
+    accuracy: float
+    macro_f1: float
+    macro_precision: float
+    macro_recall: float
+
+
+_text, _int, _float, _bool = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+
+SCHEMAS: Mapping[str, pa.Schema] = {
+    "trials": pa.schema(
+        [
+            pa.field("trial_id", _text, nullable=False),
+            pa.field("stage", _text, nullable=False),
+            pa.field("model", _text, nullable=False),
+            pa.field("order", _int, nullable=False),
+            pa.field("seed", _int, nullable=False),
+            pa.field("is_default", _bool, nullable=False),
+            pa.field("hyperparameters", _text, nullable=False),
+            pa.field("status", _text, nullable=False),
+            pa.field("ending", _text, nullable=False),
+            pa.field("reason", _text, nullable=False),
+            pa.field("error", _text),
+            pa.field("steps", _int, nullable=False),
+            pa.field("planned_steps", _int),
+            pa.field("best_step", _int),
+            pa.field("best_value", _float),
+            pa.field("num_parameters", _int),
+            pa.field("train_seconds", _float),
+            pa.field("eval_seconds", _float),
+            pa.field("test_seconds", _float),
+            pa.field("startup_seconds", _float),
+            pa.field("started_at", _text),
+            pa.field("device", _text),
+            pa.field("hostname", _text),
+            pa.field("num_threads", _int),
+        ]
+    ),
+    "evaluations": pa.schema(
+        [
+            pa.field("trial_id", _text, nullable=False),
+            pa.field("stage", _text, nullable=False),
+            pa.field("model", _text, nullable=False),
+            pa.field("split", _text, nullable=False),
+            pa.field("step", _int, nullable=False),
+            pa.field("epoch", _float, nullable=False),
+            pa.field("examples_seen", _int, nullable=False),
+            pa.field("train_seconds", _float, nullable=False),
+            pa.field("experiment_seconds", _float, nullable=False),
+            pa.field("loss", _float, nullable=False),
+            pa.field("matthews_correlation", _float, nullable=False),
+            pa.field("accuracy", _float, nullable=False),
+            pa.field("macro_f1", _float, nullable=False),
+            pa.field("macro_precision", _float, nullable=False),
+            pa.field("macro_recall", _float, nullable=False),
+        ]
+    ),
+    "predictions": pa.schema(
+        [
+            pa.field("trial_id", _text, nullable=False),
+            pa.field("model", _text, nullable=False),
+            pa.field("seed", _int, nullable=False),
+            pa.field("example_id", _int, nullable=False),
+            pa.field("label", _int, nullable=False),
+            pa.field("prediction", _int, nullable=False),
+            pa.field("probabilities", pa.list_(pa.float32()), nullable=False),
+        ]
+    ),
+}
+"""The Parquet files of a run; `predictions` is a folder with a file per finalist and seed.
+
+`example_id` is the row number in the test split as its source has it, before any limit.
+"""

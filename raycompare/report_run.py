@@ -1,0 +1,251 @@
+"""The sections of the report that say how the run went and how to make it again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, get_args
+
+from raycompare.compare import Comparison, Savings
+from raycompare.endings import first_line
+from raycompare.markdown import (
+    NOTHING,
+    count,
+    duration,
+    escape,
+    fenced,
+    number_of,
+    score,
+    setting,
+    share,
+    table,
+)
+from raycompare.metrics import LABELS, MODES
+from raycompare.record import Status, TrialRecord
+
+BYTES_PER_GIB = 2**30
+STATUS_WORDS: Mapping[Status, str] = {
+    "completed": "completed",
+    "stopped_early": "stopped early",
+    "errored": "failed",
+    "interrupted": "interrupted",
+    "not_run": "not run",
+}
+
+
+def search_section(comparison: Comparison) -> str:
+    """Count the trials, and the steps that were not trained."""
+    statuses: tuple[Status, ...] = get_args(Status)
+    headers = ["model", *(STATUS_WORDS[status] for status in statuses)]
+    rows = [
+        [escape(row.model), *(count(row.counts[status]) for status in statuses)]
+        for row in comparison.leaderboard
+    ]
+    parts = [
+        "## How the search went",
+        table(headers, rows),
+        "Trials of both stages; each is counted once.",
+        _savings(comparison),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _savings(comparison: Comparison) -> str:
+    if not comparison.stopped.planned_steps:
+        return "No trial of the tune stage was trained."
+    lines = [_scheduler_line(comparison)]
+    if comparison.out_of_patience.trials:
+        lines.append(f"- Patience ended {_saved(comparison.out_of_patience)}.")
+    if comparison.diverged.trials:
+        lines.append(f"- A loss that was no number ended {_saved(comparison.diverged)}.")
+    return "\n".join(lines)
+
+
+def _scheduler_line(comparison: Comparison) -> str:
+    if comparison.experiment.tune.scheduler == "fifo":
+        return "- The scheduler was FIFO, which stops no trial."
+    return f"- ASHA stopped {_saved(comparison.stopped)}."
+
+
+def _saved(savings: Savings) -> str:
+    return (
+        f"{number_of(savings.trials, 'trial')} of the tune stage early and saved "
+        f"{count(savings.steps)} of {number_of(savings.planned_steps, 'planned step')} "
+        f"({share(savings.steps, savings.planned_steps)})"
+    )
+
+
+def figures_section(comparison: Comparison, figures: Mapping[str, str]) -> str:
+    """Show the figures, each with how to read it."""
+    metric = LABELS[comparison.metric]
+    clipped = (
+        " Losses far above the best trials' leave the axis." if comparison.metric == "loss" else ""
+    )
+    captions = {
+        "learning_curves": f"Validation {metric} against optimizer steps, one panel per model: "
+        "every trial of the tune stage, or of the confirm stage where a model was not tuned. The "
+        "thick line is the model's best trial, a cross marks where a trial was stopped early."
+        f"{clipped}",
+        "best_so_far": f"Best validation {metric} so far against the wall-clock of the run, tune "
+        "stage only. Trials of different models ran side by side.",
+        "wall_clock": "Mean wall-clock of one confirm trial, without loading the model or the "
+        "final test. Trials that shared a machine slowed each other down.",
+    }
+    shown = [
+        f"![{name.replace('_', ' ').capitalize()}]({figures[name]})\n\n{caption}"
+        for name, caption in captions.items()
+        if name in figures
+    ]
+    return "\n\n".join(["## Figures", *shown]) if shown else ""
+
+
+def failures_section(comparison: Comparison) -> str:
+    """Show the first line of every error; nothing if there was none."""
+    if not comparison.failures:
+        return ""
+    rows = [
+        [escape(fail.model), fail.stage, str(fail.seed), escape(fail.trial_id), escape(fail.error)]
+        for fail in comparison.failures
+    ]
+    headers = ["model", "stage", "seed", "trial", "error"]
+    note = "The first line of each error; the column *error* of trials.parquet has the tracebacks."
+    return "\n\n".join(["## Failures", table(headers, rows, left=5), note])
+
+
+def trials_section(comparison: Comparison) -> str:
+    """Show every trial, folded away."""
+    metric = LABELS[comparison.metric]
+    headers = [
+        "model",
+        "stage",
+        "trial",
+        "hyperparameters",
+        "status",
+        "reason",
+        "seed",
+        f"best {metric}",
+        "at step",
+        "steps",
+        "training",
+        "evaluation",
+    ]
+    direction = "highest" if MODES[comparison.metric] == "max" else "lowest"
+    return "\n\n".join(
+        [
+            "## Every trial",
+            f"<details>\n<summary>{number_of(len(comparison.trials), 'trial')}</summary>",
+            table(headers, map(_trial, comparison.trials), left=6),
+            "</details>",
+            f"By model as in the leaderboard, then {direction} validation {metric} first. *Steps* "
+            "are those trained, of those planned.",
+        ]
+    )
+
+
+def _trial(trial: TrialRecord) -> list[str]:
+    return [
+        escape(trial.model),
+        trial.stage,
+        escape(trial.trial_id),
+        _settings(trial),
+        STATUS_WORDS[trial.status],
+        escape(first_line(trial)),
+        str(trial.seed),
+        score(trial.best_value),
+        count(trial.best_step),
+        f"{count(trial.steps)} of {count(trial.planned_steps)}",
+        duration(trial.train_seconds),
+        duration(trial.eval_seconds),
+    ]
+
+
+def _settings(trial: TrialRecord) -> str:
+    if trial.is_default:
+        return "untuned default"
+    searched = json.loads(trial.hyperparameters)
+    return ", ".join(f"{escape(name)} {setting(searched[name])}" for name in sorted(searched))
+
+
+def data_section(comparison: Comparison) -> str:
+    """Say what was learned from."""
+    data = comparison.manifest.data
+    splits = [[escape(split), count(rows)] for split, rows in data.get("rows", {}).items()]
+    labels = [escape(str(label)) for label in data.get("labels", ())]
+    facts = [
+        f"- Data set: {escape(str(data.get('dataset', NOTHING)))}",
+        f"- Hash of what was used: {escape(str(data.get('hash', NOTHING)))}",
+        f"- {number_of(len(labels), 'label')}: {', '.join(labels)}",
+        f"- Texts are cut to {_max_length(data.get('max_length'))}",
+    ]
+    return "\n\n".join(["## Data", table(["split", "rows"], splits), "\n".join(facts)])
+
+
+def _max_length(max_length: Any) -> str:
+    if not isinstance(max_length, dict):
+        return f"{max_length} tokens"
+    lengths = sorted(set(max_length.values()))
+    if len(lengths) == 1:
+        return number_of(lengths[0], "token")
+    return ", ".join(
+        f"{number_of(length, 'token')} ({escape(model)})" for model, length in max_length.items()
+    )
+
+
+def environment_section(comparison: Comparison) -> str:
+    """Say what the numbers were made with."""
+    manifest = comparison.manifest
+    confirm = ", ".join(str(seed) for seed in manifest.seeds.get("confirm", ()))
+    facts = [
+        f"- Run {escape(manifest.run_id)}, {manifest.created_at} to {manifest.finished_at}",
+        f"- raycompare's git revision: {manifest.git_revision or 'none, it was installed'}",
+        f"- Seeds: {manifest.seeds.get('experiment')} for splits, samples and the tune stage; "
+        f"{confirm} for the confirm stage",
+        f"- Wall-clock: {_stages(manifest.seconds)}",
+    ]
+    return "\n\n".join(
+        [
+            "## Environment",
+            "\n".join(facts),
+            _hardware(manifest.hardware),
+            table(["package", "version"], _pairs(manifest.versions), left=2),
+        ]
+    )
+
+
+def _stages(seconds: Mapping[str, float]) -> str:
+    return ", ".join(f"{stage} {duration(value)}" for stage, value in seconds.items())
+
+
+def _pairs(versions: Mapping[str, str]) -> Iterable[Sequence[str]]:
+    return ([escape(name), escape(version)] for name, version in versions.items())
+
+
+def _hardware(nodes: Iterable[Mapping[str, Any]]) -> str:
+    rows = [
+        [
+            escape(str(node.get("hostname", NOTHING))),
+            escape(str(node.get("cpu_model") or NOTHING)),
+            f"{node.get('cpus', 0):g}",
+            f"{node.get('gpus', 0):g}",
+            _memory(node.get("memory_bytes")),
+        ]
+        for node in nodes
+    ]
+    return table(["machine", "processor", "CPUs", "GPUs", "memory"], rows, left=2)
+
+
+def _memory(size: float | None) -> str:
+    return NOTHING if size is None else f"{size / BYTES_PER_GIB:,.0f} GiB"
+
+
+def reproduce_section(comparison: Comparison) -> str:
+    """Give the command that makes the same run again."""
+    manifest = comparison.manifest
+    return "\n\n".join(
+        [
+            "## Reproduce",
+            "With the experiment.yaml beside this report "
+            f"(hash {manifest.experiment_hash}) and the versions above:",
+            fenced(manifest.command),
+        ]
+    )

@@ -1,0 +1,154 @@
+"""The run folder: what a run leaves behind, on any filesystem that pyarrow reaches.
+
+    trials.parquet          a row per trial
+    evaluations.parquet     a row per evaluation
+    predictions/*.parquet   a row per test example, a file per finalist and seed
+    experiment.yaml         the experiment, every default spelled out
+    manifest.json           hashes, versions, hardware, timings; written last
+    report.md, leaderboard.csv, figures/*.png
+
+Each file is written under a temporary name and moved into place, so that a reader never sees
+half of one. A folder without a manifest belongs to a run that has not ended.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from raycompare.errors import UserError
+from raycompare.manifest import Manifest
+from raycompare.record import SCHEMAS, EvalRecord, TrialRecord
+
+Row = TypeVar("Row", TrialRecord, EvalRecord)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A folder, local or remote, given as a path or a URI such as s3://bucket/runs/1."""
+
+    uri: str
+
+    @classmethod
+    def at(cls, place: str | Path) -> Self:
+        """Name a folder; a local path is made absolute, since trials run elsewhere."""
+        text = str(place)
+        return cls(text if "://" in text else str(Path(text).expanduser().absolute()))
+
+    @property
+    def shown(self) -> str:
+        """The folder as a user would type it here."""
+        here = str(Path.cwd())
+        return (
+            str(Path(self.uri).relative_to(here)) if self.uri.startswith(f"{here}/") else self.uri
+        )
+
+    def child(self, name: str) -> str:
+        """Return the path or URI of a file in the folder."""
+        return f"{self.uri.rstrip('/')}/{name}"
+
+    def _open(self, name: str) -> tuple[fs.FileSystem, str]:
+        filesystem, path = fs.FileSystem.from_uri(self.child(name))
+        return filesystem, path
+
+    def exists(self, name: str) -> bool:
+        """Say whether the folder has a file or folder of that name."""
+        filesystem, path = self._open(name)
+        return bool(filesystem.get_file_info(path).type != fs.FileType.NotFound)
+
+    def write_bytes(self, name: str, content: bytes) -> None:
+        """Write a file whole or not at all."""
+        filesystem, path = self._open(name)
+        parent, _, base = path.rpartition("/")
+        temporary = f"{parent}/.{base}.tmp"
+        filesystem.create_dir(parent, recursive=True)
+        with filesystem.open_output_stream(temporary) as stream:
+            stream.write(content)
+        filesystem.move(temporary, path)
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a UTF-8 file whole or not at all."""
+        self.write_bytes(name, text.encode())
+
+    def read_text(self, name: str) -> str:
+        """Read a UTF-8 file.
+
+        Raises:
+            UserError: the folder has no such file.
+        """
+        if not self.exists(name):
+            raise UserError(
+                f"{self.child(name)} does not exist. Expected a run folder, as written by "
+                "`raycompare run`; its path is the last line that a run prints."
+            )
+        filesystem, path = self._open(name)
+        with filesystem.open_input_stream(path) as stream:
+            return str(stream.read().decode())
+
+    def delete(self, name: str) -> None:
+        """Remove a folder and all that is in it, if it is there."""
+        filesystem, path = self._open(name)
+        if self.exists(name):
+            filesystem.delete_dir(path)
+
+    def write_table(self, name: str, table: pa.Table) -> None:
+        """Write a Parquet file whole or not at all."""
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression="zstd")
+        self.write_bytes(name, sink.getvalue().to_pybytes())
+
+    def write_trials(self, rows: Sequence[TrialRecord]) -> None:
+        """Replace trials.parquet."""
+        self.write_table("trials.parquet", _to_table(rows, SCHEMAS["trials"]))
+
+    def write_evaluations(self, rows: Sequence[EvalRecord]) -> None:
+        """Replace evaluations.parquet."""
+        self.write_table("evaluations.parquet", _to_table(rows, SCHEMAS["evaluations"]))
+
+    def read_trials(self) -> list[TrialRecord]:
+        """Read trials.parquet, in the order it was written."""
+        return self._read_rows("trials.parquet", TrialRecord)
+
+    def read_evaluations(self) -> list[EvalRecord]:
+        """Read evaluations.parquet, in the order it was written."""
+        return self._read_rows("evaluations.parquet", EvalRecord)
+
+    def _read_rows(self, name: str, row_type: type[Row]) -> list[Row]:
+        if not self.exists(name):
+            return []
+        filesystem, path = self._open(name)
+        table = pq.read_table(path, filesystem=filesystem)
+        return [row_type(**row) for row in table.to_pylist()]
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Write the manifest, which says that the run has ended; call it last."""
+        self.write_text("manifest.json", json.dumps(asdict(manifest), indent=2) + "\n")
+
+    def read_manifest(self) -> Manifest:
+        """Read the manifest.
+
+        Raises:
+            UserError: there is none, so the run has not ended or this is no run folder.
+        """
+        if not self.exists("manifest.json") and self.exists("trials.parquet"):
+            raise UserError(
+                f"{self.uri} has records but no manifest.json: its run has not ended. "
+                f"Finish it with `raycompare run --resume {self.uri}`."
+            )
+        return Manifest(**json.loads(self.read_text("manifest.json")))
+
+
+def _to_table(rows: Sequence[TrialRecord] | Sequence[EvalRecord], schema: pa.Schema) -> pa.Table:
+    columns: dict[str, list[Any]] = {
+        name: [getattr(row, name) for row in rows] for name in schema.names
+    }
+    if rows:
+        assert [field.name for field in fields(rows[0])] == schema.names
+    return pa.table(columns, schema=schema)

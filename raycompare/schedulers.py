@@ -1,0 +1,90 @@
+"""Schedulers for Tune: successive halving with a bracket of its own for each model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ray.tune.execution.tune_controller import TuneController
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+
+from raycompare.messages import plan_of, unpack
+from raycompare.metrics import MetricName
+from raycompare.record import Evaluation, TrialPlan
+from raycompare.rungs import Rungs
+
+
+class PerModelHalving(FIFOScheduler):
+    """Compares a trial only with trials of its own model, at rungs in optimizer steps.
+
+    One bracket for all models stops the models that start slowly: in simulation it named a truly
+    best slow starter in 11 % of runs, brackets per model in 72 %, no stopping at all in 73 %.
+    """
+
+    # A buffered report would reach the scheduler after the next one is already made.
+    _supports_buffered_results = False
+
+    def __init__(
+        self,
+        plans: Iterable[TrialPlan],
+        metric: MetricName,
+        make_rungs: Callable[[str], Rungs],
+    ) -> None:
+        """Know every plan of the stage in its order, also those of an earlier, interrupted run."""
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._own_metric = metric
+        self._rungs: dict[str, Rungs] = {}
+        self.stops: dict[str, str] = {}
+        """Why each stopped trial was stopped, by trial id."""
+        for plan in sorted(plans, key=lambda plan: plan.order):
+            if plan.model not in self._rungs:
+                self._rungs[plan.model] = make_rungs(plan.model)
+            self._rungs[plan.model].add(plan.trial_id)
+
+    @property
+    def steps(self) -> dict[str, tuple[int, ...]]:
+        """The optimizer steps of the rungs of each model."""
+        return {model: rungs.steps for model, rungs in self._rungs.items()}
+
+    def replay(self, plan: TrialPlan, evaluations: Iterable[tuple[int, float]]) -> None:
+        """Take in a finished trial of an earlier run: pairs of step and metric, in order."""
+        for step, value in evaluations:
+            self._rungs[plan.model].record(plan.trial_id, step, value)
+        self._rungs[plan.model].end(plan.trial_id)
+
+    def on_trial_result(
+        self, tune_controller: TuneController, trial: Trial, result: Mapping[str, Any]
+    ) -> str:
+        """Stop a trial that a rung has ruled out."""
+        plan, message = plan_of(trial), unpack(result)
+        if not isinstance(message, Evaluation):
+            return str(TrialScheduler.CONTINUE)
+        rungs, value = self._rungs[plan.model], message.metrics[self._own_metric]
+        rung = rungs.record(plan.trial_id, message.step, value)
+        if rung is None:
+            return str(TrialScheduler.CONTINUE)
+        self.stops[plan.trial_id] = f"not in the best part of the rung at step {rungs.steps[rung]}"
+        return str(TrialScheduler.STOP)
+
+    def on_trial_complete(
+        self, tune_controller: TuneController, trial: Trial, result: Mapping[str, Any]
+    ) -> None:
+        """Let later trials stop waiting for this one."""
+        self._end(trial)
+
+    def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
+        """Let later trials stop waiting for this one."""
+        self._end(trial)
+
+    def on_trial_remove(self, tune_controller: TuneController, trial: Trial) -> None:
+        """Let later trials stop waiting for this one."""
+        self._end(trial)
+
+    def _end(self, trial: Trial) -> None:
+        plan = plan_of(trial)
+        self._rungs[plan.model].end(plan.trial_id)
+
+    def debug_string(self) -> str:
+        """Say which rungs there are."""
+        return f"Successive halving per model, rungs at steps: {self.steps}"

@@ -1,0 +1,89 @@
+"""Plans: which configurations the tune stage tries, and which the confirm stage repeats."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from itertools import chain, islice
+from typing import Any
+
+import numpy as np
+from ray import tune
+
+from raycompare.record import Stage, TrialPlan
+from raycompare.space import SearchSpace
+from raycompare.spec import Arguments, Experiment, ModelSpec
+
+MAX_DRAWS = 100
+"""Draws in a row without a new configuration after which a search space counts as exhausted."""
+
+
+def tune_plans(experiment: Experiment) -> list[TrialPlan]:
+    """Plan the tune stage: the untuned default of each model first, then samples in random order.
+
+    Each model draws from its own stream of random numbers, so that adding a model leaves the
+    configurations of the others as they were. A space of a few choices may hold fewer than
+    `tune.num_samples` configurations; then each is tried once.
+    """
+    samples = {model.name: list(_configurations(experiment, model)) for model in experiment.models}
+    defaults = [(name, configurations[0]) for name, configurations in samples.items()]
+    rest = [(name, sampled) for name, all_ in samples.items() for sampled in all_[1:]]
+    order = np.random.default_rng(experiment.seed).permutation(len(rest))
+    ordered = chain(defaults, (rest[index] for index in order))
+    return [
+        make_plan("tune", order, name, searched, experiment.seed)
+        for order, (name, searched) in enumerate(ordered)
+    ]
+
+
+def confirm_plans(experiment: Experiment, chosen: Mapping[str, Arguments]) -> list[TrialPlan]:
+    """Plan the confirm stage: the chosen configuration of each model, once per seed."""
+    pairs = [(name, seed) for seed in experiment.confirm.seeds for name in chosen]
+    return [
+        make_plan("confirm", order, name, chosen[name], seed)
+        for order, (name, seed) in enumerate(pairs)
+    ]
+
+
+def make_plan(stage: Stage, order: int, model: str, searched: Arguments, seed: int) -> TrialPlan:
+    """Make one plan; its id is a hash of its content, so that a resumed run knows it again."""
+    content = json.dumps([stage, model, searched, seed], sort_keys=True)
+    digest = hashlib.sha256(content.encode()).hexdigest()[:8]
+    slug = re.sub(r"[^A-Za-z0-9.]+", "-", model).strip("-")
+    return TrialPlan(
+        trial_id=f"{slug}-{stage}-{digest}",
+        stage=stage,
+        model=model,
+        order=order,
+        seed=seed,
+        is_default=not searched,
+        hyperparameters=searched,
+    )
+
+
+def _configurations(experiment: Experiment, model: ModelSpec) -> Iterator[Arguments]:
+    """Yield the default, written {}, then distinct samples."""
+    space = experiment.search_space_of(model)
+    yield {}
+    seen: list[Arguments] = []
+    stream = _samples(space, experiment.seed, model.name)
+    while space and len(seen) < experiment.tune.num_samples - 1:
+        sampled = next((new for new in islice(stream, MAX_DRAWS) if new not in seen), None)
+        if sampled is None:
+            return
+        seen.append(sampled)
+        yield sampled
+
+
+def _samples(space: SearchSpace, seed: int, model: str) -> Iterator[Arguments]:
+    name = int.from_bytes(hashlib.sha256(model.encode()).digest()[:8])
+    random = np.random.default_rng([seed, name])
+    domains = {key: getattr(tune, domain.kind)(*domain.args) for key, domain in space.items()}
+    while True:
+        yield {key: _plain(domain.sample(random_state=random)) for key, domain in domains.items()}
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,233 @@
+"""What to run: the experiment and its parts, as frozen types.
+
+The types hold what a file may say and every rule that needs no other library; rules that need
+transformers, the data or the models are in `check`. The experiment file is read in
+`experiment_file`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_validator
+
+from raycompare.metrics import MODES, MetricName, Mode
+from raycompare.part import Part, not_allowed
+from raycompare.space import SearchSpace
+
+SHORTEST = 3
+"""Tokens: the text's first between the two special ones."""
+
+SHARE = "a share of train between 0 and 1"
+
+
+def _one_or_two(value: object) -> object:
+    if isinstance(value, str):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _split(value: object) -> object:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, float) and 0 < value < 1:
+        return value
+    raise not_allowed(f"the name of a split, or {SHARE}")
+
+
+def _max_length(value: object) -> object:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= SHORTEST:
+        return value
+    if isinstance(value, str) and re.fullmatch(r"p([1-9]\d?|100)", value):
+        return value
+    raise not_allowed("a number of tokens >= 3, or a percentile of the training texts such as p99")
+
+
+SplitSource = Annotated[str | float | None, BeforeValidator(_split)]
+
+
+class SplitSpec(Part):
+    """Where each split comes from: a name in the source, or a share carved from train.
+
+    Left out, `validation` and `test` are the splits of that name where the source has them, else
+    a tenth and a fifth of train. Shares are stratified by label and drawn with the experiment's
+    seed.
+    """
+
+    train: str = "train"
+    validation: SplitSource = None
+    test: SplitSource = None
+
+
+Rows = Annotated[int, Field(ge=2)]
+
+
+class LimitSpec(Part):
+    """The most rows to use of each split; a stratified, seeded sample."""
+
+    train: Rows | None = None
+    validation: Rows | None = None
+    test: Rows | None = None
+
+
+class DataSpec(Part):
+    """The labelled text."""
+
+    dataset: str
+    """A hub id, a file or folder (csv, tsv, json(l), parquet, save_to_disk), or builtin:NAME."""
+    config: str | None = None
+    """The configuration of a hub data set."""
+    revision: str | None = None
+    """The revision of a hub data set."""
+    text: Annotated[
+        tuple[str, ...], BeforeValidator(_one_or_two), Field(min_length=1, max_length=2)
+    ] = ("text",)
+    """The column of the text, or two columns for pairs."""
+    label: str = "label"
+    """The column of the label: integers, strings, booleans or a ClassLabel."""
+    label_names: Annotated[tuple[str, ...], Field(min_length=2)] | None = None
+    """Names for integer labels 0, 1, ...; not needed where the data set has them."""
+    splits: SplitSpec = SplitSpec()
+    max_length: Annotated[int | str, BeforeValidator(_max_length)] = 256
+    """Texts are cut to this many tokens; p99 takes the 99th percentile of the training texts."""
+    limit: LimitSpec = LimitSpec()
+
+
+Arguments = dict[str, JsonValue]
+
+
+class ResourceSpec(Part):
+    """What one trial takes of the cluster, in Ray's sense."""
+
+    cpu: Annotated[float, Field(gt=0)] = 1
+    gpu: Annotated[float, Field(ge=0)] | None = None
+    """Left out: 1 where the cluster has GPUs, else 0."""
+
+
+def _named(value: object) -> object:
+    value = {"name": value} if isinstance(value, str) else value
+    if isinstance(value, dict) and isinstance(value.get("name"), str):
+        return {"checkpoint": value["name"], **value}
+    return value
+
+
+class ModelSpec(Part):
+    """One pretrained model of the comparison."""
+
+    name: Annotated[str, Field(min_length=1)]
+    """What the tables call it."""
+    checkpoint: str
+    """A hub id, a folder, or package:PACKAGE/FOLDER; left out, the name."""
+    revision: str | None = None
+    """The revision of a hub checkpoint."""
+    config: Arguments = {}
+    """Fields of the model's own config to change, such as num_hidden_layers."""
+    training: Arguments = {}
+    """TrainingArguments for this model, over the experiment's."""
+    search_space: SearchSpace = {}
+    """Ranges for this model, over the experiment's."""
+    resources: ResourceSpec | None = None
+
+    @property
+    def source(self) -> tuple[str, str | None]:
+        """Where weights and tokenizer come from; models that share it share their tokens."""
+        return self.checkpoint, self.revision
+
+
+ModelItem = Annotated[ModelSpec, BeforeValidator(_named)]
+"""A model as a file has it: its fields, or just a checkpoint."""
+
+
+def _unique_names(models: tuple[ModelSpec, ...]) -> tuple[ModelSpec, ...]:
+    if not models:
+        raise not_allowed("a list with at least 1 model")
+    names = [model.name for model in models]
+    if len(set(names)) != len(names):
+        raise not_allowed("models whose names differ; give one of them another name:")
+    return models
+
+
+class TuneSpec(Part):
+    """How configurations are searched."""
+
+    num_samples: Annotated[int, Field(ge=1)] = 8
+    """Configurations of each model, its untuned default among them."""
+    metric: MetricName = "matthews_correlation"
+    mode: Mode | None = None
+    """Left out: the metric's own direction."""
+    scheduler: Literal["asha", "fifo"] = "asha"
+    search_alg: Literal["random"] = "random"
+    grace_period: Annotated[int, Field(ge=1)] | None = None
+    """Optimizer steps before a trial can be stopped; left out, a quarter of the default's."""
+    reduction_factor: Annotated[int, Field(ge=2)] = 2
+    max_concurrent_trials: Annotated[int, Field(ge=1)] | None = None
+    time_budget_s: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _mode_of_metric(self) -> Self:
+        if self.mode not in (None, MODES[self.metric]):
+            raise not_allowed(f"mode: {MODES[self.metric]}, the direction of {self.metric}")
+        return self
+
+
+class ConfirmSpec(Part):
+    """How the best configuration of each model is confirmed."""
+
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (1, 2, 3)
+
+    @model_validator(mode="after")
+    def _unique(self) -> Self:
+        if len(set(self.seeds)) != len(self.seeds):
+            raise not_allowed("seeds that differ from one another")
+        return self
+
+
+def _folder_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
+        raise not_allowed("letters, digits, dots, dashes and underscores; it names a folder")
+    return value
+
+
+class Experiment(Part):
+    """One comparison of models on one data set."""
+
+    name: Annotated[str, AfterValidator(_folder_name)]
+    """Names the folder of its reports."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
+    """Seeds the splits, the sampled configurations and the trials of the tune stage."""
+    data: DataSpec
+    models: Annotated[
+        tuple[ModelItem, ...],
+        AfterValidator(_unique_names),
+    ]
+    training: Arguments = {}
+    """Any field of TrainingArguments, and early_stopping_patience."""
+    search_space: SearchSpace = {}
+    tune: TuneSpec = TuneSpec()
+    confirm: ConfirmSpec = ConfirmSpec()
+    resources: ResourceSpec = ResourceSpec()
+
+    def search_space_of(self, model: ModelSpec) -> SearchSpace:
+        """Return the experiment's ranges with the model's own over them."""
+        return {**self.search_space, **model.search_space}
+
+    def training_of(self, model: ModelSpec) -> Arguments:
+        """Return the experiment's fixed arguments with the model's own over them."""
+        return {**self.training, **model.training}
+
+    def model_named(self, name: str) -> ModelSpec:
+        """Return the model that the tables call `name`."""
+        return next(model for model in self.models if model.name == name)
+
+    def to_file(self) -> dict[str, Any]:
+        """Write the experiment as a file has it, every default spelled out."""
+        return self.model_dump(mode="json")
+
+    @property
+    def content_hash(self) -> str:
+        """Hash of everything the experiment says: 16 hexadecimal digits."""
+        text = json.dumps(self.to_file(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]

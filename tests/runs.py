@@ -1,0 +1,267 @@
+"""Builds the records of runs that never took place, by formula; for tests of what reads them.
+
+`python -m tests.runs` writes tests/golden/report.md again; look at its diff before you keep it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import exp
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from raycompare.compare import Comparison, compare
+from raycompare.experiment_text import write_experiment
+from raycompare.manifest import Manifest
+from raycompare.metrics import MODES
+from raycompare.record import EvalRecord, Stage, TrialRecord
+from raycompare.report import render
+from raycompare.results import RunFolder
+from raycompare.spec import Experiment
+
+GOLDEN = Path(__file__).parent / "golden" / "report.md"
+STEPS_BETWEEN, PLANNED_STEPS = 50, 400
+STOP = "not in the best part of the rung at step 100"
+
+
+@dataclass
+class Run:
+    """All that a report is made of."""
+
+    experiment: Experiment
+    manifest: Manifest
+    trials: list[TrialRecord] = field(default_factory=list)
+    evaluations: list[EvalRecord] = field(default_factory=list)
+
+    def add(self, trial: TrialRecord, quality: float, test: float | None = None) -> TrialRecord:
+        """Add a trial whose validation MCC rises towards `quality`, with its evaluations."""
+        began = 30.0 * (len(self.trials) // 4)
+        rows = _course(trial, quality, began)
+        metric = self.experiment.tune.metric
+        pick = max if MODES[metric] == "max" else min
+        best = pick(rows, key=lambda row: getattr(row, metric), default=None)
+        if best:
+            trial = replace(trial, best_step=best.step, best_value=getattr(best, metric))
+        self.trials.append(trial)
+        self.evaluations += rows
+        if test is not None:
+            last = rows[-1]
+            self.evaluations.append(
+                replace(last, split="test", **scores(test), experiment_seconds=999.0)
+            )
+        return trial
+
+    def tune(self, model: str, *qualities: float, **changes: Any) -> None:
+        """Add trials of the tune stage; the first is the untuned default."""
+        for quality in qualities:
+            is_default = not any(t.stage == "tune" and t.model == model for t in self.trials)
+            self.add(self._trial(model, "tune", 42, is_default, changes), quality)
+
+    def confirm(
+        self, model: str, tests: Sequence[float], is_default: bool = False, **changes: Any
+    ) -> None:
+        """Add tested finalists, one per seed, with these test MCCs."""
+        for seed, test in enumerate(tests, 1):
+            self.add(self._trial(model, "confirm", seed, is_default, changes), test + 0.01, test)
+
+    def fail(self, model: str, stage: Stage, error: str, seed: int = 42) -> None:
+        """Add a trial that raised before its first evaluation."""
+        trial = self._trial(model, stage, seed, is_default=False, changes={})
+        self.trials.append(
+            replace(
+                trial,
+                status="errored",
+                ending="error",
+                reason=error,
+                error=f"Traceback (most recent call last):\n  ...\n{error}",
+                steps=0,
+                train_seconds=None,
+                eval_seconds=None,
+            )
+        )
+
+    def compare(self) -> Comparison:
+        """Compare the models by the records so far."""
+        return compare(self.experiment, self.manifest, self.trials, self.evaluations)
+
+    def write(self, place: Path) -> RunFolder:
+        """Write the run folder, manifest last."""
+        folder = RunFolder.at(place)
+        folder.write_text("experiment.yaml", write_experiment(self.experiment))
+        folder.write_trials(self.trials)
+        folder.write_evaluations(self.evaluations)
+        folder.write_manifest(self.manifest)
+        return folder
+
+    def _trial(
+        self, model: str, stage: Stage, seed: int, is_default: bool, changes: Mapping[str, Any]
+    ) -> TrialRecord:
+        order = sum(trial.stage == stage for trial in self.trials)
+        rank = [spec.name for spec in self.experiment.models].index(model)
+        number = order if stage == "tune" else rank
+        searched = {"learning_rate": 1.234567e-5 * (1 + number), "warmup_steps": 10 * number}
+        trial = TrialRecord(
+            trial_id=f"{model}-{stage}-{order:02}",
+            stage=stage,
+            model=model,
+            order=order,
+            seed=seed,
+            is_default=is_default,
+            hyperparameters=json.dumps({} if is_default else searched),
+            status="completed",
+            ending="full_budget",
+            reason="full budget",
+            steps=PLANNED_STEPS,
+            planned_steps=PLANNED_STEPS,
+            num_parameters=14_000_000 + 8_000_000 * rank,
+            train_seconds=60.0 + 23.4 * rank,
+            eval_seconds=4.2 + rank,
+            test_seconds=2.0,
+            startup_seconds=0.5,
+            started_at="2026-01-02T03:04:05+00:00",
+            device="cpu",
+            hostname="node-1",
+            num_threads=4,
+        )
+        trial = replace(trial, **changes)
+        assert trial.train_seconds is not None
+        return replace(trial, train_seconds=trial.train_seconds * trial.steps / PLANNED_STEPS)
+
+
+def scores(mcc: float) -> dict[str, float]:
+    """Return all metrics of a four-class test with this MCC."""
+    accuracy = 0.25 + 0.75 * mcc
+    return {
+        "loss": 1.4 * (1 - mcc),
+        "matthews_correlation": mcc,
+        "accuracy": accuracy,
+        "macro_f1": accuracy - 0.002,
+        "macro_precision": accuracy,
+        "macro_recall": accuracy,
+    }
+
+
+def _course(trial: TrialRecord, quality: float, began: float) -> list[EvalRecord]:
+    return [
+        EvalRecord(
+            trial_id=trial.trial_id,
+            stage=trial.stage,
+            model=trial.model,
+            split="validation",
+            step=step,
+            epoch=step / 100,
+            examples_seen=16 * step,
+            train_seconds=0.15 * step,
+            experiment_seconds=began + 0.17 * step,
+            **scores(quality * (1 - exp(-step / 90)) - 0.08 * exp(-step / 40)),
+        )
+        for step in range(STEPS_BETWEEN, trial.steps + 1, STEPS_BETWEEN)
+    ]
+
+
+def experiment(*models: str, **sections: Any) -> Experiment:
+    """Return an experiment on news with these models."""
+    content = {
+        "name": "ag-news",
+        "data": {"dataset": "fancyzhx/ag_news", "limit": {"train": 2000, "test": 1000}},
+        "models": list(models),
+        "training": {"learning_rate": 5e-5, "num_train_epochs": 4},
+        "search_space": {
+            "learning_rate": {"loguniform": [1e-5, 1e-4]},
+            "warmup_steps": {"randint": [0, 500]},
+        },
+        **sections,
+    }
+    return TypeAdapter(Experiment).validate_json(json.dumps(content))
+
+
+def manifest(of: Experiment) -> Manifest:
+    """Return the manifest of a run of this experiment on one machine."""
+    return Manifest(
+        run_id="20260102-030405-abc123",
+        name=of.name,
+        experiment_hash=of.content_hash,
+        created_at="2026-01-02T03:04:05+00:00",
+        finished_at="2026-01-02T03:24:05+00:00",
+        command="raycompare run experiment.yaml",
+        data={
+            "dataset": of.data.dataset,
+            "hash": "0123456789abcdef",
+            "labels": ["World", "Sports", "Business", "Sci/Tech"],
+            "rows": {"train": 2000, "validation": 500, "test": 1000},
+            "max_length": {model.name: 256 for model in of.models},
+            "test_label_counts": {"World": 251, "Sports": 256, "Business": 249, "Sci/Tech": 244},
+        },
+        seeds={"experiment": of.seed, "confirm": list(of.confirm.seeds)},
+        versions={"python": "3.11.9", "ray": "2.60.0", "torch": "2.13.0", "transformers": "5.23.0"},
+        git_revision="9f8e7d6c5b4a39281706f5e4d3c2b1a098765432",
+        hardware=[
+            {
+                "hostname": "node-1",
+                "cpus": 16.0,
+                "gpus": 1.0,
+                "cpu_model": "Example 9000",
+                "memory_bytes": 128 * 2**30,
+            }
+        ],
+        seconds={"check": 4.2, "tune": 741.0, "confirm": 455.0, "total": 1200.2},
+    )
+
+
+def empty(*models: str, **sections: Any) -> Run:
+    """Return a run in which nothing has happened yet."""
+    planned = experiment(*models, **sections)
+    return Run(planned, manifest(planned))
+
+
+def typical() -> Run:
+    """Return a run of three models: two close ones, one behind; stops, a failure, divergence."""
+    run = empty("minilm-2", "minilm-3", "bert|tiny")
+    run.tune("minilm-2", 0.80, 0.83)
+    run.tune("minilm-3", 0.82, 0.86)
+    run.tune("bert|tiny", 0.70, 0.66)
+    for model, quality in [("minilm-2", 0.5), ("minilm-3", 0.4), ("bert|tiny", 0.1)]:
+        run.tune(model, quality, status="stopped_early", ending="rung", reason=STOP, steps=100)
+    patience = "no better for 3 evaluations"
+    run.tune("minilm-2", 0.81, ending="patience", reason=patience, steps=300)
+    run.tune(
+        "bert|tiny",
+        -0.02,
+        status="stopped_early",
+        ending="diverged",
+        reason="loss is nan at step 160",
+        steps=150,
+    )
+    run.fail("minilm-3", "tune", "OutOfMemoryError: CUDA out of memory | tried <2 GiB>")
+    run.confirm("minilm-3", [0.826, 0.830, 0.836])
+    run.confirm("minilm-2", [0.815, 0.824, 0.829])
+    run.confirm("bert|tiny", [0.690, 0.700, 0.705], is_default=True)
+    return run
+
+
+def many(models: int) -> Run:
+    """Return a run of many models with three trials each."""
+    names = [f"organisation/a-pretrained-model-{number:02}" for number in range(models)]
+    run = empty(*names)
+    for number, name in enumerate(names):
+        quality = 0.9 - 0.03 * number
+        run.tune(name, quality - 0.05, quality)
+        run.tune(name, quality - 0.3, status="stopped_early", ending="rung", reason=STOP, steps=100)
+    for number, name in enumerate(names):
+        quality = 0.9 - 0.03 * number
+        run.confirm(name, [quality - 0.005, quality, quality + 0.004])
+    return run
+
+
+def typical_report() -> str:
+    """Return the report that tests/golden/report.md holds."""
+    names = ("learning_curves", "best_so_far", "wall_clock")
+    return render(typical().compare(), {name: f"figures/{name}.png" for name in names})
+
+
+if __name__ == "__main__":
+    GOLDEN.write_text(typical_report(), encoding="utf-8")

@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from raycompare.leaderboard import Baseline, Spread
+from tests import runs
+
+
+def order(run: runs.Run) -> list[str]:
+    return [row.model for row in run.compare().leaderboard]
+
+
+def test_the_highest_mean_leads_and_negative_scores_rank_last():
+    run = runs.empty("below-chance", "good", "middling")
+    run.confirm("below-chance", [-0.2, -0.1, -0.15])
+    run.confirm("good", [0.8, 0.7, 0.75])
+    run.confirm("middling", [0.0, 0.1, 0.05])
+    assert order(run) == ["good", "middling", "below-chance"]
+    assert run.compare().leaderboard[2].test["matthews_correlation"].mean == pytest.approx(-0.15)
+
+
+def test_the_lowest_mean_leads_where_the_metric_is_the_loss():
+    run = runs.empty("high-loss", "low-loss", tune={"metric": "loss"})
+    run.confirm("high-loss", [0.5, 0.5])
+    run.confirm("low-loss", [0.9, 0.9])
+    assert order(run) == ["low-loss", "high-loss"]
+    assert "by loss: test loss 0.140" in run.compare().verdict
+
+
+def test_a_row_holds_the_sample_statistics_of_its_seeds():
+    run = runs.empty("m")
+    run.confirm("m", [0.6, 0.7, 0.8])
+    (row,) = run.compare().leaderboard
+    assert row.test["matthews_correlation"] == Spread(
+        mean=pytest.approx(0.7), sd=pytest.approx(0.1), n=3
+    )
+    assert row.test["accuracy"].mean == pytest.approx(0.25 + 0.75 * 0.7)
+    best = [trial.best_value for trial in run.trials]
+    assert row.validation == pytest.approx(sum(best) / 3)
+    assert (row.train_seconds, row.eval_seconds, row.steps_to_best) == (60.0, 4.2, 400)
+
+
+def test_a_test_row_never_comes_from_validation():
+    run = runs.empty("m")
+    run.confirm("m", [0.6])
+    run.evaluations = [row for row in run.evaluations if row.split == "validation"]
+    assert run.compare().leaderboard[0].test == {}
+
+
+def test_one_seed_has_no_spread_and_ties_with_everything():
+    run = runs.empty("a", "b", confirm={"seeds": [1]})
+    run.confirm("a", [0.9])
+    run.confirm("b", [0.1])
+    found = run.compare()
+    assert found.leaderboard[0].test["accuracy"].sd is None
+    assert found.tied == ("b",)
+    assert "(one seed, 1,000 test rows); b can't be told apart from it yet." in found.verdict
+
+
+@pytest.mark.parametrize(
+    ("rival", "tied"), [([0.74, 0.76, 0.78], ("b",)), ([0.70, 0.72, 0.74], ())]
+)
+def test_models_tie_where_their_intervals_overlap(rival: list[float], tied: tuple[str, ...]):
+    run = runs.empty("a", "b")
+    run.confirm("a", [0.76, 0.78, 0.80])
+    run.confirm("b", rival)
+    found = run.compare()
+    assert found.tied == tied
+    assert ("is the best of 2 models" in found.verdict) == (not tied)
+
+
+def test_a_metric_that_is_no_number_ranks_below_and_is_not_called_apart():
+    run = runs.empty("broken", "fine", tune={"metric": "loss"})
+    run.confirm("broken", [0.9, 0.9])
+    run.confirm("fine", [0.5, 0.6])
+    run.evaluations = [
+        replace(row, loss=float("nan")) if row.split == "test" and row.model == "broken" else row
+        for row in run.evaluations
+    ]
+    assert order(run) == ["fine", "broken"]
+    assert run.compare().tied == ("broken",)
+
+
+def test_a_model_whose_finalists_failed_is_last_with_its_reason():
+    run = runs.empty("unlucky", "fine")
+    run.tune("unlucky", 0.9)
+    for seed in (1, 2, 3):
+        run.fail("unlucky", "confirm", f"OSError: disk {seed} full", seed)
+    run.confirm("fine", [0.1, 0.2, 0.3])
+    found = run.compare()
+    last = found.leaderboard[1]
+    assert (last.model, last.reason) == ("unlucky", "confirm: OSError: disk 1 full")
+    assert last.counts["errored"] == 3
+    assert last.num_parameters == 14_000_000
+    assert found.tied == ()
+    assert found.verdict.endswith("; unlucky did not finish.")
+
+
+def test_steps_to_best_is_the_median():
+    run = runs.empty("a")
+    run.confirm("a", [0.5, 0.6, 0.7])
+    run.trials = [
+        replace(t, best_step=step) for t, step in zip(run.trials, (50, 100, 400), strict=True)
+    ]
+    assert run.compare().leaderboard[0].steps_to_best == 100
+
+
+def test_why_a_model_has_no_test_is_looked_for_in_the_confirm_stage_first():
+    run = runs.empty("a", "b", "c")
+    run.fail("a", "tune", "ValueError: harmless, another was chosen")
+    run.fail("a", "confirm", "OSError: this is why")
+    run.fail("b", "tune", "ValueError: never got further")
+    run.tune("c", 0.5)
+    reasons = {row.model: row.reason for row in run.compare().leaderboard}
+    assert reasons == {
+        "a": "confirm: OSError: this is why",
+        "b": "tune: ValueError: never got further",
+        "c": "tuned, but not confirmed",
+    }
+
+
+def test_a_lost_seed_is_said_and_not_averaged():
+    run = runs.empty("a", "b")
+    run.confirm("a", [0.8, 0.82])
+    run.fail("a", "confirm", "boom", seed=3)
+    run.confirm("b", [0.1, 0.12, 0.14])
+    found = run.compare()
+    assert (found.leaderboard[0].seeds_done, found.leaderboard[0].seeds_planned) == (2, 3)
+    assert "over 2 of 3 seeds" in found.verdict
+
+
+def test_when_all_fail_the_verdict_gives_the_first_cause():
+    run = runs.empty("a", "b")
+    run.tune("b", 0.5, status="interrupted", ending="cut_short", reason="interrupted", steps=100)
+    run.fail("a", "tune", "ValueError: bad head\nmore")
+    run.fail("b", "tune", "RuntimeError: later")
+    assert run.compare().verdict == (
+        "None of the 2 models finished on ag-news; "
+        "the first cause: a, tune stage: ValueError: bad head."
+    )
+
+
+def test_a_run_without_any_record_has_a_verdict_too():
+    assert runs.empty("a").compare().verdict == (
+        "The only model did not finish on ag-news: no trial was confirmed."
+    )
+
+
+def test_one_model_is_not_called_the_best():
+    run = runs.empty("a")
+    run.confirm("a", [0.5, 0.6, 0.7])
+    assert run.compare().verdict.startswith("**a** is the only model that was tried on ag-news: ")
+
+
+def test_a_leader_at_chance_level_is_called_so():
+    run = runs.empty("a", "b")
+    run.confirm("a", [0.01, 0.012, 0.014])
+    run.confirm("b", [-0.3, -0.31, -0.32])
+    assert "no better than guessing" in run.compare().verdict
+
+
+def test_savings_count_the_steps_that_the_scheduler_spared():
+    found = runs.typical().compare()
+    # 12 trials of 400 steps: three stopped at 100, one out of patience at 300, one nan at 150
+    assert (found.stopped.trials, found.stopped.steps) == (3, 900)
+    assert (found.out_of_patience.trials, found.out_of_patience.steps) == (1, 100)
+    assert (found.diverged.trials, found.diverged.steps) == (1, 250)
+    assert found.stopped.planned_steps == 12 * 400
+
+
+def test_trials_that_never_started_save_nothing():
+    run = runs.empty("a")
+    run.tune("a", 0.5)
+    run.tune(
+        "a", 0.5, status="not_run", ending="not_run", reason="not run", steps=0, planned_steps=None
+    )
+    found = run.compare()
+    assert (found.stopped.trials, found.stopped.steps, found.stopped.planned_steps) == (0, 0, 400)
+
+
+def test_what_tuning_bought_compares_completed_trials_with_the_default():
+    run = runs.empty("a", "b")
+    run.tune("a", 0.5, 0.7)
+    run.tune("a", 0.95, status="stopped_early", ending="rung", reason=runs.STOP, steps=350)
+    run.tune("b", 0.6, 0.4)
+    gains = {row.model: row for row in run.compare().configurations}
+    default, tuned = (trial.best_value for trial in run.trials[:2])
+    assert (gains["a"].default_value, gains["a"].tuned_value) == (default, tuned)
+    assert gains["a"].gain == pytest.approx(tuned - default)
+    assert gains["b"].gain < 0
+    assert gains["b"].is_default
+    assert not gains["b"].confirmed
+
+
+def test_a_lower_loss_is_a_gain():
+    run = runs.empty("a", tune={"metric": "loss"})
+    run.tune("a", 0.5, 0.7)
+    (row,) = run.compare().configurations
+    assert row.tuned_value < row.default_value
+    assert row.gain == pytest.approx(row.default_value - row.tuned_value)
+
+
+def test_the_confirmed_configuration_is_the_one_shown():
+    run = runs.empty("a")
+    run.tune("a", 0.5, 0.9)
+    run.confirm("a", [0.5], is_default=True)
+    (row,) = run.compare().configurations
+    assert row.confirmed
+    assert row.is_default
+    assert row.hyperparameters == {}
+
+
+def test_trials_come_by_leaderboard_then_best_first_with_the_unevaluated_last():
+    trials = runs.typical().compare().trials
+    models = [trial.model for trial in trials]
+    assert list(dict.fromkeys(models)) == ["minilm-3", "minilm-2", "bert|tiny"]
+    values = [trial.best_value for trial in trials if trial.model == "minilm-3"]
+    assert values[-1] is None
+    assert values[:-1] == sorted(values[:-1], reverse=True)
+
+
+def test_order_of_the_records_does_not_matter():
+    run = runs.typical()
+    backwards = replace(run, trials=run.trials[::-1], evaluations=run.evaluations[::-1])
+    assert backwards.compare() == run.compare()
+
+
+def test_the_majority_baseline_takes_the_most_frequent_label():
+    assert Baseline.of({"b": 30, "a": 30, "c": 40}) == Baseline(label="c", accuracy=0.4)
+    assert Baseline.of({"b": 30, "a": 30}).label == "a"
+
+
+def test_no_label_counts_no_baseline():
+    run = runs.empty("a")
+    del run.manifest.data["test_label_counts"]
+    assert run.compare().baseline is None

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from raycompare.errors import UserError
+from raycompare.markdown import count, duration, escape, fenced, score, setting, table
+from raycompare.report import leaderboard_csv, render, write_report
+from tests import runs
+
+BLOCKED = ("ray", "torch", "transformers", "datasets")
+
+
+def test_the_typical_report_is_the_golden_one():
+    """Regenerate with `python -m tests.runs`."""
+    assert runs.typical_report() == runs.GOLDEN.read_text(encoding="utf-8")
+
+
+def _files(place: Path) -> dict[str, bytes]:
+    names = ["report.md", "leaderboard.csv", *(f"figures/{n.name}" for n in place.glob("*/*.png"))]
+    return {name: (place / name).read_bytes() for name in names}
+
+
+def test_a_rebuild_gives_the_same_bytes(tmp_path: Path):
+    folder = runs.typical().write(tmp_path)
+    write_report(folder)
+    first = _files(tmp_path)
+    assert len(first) == 5
+    write_report(folder)
+    assert _files(tmp_path) == first
+
+
+def test_the_report_links_each_figure_that_was_written(tmp_path: Path):
+    write_report(runs.typical().write(tmp_path))
+    report = (tmp_path / "report.md").read_text(encoding="utf-8")
+    for name in ("learning_curves", "best_so_far", "wall_clock"):
+        assert (tmp_path / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert f"](figures/{name}.png)" in report
+
+
+PROGRAM = f"""
+import sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {BLOCKED!r}:
+            raise ImportError(name + " is blocked")
+
+sys.meta_path.insert(0, Blocker())
+from raycompare.report import write_report
+from raycompare.results import RunFolder
+
+print(write_report(RunFolder.at(sys.argv[1])).verdict)
+"""
+
+
+def test_the_report_needs_neither_ray_nor_torch(tmp_path: Path):
+    runs.typical().write(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(tmp_path)],
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONHASHSEED": "7", "LC_ALL": "C"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("**minilm-3** comes first of 3 models")
+    by_another_process = _files(tmp_path)
+    write_report(runs.RunFolder.at(tmp_path))
+    assert _files(tmp_path) == by_another_process
+
+
+def test_an_unfinished_run_is_the_users_error(tmp_path: Path):
+    runs.typical().write(tmp_path)
+    (tmp_path / "manifest.json").unlink()
+    with pytest.raises(UserError, match="--resume"):
+        write_report(runs.RunFolder.at(tmp_path))
+    assert not (tmp_path / "report.md").exists()
+
+
+def test_another_folder_is_the_users_error(tmp_path: Path):
+    with pytest.raises(UserError, match="Expected a run folder"):
+        write_report(runs.RunFolder.at(tmp_path))
+
+
+def test_a_run_in_which_all_failed_still_has_a_report(tmp_path: Path):
+    run = runs.empty("a", "b")
+    run.fail("a", "tune", "ValueError: no")
+    run.fail("b", "tune", "ValueError: nor this")
+    write_report(run.write(tmp_path))
+    report = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "the first cause: a, tune stage: ValueError: no." in report
+    assert "## Failures" in report
+    assert "## Figures" not in report
+    assert not list(tmp_path.glob("figures/*"))
+
+
+def test_a_plain_comparison_without_tuning_has_a_report(tmp_path: Path):
+    run = runs.empty("a", "b", search_space={})
+    run.confirm("a", [0.5, 0.6, 0.55], is_default=True)
+    run.confirm("b", [0.8, 0.81, 0.82], is_default=True)
+    write_report(run.write(tmp_path))
+    report = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "## Failures" not in report
+    assert "tuning bought" not in report
+    assert "best_so_far" not in report
+    assert "| b | untuned default |" in report
+
+
+def test_every_row_of_a_table_has_the_columns_of_its_header():
+    widths: set[int] = set()
+    for line in runs.typical_report().splitlines():
+        if not line.startswith("|"):
+            widths.clear()
+            continue
+        widths.add(len(line.replace(r"\|", "").split("|")))
+        assert len(widths) == 1, line
+
+
+def test_the_csv_has_every_digit_and_an_empty_cell_for_nothing():
+    run = runs.empty("good", "lost")
+    run.confirm("good", [0.5, 0.6, 0.8])
+    run.fail("lost", "confirm", "boom, with a comma")
+    rows = list(csv.DictReader(StringIO(leaderboard_csv(run.compare()))))
+    assert [row["rank"] for row in rows] == ["1", ""]
+    good = run.compare().leaderboard[0].test["matthews_correlation"]
+    assert float(rows[0]["test_matthews_correlation_mean"]) == good.mean
+    assert float(rows[0]["test_matthews_correlation_sd"]) == good.sd
+    assert rows[1]["test_accuracy_mean"] == ""
+    assert rows[1]["reason"] == "confirm: boom, with a comma"
+
+
+def test_a_searched_value_falls_back_to_the_fixed_one_for_the_default():
+    run = runs.empty("a", "b")
+    run.tune("a", 0.5, 0.8)
+    run.confirm("a", [0.8])
+    run.confirm("b", [0.5], is_default=True)
+    lines = render(run.compare(), {}).splitlines()
+    assert "| a | tuned | 1.23e-05 | 0 |" in lines
+    assert "| b | untuned default | 5e-05 | default |" in lines
+
+
+def test_different_lengths_are_said_per_model():
+    run = runs.empty("a", "b")
+    run.manifest.data["max_length"] = {"a": 1024, "b": 97}
+    assert "cut to 1,024 tokens (a), 97 tokens (b)" in render(run.compare(), {})
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.04, "0.0 s"),
+        (4.25, "4.2 s"),
+        (9.96, "10 s"),
+        (59.6, "1 m 00 s"),
+        (83, "1 m 23 s"),
+        (3599.7, "1 h 00 m"),
+        (7384, "2 h 03 m"),
+        (None, "-"),
+    ],
+)
+def test_durations_are_human(seconds: float | None, text: str):
+    assert duration(seconds) == text
+
+
+def test_numbers_are_readable():
+    assert [score(0.8716), score(-0.0001), score(None)] == ["0.872", "0.000", "-"]
+    assert [count(1234567), count(150.5), count(None)] == ["1,234,567", "150.5", "-"]
+    assert [setting(1.23456e-5), setting(500), setting(True), setting(None), setting("a|b")] == [
+        "1.23e-05",
+        "500",
+        "true",
+        "null",
+        r"a\|b",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("bert_base_uncased", "bert_base_uncased"),
+        ("_private_", r"\_private\_"),
+        ("a|b", r"a\|b"),
+        ("two\nlines", "two lines"),
+        ("<b>*x*</b>", r"\<b\>\*x\*\</b\>"),
+    ],
+)
+def test_text_is_shown_as_it_is(text: str, escaped: str):
+    assert escape(text) == escaped
+
+
+def test_a_fence_is_longer_than_any_in_the_code():
+    assert fenced("echo ```x```") == "````sh\necho ```x```\n````"
+
+
+def test_a_table_aligns_numbers_to_the_right():
+    assert table(["a", "b"], [["x", "1"]]) == "| a | b |\n| :--- | ---: |\n| x | 1 |"

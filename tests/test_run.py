@@ -1,0 +1,190 @@
+"""Whole runs on a Ray of their own, with a model that trains in a second."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from rich.console import Console
+from ruamel.yaml import YAML
+
+from raycompare.display import Display
+from raycompare.errors import RunError, UserError
+from raycompare.record import FINISHED, SCHEMAS
+from raycompare.results import RunFolder
+from raycompare.run import draft_for, run
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
+
+Content = dict[str, Any]
+
+
+@pytest.fixture
+def content(tiny_model: str, tiny_data: str) -> Content:
+    return {
+        "name": "tiny",
+        "data": {"dataset": tiny_data, "max_length": 32},
+        "models": [
+            {"name": "two layers", "checkpoint": tiny_model},
+            {"name": "one layer", "checkpoint": tiny_model, "config": {"num_hidden_layers": 1}},
+        ],
+        "training": {"num_train_epochs": 4, "learning_rate": 5e-3, "eval_steps": 5},
+        "search_space": {"learning_rate": {"loguniform": [1e-6, 1e-2]}},
+        "tune": {"num_samples": 5, "grace_period": 10, "metric": "loss"},
+        "confirm": {"seeds": [1, 2]},
+    }
+
+
+def go(content: Content, place: Path, resume: str | None = None) -> tuple[RunFolder, str]:
+    path = place / "experiment.yaml"
+    YAML().dump(content, path)
+    said = io.StringIO()
+    display = Display(Console(file=said, width=200))
+    folder = run(draft_for(path, (), resume), str(place / "reports"), resume, display)
+    return folder, said.getvalue()
+
+
+def leaderboard(folder: RunFolder) -> list[dict[str, str]]:
+    rows = csv.DictReader(io.StringIO(folder.read_text("leaderboard.csv")))
+    return [{key: row[key] for key in row if "seconds" not in key} for row in rows]
+
+
+def test_a_run_from_end_to_end_and_the_same_again(content: Content, tmp_path: Path) -> None:
+    folder, said = go(content, tmp_path)
+
+    trials = folder.read_trials()
+    assert Counter(trial.stage for trial in trials) == {"tune": 10, "confirm": 4}
+    assert [trial.is_default for trial in trials[:3]] == [True, True, False]
+    stopped = [trial for trial in trials if trial.status == "stopped_early"]
+    assert stopped
+    assert all(trial.steps < 60 and "rung at step" in trial.reason for trial in stopped)
+    assert not any(trial.is_default for trial in stopped)
+    assert Counter(t.status for t in trials if t.stage == "confirm") == {"completed": 4}
+
+    tested = [row for row in folder.read_evaluations() if row.split == "test"]
+    assert sorted(row.model for row in tested) == ["one layer"] * 2 + ["two layers"] * 2
+    predictions = pq.read_table(folder.child("predictions"))
+    assert predictions.schema.equals(SCHEMAS["predictions"])
+    assert predictions.num_rows == 4 * 60
+
+    manifest = folder.read_manifest()
+    assert set(manifest.seconds) == {"check", "tune", "confirm", "total"}
+    assert not folder.exists("ray")
+    assert "| " in folder.read_text("report.md")
+    assert "tune: 10 trials" in said
+    assert "report.md" in said.splitlines()[-1]
+
+    elsewhere = tmp_path / "again"
+    elsewhere.mkdir()
+    again, _ = go(content, elsewhere)
+    assert leaderboard(again) == leaderboard(folder)
+
+
+def test_one_configuration_per_model_is_not_tuned(content: Content, tmp_path: Path) -> None:
+    del content["search_space"]
+    content["training"]["early_stopping_patience"] = 1
+    folder, said = go(content, tmp_path)
+    trials = folder.read_trials()
+    assert {trial.stage for trial in trials} == {"confirm"}
+    assert all(trial.is_default for trial in trials)
+    assert "tune:" not in said
+
+
+def test_a_trial_that_fails_does_not_end_the_run(content: Content, tmp_path: Path) -> None:
+    content["models"] = content["models"][:1]
+    content["search_space"] = {"optim": {"choice": ["sgd", "adamw_bnb_8bit"]}}
+    content["tune"] = {"num_samples": 3, "scheduler": "fifo"}
+    folder, said = go(content, tmp_path)
+    tune = [trial for trial in folder.read_trials() if trial.stage == "tune"]
+    assert Counter(trial.status for trial in tune) == {"completed": 2, "errored": 1}
+    (failed,) = [trial for trial in tune if trial.status == "errored"]
+    assert "bitsandbytes" in failed.reason
+    assert failed.error is not None
+    assert "create_optimizer" in failed.error
+    assert "errored" in said
+    assert "bitsandbytes" in folder.read_text("report.md")
+
+
+def test_when_all_trials_fail_the_first_cause_is_told(content: Content, tmp_path: Path) -> None:
+    content["training"]["optim"] = "adamw_bnb_8bit"
+    with pytest.raises(RunError, match=r"no trial of \d+ was completed. First cause: .*bitsandb"):
+        go(content, tmp_path)
+    (report,) = (tmp_path / "reports").glob("tiny/*/report.md")
+    assert "bitsandbytes" in report.read_text()
+
+
+def start(arguments: list[str], place: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "raycompare", *arguments],
+        cwd=place,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_is_finished_by_resuming_it(
+    content: Content, tmp_path: Path, signal_number: signal.Signals
+) -> None:
+    write_slow(content, tmp_path)
+    with start(["run", "experiment.yaml"], tmp_path) as job:
+        assert job.stdout is not None
+        next(line for line in job.stdout if "[2/10]" in line)
+        job.send_signal(signal_number)
+        rest = job.stdout.read()
+    assert job.returncode == 1, rest
+    command = rest.split("Go on with: raycompare ")[1].split()
+    folder = RunFolder.at(tmp_path / command[-1])
+    kept = {t.trial_id: t.started_at for t in folder.read_trials() if t.status in FINISHED}
+    assert 2 <= len(kept) < 10
+    with pytest.raises(UserError, match="has not ended"):
+        folder.read_manifest()
+
+    with start(command, tmp_path) as job:
+        assert job.stdout is not None
+        said = job.stdout.read()
+    assert job.returncode == 0, said
+    trials = {trial.trial_id: trial for trial in folder.read_trials()}
+    assert all(trial.status in FINISHED for trial in trials.values())
+    assert {name: trials[name].started_at for name in kept} == kept
+
+
+def test_a_killed_run_leaves_its_records_and_is_resumed(content: Content, tmp_path: Path) -> None:
+    write_slow(content, tmp_path)
+    with start(["run", "experiment.yaml"], tmp_path) as job:
+        deadline = monotonic() + 100
+        while not (found := list(tmp_path.glob("reports/tiny/*/trials.parquet"))):
+            assert monotonic() < deadline
+            sleep(0.2)
+        job.kill()
+    folder = RunFolder.at(found[0].parent)
+    assert folder.read_trials()
+    finished, _ = go(content, tmp_path, resume=folder.uri)
+    assert finished == folder
+    assert folder.read_manifest().experiment_hash
+
+
+def write_slow(content: Content, place: Path) -> None:
+    content["training"] |= {"num_train_epochs": 12, "eval_steps": 15}
+    YAML().dump(content, place / "experiment.yaml")
+
+
+def test_a_folder_of_another_experiment_is_not_resumed(content: Content, tmp_path: Path) -> None:
+    del content["search_space"]
+    content["confirm"]["seeds"] = [1]
+    folder, _ = go(content, tmp_path)
+    content["seed"] = 7
+    with pytest.raises(UserError, match="another experiment"):
+        go(content, tmp_path, resume=folder.uri)
