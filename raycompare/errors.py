@@ -1,9 +1,11 @@
 """What can go wrong, as one tree.
 
 RaycompareError
-├── UserError          the user's input; the command line exits with 2
-│   └── ExperimentError    an experiment file, with every mistake found in it
-└── RunError           the run could not do its work; the command line exits with 1
+├── UserError                  the user's input; the command line exits with 2
+│   ├── ExperimentError            an experiment file, with every mistake found in it
+│   ├── sources.DataProblems       data that can't be used, with all that is wrong with it
+│   └── models.NoCheckpointError   a checkpoint that can't be found or opened
+└── RunError                   the run could not do its work; the command line exits with 1
     └── RunInterruptedError        the run was stopped before its end and can be resumed
 """
 

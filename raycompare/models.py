@@ -40,6 +40,16 @@ def locate(checkpoint: str) -> str:
     return str(folder.absolute()) if folder.is_dir() else checkpoint
 
 
+def pinned(model: ModelSpec) -> ModelSpec:
+    """Return the model with its folder as an absolute path: a trial has a directory of its own.
+
+    A package stays as it is written, since each machine may keep it elsewhere.
+    """
+    if model.checkpoint.startswith(PACKAGE):
+        return model
+    return model.model_copy(update={"checkpoint": locate(model.checkpoint)})
+
+
 def _in_package(place: str) -> str:
     package, _, folder = place.partition("/")
     spec = find_spec(package) if package.isidentifier() else None

@@ -8,6 +8,7 @@ from io import StringIO
 
 from raycompare import report_run, report_scores
 from raycompare.compare import Comparison, compare
+from raycompare.errors import UserError
 from raycompare.experiment_text import read_experiment
 from raycompare.leaderboard import ModelRow
 from raycompare.metrics import MODES
@@ -36,7 +37,13 @@ def write_report(folder: RunFolder) -> Comparison:
     """
     manifest = folder.read_manifest()
     experiment = read_experiment(folder.read_text("experiment.yaml"))
-    comparison = compare(experiment, manifest, folder.read_trials(), folder.read_evaluations())
+    trials = folder.read_trials()
+    if not trials:
+        raise UserError(
+            f"{folder.child('trials.parquet')} is missing or empty, though the run has ended. "
+            "Copy the whole run folder."
+        )
+    comparison = compare(experiment, manifest, trials, folder.read_evaluations())
     figures = {}
     for name, figure in draw_all(comparison).items():
         figures[name] = f"figures/{name}.png"

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from raycompare.errors import UserError
-from raycompare.manifest import Manifest
+from raycompare.manifest import FORMAT, Manifest
 from raycompare.record import SCHEMAS, EvalRecord, TrialRecord
 
 Row = TypeVar("Row", TrialRecord, EvalRecord)
@@ -142,7 +142,14 @@ class RunFolder:
                 f"{self.uri} has records but no manifest.json: its run has not ended. "
                 f"Finish it with `raycompare run --resume {self.uri}`."
             )
-        return Manifest(**json.loads(self.read_text("manifest.json")))
+        content = json.loads(self.read_text("manifest.json"))
+        if content.get("format") != FORMAT:
+            raise UserError(
+                f"{self.child('manifest.json')} has format {content.get('format')}; this raycompare "
+                f"reads format {FORMAT}. Use the version that wrote it: "
+                f"{content.get('versions', {}).get('raycompare', 'unknown')}."
+            )
+        return Manifest(**content)
 
 
 def _to_table(rows: Sequence[TrialRecord] | Sequence[EvalRecord], schema: pa.Schema) -> pa.Table:

@@ -19,7 +19,7 @@ from raycompare.display import Display, RungSteps
 from raycompare.errors import UserError
 from raycompare.journal import Journal
 from raycompare.metrics import MODES, better
-from raycompare.models import load_tokenizer
+from raycompare.models import load_tokenizer, pinned
 from raycompare.record import Stage, TrialPlan, TrialRecord
 from raycompare.results import RunFolder
 from raycompare.rungs import Rungs, milestones
@@ -44,7 +44,9 @@ def share(ready: Ready, folder: RunFolder, nodes: Sequence[Node]) -> Shared:
     }
     stored = {source: ray.put(data) for source, data in tokens.items()}
     shared = Shared(
-        experiment=experiment,
+        experiment=experiment.model_copy(
+            update={"models": tuple(pinned(model) for model in experiment.models)}
+        ),
         folder=folder,
         label_names=ready.data.label_names,
         data={model.name: stored[model.source] for model in experiment.models},

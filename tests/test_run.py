@@ -90,7 +90,12 @@ def test_a_run_from_end_to_end_and_the_same_again(content: Content, tmp_path: Pa
     assert leaderboard(again) == leaderboard(folder)
 
 
-def test_one_configuration_per_model_is_not_tuned(content: Content, tmp_path: Path) -> None:
+def test_one_configuration_per_model_is_not_tuned(
+    content: Content, in_tmp: Path, tiny_model: str
+) -> None:
+    tmp_path = in_tmp
+    (in_tmp / "model").symlink_to(tiny_model)
+    content["models"][0]["checkpoint"] = "model"  # relative: trials have directories of their own
     del content["search_space"]
     content["training"]["early_stopping_patience"] = 1
     folder, said = go(content, tmp_path)

@@ -95,7 +95,11 @@ def connected() -> Iterator[Sequence[Node]]:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    os.kill(os.getpid(), signal.SIGINT)
+    """Do what Ctrl-C does now: Tune has a handler of its own; a background job ignores SIGINT."""
+    handler = signal.getsignal(signal.SIGINT)
+    if not callable(handler):
+        raise KeyboardInterrupt
+    handler(signal.SIGINT, frame)
 
 
 def _node(described: dict[str, object]) -> Node:
