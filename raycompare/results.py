@@ -145,8 +145,8 @@ class RunFolder:
         content = json.loads(self.read_text("manifest.json"))
         if content.get("format") != FORMAT:
             raise UserError(
-                f"{self.child('manifest.json')} has format {content.get('format')}; this raycompare "
-                f"reads format {FORMAT}. Use the version that wrote it: "
+                f"{self.child('manifest.json')} has format {content.get('format')}; this "
+                f"raycompare reads format {FORMAT}. Use the version that wrote it: "
                 f"{content.get('versions', {}).get('raycompare', 'unknown')}."
             )
         return Manifest(**content)

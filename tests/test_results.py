@@ -60,5 +60,5 @@ def test_a_manifest_of_a_newer_raycompare_is_refused(tmp_path: Path) -> None:
 def test_a_finished_run_without_its_records_is_refused(tmp_path: Path) -> None:
     folder = typical().write(tmp_path)
     (tmp_path / "trials.parquet").unlink()
-    with pytest.raises(UserError, match="trials.parquet"):
+    with pytest.raises(UserError, match=r"trials\.parquet"):
         write_report(folder)

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from raycompare import spec
+from raycompare.experiment_file import read_draft
+from raycompare.space import DOMAINS
+
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    page
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("reports/**/*.md")]
+    if "reports/quickstart" not in str(page)
+]
+PARTS = [
+    spec.Experiment,
+    spec.DataSpec,
+    spec.SplitSpec,
+    spec.LimitSpec,
+    spec.ModelSpec,
+    spec.TuneSpec,
+    spec.ConfirmSpec,
+    spec.ResourceSpec,
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("jobs/experiments/*.yaml")), ids=lambda p: p.name)
+def test_shipped_experiments_are_well_formed(path: Path) -> None:
+    assert read_draft(path).problems == ()
+
+
+def test_the_experiment_of_the_readme_is_well_formed(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    path = tmp_path / "experiment.yaml"
+    path.write_text(example)
+    assert read_draft(path).problems == ()
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.__name__)
+def test_every_key_is_documented(part: type[BaseModel]) -> None:
+    page = (ROOT / "docs" / "experiment-file.md").read_text()
+    assert [key for key in part.model_fields if f"`{key}`" not in page] == []
+
+
+def test_every_kind_of_range_is_documented() -> None:
+    page = (ROOT / "docs" / "experiment-file.md").read_text()
+    assert [kind for kind in DOMAINS if f"{{{kind}: [" not in page] == []
+
+
+def test_files_and_functions_stay_small() -> None:
+    long = [path for path in (ROOT / "raycompare").rglob("*.py") if len(lines(path)) > 300]
+    assert long == []
+    assert [name for name, size in functions() if size > 50] == []
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+def functions() -> Iterator[tuple[str, int]]:
+
+    for path in [*(ROOT / "raycompare").rglob("*.py"), *(ROOT / "jobs").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert node.end_lineno is not None
+                yield f"{path.name}:{node.name}", node.end_lineno - node.lineno + 1
