@@ -1,14 +1,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["RAY_ADDRESS"] = "local"
 
+import datasets
+import pyarrow.parquet as pq
 import pytest
 
+from raycompare.data import LabelledData, load_splits
+from raycompare.spec import DataSpec
 from tests.tiny import save_tiny_bert, write_tiny_data
 
 
@@ -29,3 +35,23 @@ def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A current directory of its own, as trials and runs write to it."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Callable[..., LabelledData]:
+    """Load splits given as keyword arguments; `spec` has the rest of the DataSpec."""
+
+    def save_and_load(
+        spec: dict[str, Any] | None = None, seed: int = 42, **splits: Any
+    ) -> LabelledData:
+        for name, split in splits.items():
+            made = (
+                split if isinstance(split, datasets.Dataset) else datasets.Dataset.from_dict(split)
+            )
+            pq.write_table(made.with_format("arrow")[:], tmp_path / f"{name}.parquet")
+        data = load_splits(DataSpec(dataset=str(tmp_path), **(spec or {})), seed)
+        for name in splits:
+            (tmp_path / f"{name}.parquet").unlink()
+        return data
+
+    return save_and_load

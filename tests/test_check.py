@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -255,9 +254,6 @@ def test_no_room_for_the_results(
 def test_a_file_where_the_results_should_go(good: Content, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert mistakes(good, tmp_path, str(tmp_path / "file")).problems[0].where == "--out"
-
-
-Parse = Callable[[str], object]
 
 
 @pytest.mark.parametrize(
