@@ -125,12 +125,16 @@ class StageView:
     def _progress(self) -> str:
         done = sum(entry.has_ended for entry in self._entries())
         elapsed = perf_counter() - self._began
-        left = duration(elapsed / done * (self.total - done)) if done else "not known yet"
-        return (
-            f"{self._name}: {done} of {self.total} trials, {duration(elapsed)}, left about {left}"
-        )
+        left = f"about {duration(elapsed / done * (self.total - done))} left" if done else "running"
+        return f"{self._name}: {done} of {self.total} trials, {duration(elapsed)}, {left}"
 
 
 def _counts(entries: list[Entry]) -> str:
-    counts = Counter("running" if entry.running else entry.status for entry in entries)
-    return ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in counts.items())
+    counts = Counter(_standing(entry) for entry in entries)
+    return ", ".join(f"{count} {standing}" for standing, count in counts.items())
+
+
+def _standing(entry: Entry) -> str:
+    if entry.running:
+        return "running"
+    return "waiting" if entry.status == "not_run" else entry.status.replace("_", " ")

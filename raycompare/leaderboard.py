@@ -9,6 +9,7 @@ from statistics import fmean, median, stdev
 from typing import Self, get_args
 
 from raycompare.endings import first_cause, first_line
+from raycompare.markdown import score
 from raycompare.metrics import MODES, MetricName
 from raycompare.record import FINISHED, EvalRecord, Status, TrialRecord
 from raycompare.spec import Experiment
@@ -43,6 +44,11 @@ class Spread:
         if self.sd is None or other.sd is None:
             return False
         return abs(self.mean - other.mean) > self.sd + other.sd
+
+
+def spread(value: Spread) -> str:
+    """Return mean ± sd; only the mean of one seed."""
+    return score(value.mean) if value.sd is None else f"{score(value.mean)} ± {score(value.sd)}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,10 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from raycompare.leaderboard import Spread
 
 NOTHING = "-"
 """In a cell for which there is no value."""
@@ -44,11 +40,6 @@ def score(value: float | None) -> str:
 def change(value: float | None) -> str:
     """Return the difference of two metrics, with its sign."""
     return NOTHING if value is None else f"{value:+z.3f}"
-
-
-def spread(value: Spread) -> str:
-    """Return mean ± sd; only the mean of one seed."""
-    return score(value.mean) if value.sd is None else f"{score(value.mean)} ± {score(value.sd)}"
 
 
 def count(value: float | None) -> str:

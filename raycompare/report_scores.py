@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from raycompare.compare import Comparison, Configuration
-from raycompare.leaderboard import ModelRow, shown_metrics
+from raycompare.leaderboard import ModelRow, shown_metrics, spread
 from raycompare.markdown import (
     NOTHING,
     change,
@@ -16,7 +16,6 @@ from raycompare.markdown import (
     number_of,
     score,
     setting,
-    spread,
     table,
 )
 from raycompare.metrics import LABELS, MODES

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from raycompare.endings import first_line
-from raycompare.leaderboard import ModelRow, shown_metrics
-from raycompare.markdown import count, escape, listing, number_of, spread
+from raycompare.leaderboard import ModelRow, shown_metrics, spread
+from raycompare.markdown import count, escape, listing, number_of
 from raycompare.metrics import LABELS
 from raycompare.record import TrialRecord
 from raycompare.spec import Experiment
