@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import csv
 import os
+import re
+import shutil
 import subprocess
 import sys
 from io import StringIO
@@ -20,6 +22,17 @@ BLOCKED = ("ray", "torch", "transformers", "datasets")
 def test_the_typical_report_is_the_golden_one():
     """Regenerate with `python -m tests.runs`."""
     assert runs.typical_report() == runs.GOLDEN.read_text(encoding="utf-8")
+
+
+def test_the_committed_example_is_what_the_program_writes(tmp_path: Path):
+    """After a change of the report: `raycompare report` with its folder, and commit it."""
+    reports = Path(__file__).parents[1] / "reports"
+    (name,) = re.findall(r"\((ag-news/.+)/report\.md\)", (reports / "README.md").read_text())
+    example = reports / name
+    copy = Path(shutil.copytree(example, tmp_path / "copy"))
+    write_report(runs.RunFolder.at(copy))
+    for name in ("report.md", "leaderboard.csv"):
+        assert (copy / name).read_text() == (example / name).read_text()
 
 
 def _files(place: Path) -> dict[str, bytes]:
