@@ -11,15 +11,26 @@ from typing import Any, get_args, get_type_hints
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from transformers import TrainingArguments
 
+from raycompare.batches import BatchSize, count_batches
 from raycompare.errors import Problem, near, one_of
 from raycompare.space import SearchSpace
 from raycompare.spec import Arguments, Experiment, ModelSpec
+from raycompare.tokens import Ints
 
 PATIENCE = "early_stopping_patience"
 THRESHOLD = "early_stopping_threshold"
 
-OWN: Mapping[str, type] = {PATIENCE: int, THRESHOLD: float}
-"""What `training` takes beside the fields of TrainingArguments, as EarlyStoppingCallback has it."""
+TOKENS = "per_device_train_batch_tokens"
+TEXTS = "per_device_train_batch_size"
+ORDER, BY_LENGTH = "train_sampling_strategy", "group_by_length"
+
+EVALUATION = frozenset({"eval_strategy", "eval_steps", PATIENCE})
+"""Settings by which an experiment says when trials are evaluated."""
+
+OWN: Mapping[str, type] = {PATIENCE: int, THRESHOLD: float, TOKENS: int}
+"""What `training` takes beside the fields of TrainingArguments: patience as EarlyStoppingCallback
+has it, and a batch size in tokens, padding counted.
+"""
 
 _SEED = "set `seed` (tune stage) and `confirm.seeds` at the top of the file instead"
 _METRIC = "set `tune.metric` instead"
@@ -59,7 +70,8 @@ RESERVED: Mapping[str, str] = {
 ABOVE_ZERO = (
     "learning_rate",
     "num_train_epochs",
-    "per_device_train_batch_size",
+    TEXTS,
+    TOKENS,
     "per_device_eval_batch_size",
     "gradient_accumulation_steps",
     "eval_steps",
@@ -69,9 +81,11 @@ NOT_BELOW_ZERO = ("weight_decay", "warmup_steps", "max_grad_norm", "label_smooth
 DEFAULTS: Arguments = {
     "eval_strategy": "epoch",
     "logging_strategy": "no",
+    "logging_nan_inf_filter": False,  # asks the device for the loss at every step
     "save_strategy": "no",
     "report_to": "none",
     "disable_tqdm": True,
+    "remove_unused_columns": False,  # there are none
     "dataloader_pin_memory": False,
     "per_device_eval_batch_size": 64,
 }
@@ -90,11 +104,23 @@ def training_arguments(arguments: Arguments, output_dir: str, seed: int) -> Trai
     return TrainingArguments(output_dir=output_dir, seed=seed, data_seed=seed, **fields)  # type: ignore[arg-type]
 
 
-def planned_steps(arguments: Arguments, train_rows: int) -> int:
-    """Return the optimizer steps of a full run on one device, counted as Trainer counts them."""
+def batch_size_of(arguments: Arguments) -> BatchSize:
+    """Return how much goes into one batch of the training set."""
+    tokens = arguments.get(TOKENS)
+    assert tokens is None or isinstance(tokens, int)
+    return BatchSize(texts=int(_number(arguments, TEXTS, 8)), tokens=tokens)
+
+
+def planned_steps(arguments: Arguments, lengths: Ints) -> int:
+    """Return the optimizer steps of a full run on one device, counted as Trainer counts them.
+
+    `lengths` are the tokens of each training text; only their number matters for batches that are
+    not measured in tokens.
+    """
     if int(_number(arguments, "max_steps", -1)) > 0:
         return int(_number(arguments, "max_steps", -1))
-    batches = math.ceil(train_rows / _number(arguments, "per_device_train_batch_size", 8))
+    drop_last = bool(arguments.get("dataloader_drop_last", False))
+    batches = count_batches(lengths, batch_size_of(arguments), drop_last)
     per_epoch = math.ceil(batches / _number(arguments, "gradient_accumulation_steps", 1))
     return math.ceil(_number(arguments, "num_train_epochs", 3) * max(per_epoch, 1))
 
@@ -122,6 +148,23 @@ def space_problems(where: str, space: SearchSpace) -> list[Problem]:
         checks = (_value_problem(here, key, value) for value in domain.examples)
         found = _name_problem(here, key) or next(filter(None, checks), None)
         problems += [found] if found else []
+    return problems
+
+
+def batch_problems(experiment: Experiment, model: ModelSpec) -> list[Problem]:
+    """Find settings of a model's batches that would not be read, because another decides."""
+    searched = dict.fromkeys(experiment.search_space_of(model))
+    given = {**experiment.training_of(model), **searched}
+    if TOKENS not in given:
+        return []
+    where = f"{TOKENS} of {model.name}"
+    problems = []
+    if TEXTS in given:
+        allowed = "one of them: batches are measured in texts or in tokens"
+        problems.append(Problem(where=where, found=f"also {TEXTS}", allowed=allowed))
+    if given.get(ORDER) != BY_LENGTH:
+        found = f"{ORDER}: {given.get(ORDER, 'random')}, which counts texts"
+        problems.append(Problem(where=where, found=found, allowed=f"{ORDER}: {BY_LENGTH}"))
     return problems
 
 

@@ -8,9 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from raycompare.arguments import (
+    TOKENS,
     argument_problems,
     arguments_of,
+    batch_problems,
     planned_steps,
     space_problems,
 )
@@ -19,7 +23,7 @@ from raycompare.data import DataProblems, LabelledData, load_splits
 from raycompare.errors import Problem
 from raycompare.experiment_file import Draft
 from raycompare.models import model_problems
-from raycompare.spec import Experiment
+from raycompare.spec import Experiment, ModelSpec
 
 SPARE_BYTES = 500 * 2**20
 """What must stay free on the disk beside the records: Ray's session, Tune's files, logs."""
@@ -45,9 +49,10 @@ class Ready:
             f"  data     {experiment.data.dataset}: {rows} rows, {len(data.label_names)} labels",
         ]
         for model in experiment.models:
-            steps = planned_steps(arguments_of(experiment, model, {}), len(data.train))
+            steps = _steps(experiment, model, data)
+            length = f"{steps:,} steps a trial" if steps else "batches by tokens"
             searched = ", ".join(experiment.search_space_of(model)) or "nothing"
-            lines.append(f"  model    {model.name}: {steps:,} steps a trial, searches {searched}")
+            lines.append(f"  model    {model.name}: {length}, searches {searched}")
         return "\n".join(lines)
 
 
@@ -63,7 +68,11 @@ def check(draft: Draft, out: str) -> Ready:
     problems += _resource_problems(draft)
     experiment = draft.experiment(found_later=problems)
     assert data is not None
-    late = [*_grace_problems(experiment, data), *_room_problems(experiment, data, out)]
+    late = [
+        *(problem for model in experiment.models for problem in batch_problems(experiment, model)),
+        *_grace_problems(experiment, data),
+        *_room_problems(experiment, data, out),
+    ]
     return Ready(draft.experiment(found_later=late), data)
 
 
@@ -104,7 +113,7 @@ def _resource_problems(draft: Draft) -> list[Problem]:
     return [
         Problem(
             where=where,
-            found=f"cpu {resources.cpu:g}, gpu {resources.gpu or 0:g}",
+            found=f"cpu {resources.cpu:g}, gpu {resources.gpus:g}",
             allowed=f"what this machine has: cpu {here.cpus:g}, gpu {here.gpus:g}",
             hint="ask for less, or set RAY_ADDRESS to a cluster that has more",
         )
@@ -118,8 +127,8 @@ def _grace_problems(experiment: Experiment, data: LabelledData) -> Iterator[Prob
     if grace is None or experiment.tune.scheduler == "fifo":
         return
     for model in experiment.models:
-        steps = planned_steps(arguments_of(experiment, model, {}), len(data.train))
-        if grace >= steps:
+        steps = _steps(experiment, model, data)
+        if steps and grace >= steps:
             yield Problem(
                 where="tune.grace_period",
                 found=str(grace),
@@ -127,6 +136,12 @@ def _grace_problems(experiment: Experiment, data: LabelledData) -> Iterator[Prob
                 hint="leave it out for a quarter of the run",
             )
             return
+
+
+def _steps(experiment: Experiment, model: ModelSpec, data: LabelledData) -> int | None:
+    """Count the steps of the model's default; None if that takes the tokens of the texts."""
+    arguments = arguments_of(experiment, model, {})
+    return None if TOKENS in arguments else planned_steps(arguments, np.ones(len(data.train), int))
 
 
 def _room_problems(experiment: Experiment, data: LabelledData, out: str) -> Iterator[Problem]:

@@ -98,6 +98,7 @@ class Comparison:
     diverged: Savings
     failures: tuple[Failure, ...]
     curves: tuple[Curve, ...]
+    """Of every evaluated trial that the figure is about; `figure_data.thinned` picks for it."""
     wall_clock: tuple[WallClock, ...]
     best_so_far: tuple[BestSoFar, ...]
 

@@ -1,4 +1,4 @@
-"""From a data set to its train, validation and test rows, with labels, and to tokens."""
+"""From a data set to its train, validation and test rows, with labels."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from datasets import ClassLabel, Dataset, Features, Value, concatenate_datasets
+from datasets import ClassLabel, Dataset, Features, Value
 from sklearn.utils import resample
 
 from raycompare import sources
@@ -19,10 +19,7 @@ from raycompare.errors import Problem, near
 from raycompare.sources import DataProblems, few, mistake, rows_in_words, values
 from raycompare.spec import DataSpec
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
-__all__ = ["DataProblems", "facts", "label_counts", "load_splits", "tokenize"]
+__all__ = ["DataProblems", "facts", "label_counts", "load_splits"]
 
 PARTS = ("train", "validation", "test")
 TEXT_COLUMNS = ("text", "text_pair")
@@ -44,20 +41,6 @@ class LabelledData:
     label_names: tuple[str, ...]
     content_hash: str
     """Of the texts and labels used and the split they are used in: 16 hexadecimal digits."""
-
-
-@dataclass(frozen=True)
-class TokenizedData:
-    """What the trials of one tokenizer read: model inputs, cut but not padded, and `labels`."""
-
-    train: Dataset
-    validation: Dataset
-    test: Dataset
-    max_length: int
-    truncated_share: float
-    """Of the rows of all splits, those that were cut to `max_length` tokens."""
-    example_ids: tuple[int, ...]
-    """Of the test split's rows, in its order."""
 
 
 def load_splits(spec: DataSpec, seed: int) -> LabelledData:
@@ -253,47 +236,3 @@ def facts(data: LabelledData) -> dict[str, Any]:
         "rows": {part: len(getattr(data, part)) for part in PARTS},
         "test_label_counts": label_counts(data.test),
     }
-
-
-def tokenize(
-    data: LabelledData, tokenizer: PreTrainedTokenizerBase, max_length: int | str
-) -> TokenizedData:
-    """Turn texts into tokens, cut to `max_length` or to a percentile of the training texts.
-
-    Raises:
-        DataProblems: `max_length` leaves no room for text beside the special tokens.
-    """
-    if isinstance(max_length, str):
-        lengths, percentile = _lengths(data.train, tokenizer), int(max_length.removeprefix("p"))
-        max_length = int(np.percentile(lengths, percentile, method="higher"))
-    cut = min(max_length, tokenizer.model_max_length)
-    special = tokenizer.num_special_tokens_to_add(pair="text_pair" in data.train.column_names)
-    if cut <= special:
-        allowed = f"more than the {special} special tokens of every text"
-        raise DataProblems([mistake("data.max_length", str(cut), allowed)])
-    tokens = {part: _tokens(getattr(data, part), tokenizer, cut) for part in PARTS}
-    longer = sum(_longer(getattr(data, part), tokens[part], tokenizer, cut) for part in PARTS)
-    share, ids = longer / sum(map(len, tokens.values())), tuple(data.test["example_id"])
-    return TokenizedData(**tokens, max_length=cut, truncated_share=share, example_ids=ids)
-
-
-def _batches(split: Dataset) -> Iterator[list[list[str]]]:
-    columns = [column for column in TEXT_COLUMNS if column in split.column_names]
-    return ([batch[column] for column in columns] for batch in split.iter(batch_size=1000))
-
-
-def _tokens(split: Dataset, tokenizer: PreTrainedTokenizerBase, cut: int) -> Dataset:
-    # Not Dataset.map: it hashes the tokenizer and draws progress bars.
-    encoded = (tokenizer(*texts, truncation=True, max_length=cut) for texts in _batches(split))
-    tokens = concatenate_datasets([Dataset.from_dict(dict(batch)) for batch in encoded])
-    return tokens.add_column("labels", split["label"][:])
-
-
-def _longer(split: Dataset, tokens: Dataset, tokenizer: PreTrainedTokenizerBase, cut: int) -> int:
-    full = [row for row, ids in enumerate(tokens["input_ids"]) if len(ids) == cut]
-    return sum(length > cut for length in _lengths(split.select(full), tokenizer))
-
-
-def _lengths(split: Dataset, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    encoded = (tokenizer(*texts, verbose=False) for texts in _batches(split))
-    return [len(ids) for batch in encoded for ids in batch["input_ids"]]

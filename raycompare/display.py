@@ -57,17 +57,24 @@ class StageView:
         """Start the stage's clock."""
         self._name, self._journal, self._rungs = name, journal, rungs
         self._began = perf_counter()
-        self._said: set[str] = set()
-
-    @property
-    def total(self) -> int:
+        self._by_model: dict[str, list[Entry]] = {}
+        for entry in journal.entries.values():
+            if entry.plan.stage == name:
+                self._by_model.setdefault(entry.plan.model, []).append(entry)
+        self.total = sum(map(len, self._by_model.values()))
         """The trials of the stage that this run has to do."""
-        return len(self._entries())
+        self._said: set[str] = set()
+        self._endings_seen = 0
 
     def new_lines(self) -> list[str]:
         """Say which trials have ended since the last call."""
-        ended = [entry for entry in self._entries() if entry.has_ended]
-        return [self._end_line(e) for e in ended if e.plan.trial_id not in self._said]
+        new = self._journal.endings[self._endings_seen :]
+        self._endings_seen += len(new)
+        return [self._end_line(entry) for entry in new if self._is_untold(entry)]
+
+    def _is_untold(self, entry: Entry) -> bool:
+        of_this_stage = entry.plan.stage == self._name
+        return of_this_stage and entry.has_ended and entry.plan.trial_id not in self._said
 
     def _end_line(self, entry: Entry) -> str:
         self._said.add(entry.plan.trial_id)
@@ -82,32 +89,20 @@ class StageView:
         )
 
     def _score(self, entry: Entry) -> str:
-        best = entry.best(self._journal.metric, self._journal.mode)
-        label = LABELS[self._journal.metric]
+        label, best = LABELS[self._journal.metric], entry.best
         return f"{label} {best.metrics[self._journal.metric]:.4f}" if best else ""
-
-    def _entries(self) -> list[Entry]:
-        entries = self._journal.entries.values()
-        return [entry for entry in entries if entry.plan.stage == self._name]
 
     def table(self) -> Group:
         """Draw the stage as it stands: a row per model, and how long it may still take."""
         table = Table(expand=False, box=None, padding=(0, 2, 0, 0))
         for column in ("model", f"best {LABELS[self._journal.metric]}", "trials", "running"):
             table.add_column(column)
-        by_model: dict[str, list[Entry]] = {}
-        for entry in self._entries():
-            by_model.setdefault(entry.plan.model, []).append(entry)
-        for model, entries in by_model.items():
+        for model, entries in self._by_model.items():
             table.add_row(model, self._best_of(entries), _counts(entries), self._running(entries))
         return Group(table, Text(self._progress()))
 
     def _best_of(self, entries: list[Entry]) -> str:
-        scores = [
-            best.metrics[self._journal.metric]
-            for entry in entries
-            if (best := entry.best(self._journal.metric, self._journal.mode))
-        ]
+        scores = [e.best.metrics[self._journal.metric] for e in entries if e.best]
         pick = max if self._journal.mode == "max" else min
         return f"{pick(scores):.4f}" if scores else "-"
 
@@ -123,7 +118,7 @@ class StageView:
         return f"step {entry.last_step}/{entry.start.planned_steps}{rung}"
 
     def _progress(self) -> str:
-        done = sum(entry.has_ended for entry in self._entries())
+        done = len(self._said)
         elapsed = perf_counter() - self._began
         left = f"about {duration(elapsed / done * (self.total - done))} left" if done else "running"
         return f"{self._name}: {done} of {self.total} trials, {duration(elapsed)}, {left}"

@@ -10,6 +10,9 @@ from raycompare.leaderboard import ModelRow
 from raycompare.metrics import MODES, MetricName, better
 from raycompare.record import EvalRecord, TrialRecord
 
+MOST_CURVES = 30
+"""Of one model in its panel; more lines than that hide each other."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
@@ -98,6 +101,30 @@ def learning_curves(
     )
 
 
+def thinned(curves: Sequence[Curve], metric: MetricName, most: int = MOST_CURVES) -> list[Curve]:
+    """Keep at most so many curves of each model, in their order.
+
+    They are the best trial and others at even distances in the order of their best values, so
+    that the worst is kept too and a panel shows how the trials spread.
+    """
+    by_model: defaultdict[str, list[Curve]] = defaultdict(list)
+    for curve in sorted(curves, key=lambda curve: (not curve.is_best, _rank(curve, metric))):
+        by_model[curve.model].append(curve)
+    kept = {curve.trial_id for own in by_model.values() for curve in _evenly(own, most)}
+    return [curve for curve in curves if curve.trial_id in kept]
+
+
+def _rank(curve: Curve, metric: MetricName) -> float:
+    return min(curve.values) if MODES[metric] == "min" else -max(curve.values)
+
+
+def _evenly(ranked: Sequence[Curve], most: int) -> Sequence[Curve]:
+    if len(ranked) <= most:
+        return ranked
+    last = len(ranked) - 1
+    return [ranked[last * place // (most - 1)] for place in range(most)]
+
+
 def wall_clock(rows: Iterable[ModelRow]) -> tuple[WallClock, ...]:
     """Return the times of each model that was confirmed, in the order of the leaderboard."""
     return tuple(
@@ -113,9 +140,11 @@ def best_so_far(
     models: Iterable[str], evaluations: Sequence[EvalRecord], metric: MetricName
 ) -> tuple[BestSoFar, ...]:
     """Return the progress of each model that was evaluated while tuning."""
-    tuning = [row for row in evaluations if row.stage == "tune" and row.split == "validation"]
-    by_model = {model: [row for row in tuning if row.model == model] for model in models}
-    return tuple(_progress(rows, metric) for rows in by_model.values() if rows)
+    by_model: defaultdict[str, list[EvalRecord]] = defaultdict(list)
+    for row in evaluations:
+        if row.stage == "tune" and row.split == "validation":
+            by_model[row.model].append(row)
+    return tuple(_progress(by_model[model], metric) for model in models if by_model[model])
 
 
 def _progress(rows: Sequence[EvalRecord], metric: MetricName) -> BestSoFar:

@@ -32,6 +32,8 @@ class Entry:
     start: TrialStart | None = None
     evaluations: list[tuple[Evaluation, float]] = field(default_factory=list)
     """Each with the seconds since the run began."""
+    best: Evaluation | None = None
+    """The best evaluation on the validation split; the first of equals."""
     end: TrialEnd | None = None
     ended_at: float = 0.0
     stop_reason: str | None = None
@@ -73,18 +75,9 @@ class Entry:
             return self.end.step
         return self.evaluations[-1][0].step if self.evaluations else 0
 
-    def best(self, metric: MetricName, mode: Mode) -> Evaluation | None:
-        """Return the best evaluation on the validation split; the first of equals."""
-        found: Evaluation | None = None
-        for evaluation, _ in self.evaluations:
-            than = None if found is None else found.metrics[metric]
-            if better(evaluation.metrics[metric], than, mode):
-                found = evaluation
-        return found
-
     def restarted(self) -> None:
         """Forget what a trial said before it was started again."""
-        self.start, self.end, self.error, self.stop_reason = None, None, None, None
+        self.start, self.best, self.end, self.error, self.stop_reason = None, None, None, None, None
         self.cause = ""
         self.evaluations.clear()
         self.running = True
@@ -97,6 +90,8 @@ class Journal:
         """Start the run's clock."""
         self.metric, self.mode = metric, mode
         self.entries: dict[str, Entry] = {}
+        self.endings: list[Entry] = []
+        """In the order they came; twice if a trial was started again."""
         self._kept: dict[str, TrialRecord] = {}
         self._kept_evaluations: list[EvalRecord] = []
         self._began = perf_counter()
@@ -134,6 +129,9 @@ class Journal:
                 entry.start = message
             case Evaluation():
                 entry.evaluations.append((message, self.elapsed))
+                than = entry.best.metrics[self.metric] if entry.best else None
+                if better(message.metrics[self.metric], than, self.mode):
+                    entry.best = message
             case TrialEnd():
                 entry.end = message
 
@@ -141,6 +139,7 @@ class Journal:
         """Note that a trial reports no more; `stop_reason` if the scheduler stopped it."""
         entry = self.entries[trial_id]
         entry.running, entry.stop_reason, entry.ended_at = False, stop_reason, self.elapsed
+        self.endings.append(entry)
 
     def failed(self, trial_id: str, cause: str, error: str) -> None:
         """Note that a trial raised; `cause` is one line, `error` the whole traceback."""
@@ -162,7 +161,7 @@ class Journal:
         return [*self._kept_evaluations, *rows]
 
     def _trial_record(self, entry: Entry) -> TrialRecord:
-        best = entry.best(self.metric, self.mode)
+        best = entry.best
         clock = entry.end or (entry.evaluations[-1][0] if entry.evaluations else None)
         about_start = vars(entry.start) if entry.start else {}
         return TrialRecord(
@@ -209,6 +208,7 @@ def _eval_record(
         epoch=point.epoch,
         examples_seen=point.examples_seen,
         train_seconds=point.train_seconds,
+        eval_seconds=point.eval_seconds,
         experiment_seconds=experiment_seconds,
         **metrics,
     )

@@ -34,5 +34,5 @@ class Manifest:
     hardware: list[dict[str, Any]]
     """Per node: hostname, cpus, gpus, cpu_model, memory_bytes."""
     seconds: dict[str, float]
-    """Wall-clock per stage: check, tune, confirm, total."""
+    """Wall-clock per stage: check, tokenize, tune, confirm, total."""
     format: int = FORMAT

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from raycompare.compare import Comparison
-from raycompare.figure_data import BestSoFar, Curve, WallClock
+from raycompare.figure_data import BestSoFar, Curve, WallClock, thinned
 from raycompare.markdown import SECONDS_PER_HOUR, SECONDS_PER_MINUTE, duration
 from raycompare.metrics import LABELS, MetricName
 
@@ -24,6 +24,7 @@ PANEL_COLUMNS = {1: 1, 2: 2, 3: 3, 4: 2, 5: 3, 6: 3, 7: 4, 8: 4}
 MOST_COLUMNS = 4
 LONGEST_NAME = 36
 UPPER_BOUND, LOSS_HEADROOM = 1.0, 1.5
+SOME_OTHERS = "some of the other trials, from the best to the worst"
 MARGIN, SMALLEST_MARGIN = 0.06, 0.01
 
 
@@ -52,7 +53,8 @@ def png_bytes(figure: Figure) -> bytes:
 def draw_learning_curves(
     curves: Sequence[Curve], models: Sequence[str], metric: MetricName
 ) -> Figure:
-    """Draw a panel per model: all of its trials thin, the best one thick."""
+    """Draw a panel per model: its trials thin, the best one thick; of very many only some."""
+    given, curves = len(curves), thinned(curves, metric)
     drawn = [model for model in models if any(curve.model == model for curve in curves)]
     columns = PANEL_COLUMNS.get(len(drawn), MOST_COLUMNS)
     rows = math.ceil(len(drawn) / columns)
@@ -70,7 +72,7 @@ def draw_learning_curves(
     panels[0].set_ylim(*_curve_limits(curves, metric))
     figure.supxlabel("optimizer steps", fontsize=9)
     figure.supylabel(f"validation {LABELS[metric]}", fontsize=9)
-    _curve_legend(figure, curves)
+    _curve_legend(figure, curves, others="other trials" if len(curves) == given else SOME_OTHERS)
     return figure
 
 
@@ -91,10 +93,10 @@ def _curve_limits(curves: Sequence[Curve], metric: MetricName) -> tuple[float, f
     return y_limits([value for curve in curves for value in curve.values], best, metric)
 
 
-def _curve_legend(figure: Figure, curves: Sequence[Curve]) -> None:
+def _curve_legend(figure: Figure, curves: Sequence[Curve], others: str) -> None:
     handles = [Line2D([], [], color=GREY, linewidth=2.2, label="best trial of the model")]
     if not all(curve.is_best for curve in curves):
-        handles.append(Line2D([], [], color=GREY, linewidth=0.9, alpha=0.6, label="other trials"))
+        handles.append(Line2D([], [], color=GREY, linewidth=0.9, alpha=0.6, label=others))
     if any(curve.stopped_early for curve in curves):
         handles.append(
             Line2D([], [], color=GREY, marker="x", linestyle="", label="stopped early here")

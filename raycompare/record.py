@@ -58,8 +58,12 @@ class TrialStart:
     started_at: str
     startup_seconds: float
     planned_steps: int
+    examples_per_step: float
+    """The effective batch: texts per optimizer step, the mean where batches differ."""
     num_parameters: int
     device: str
+    precision: str
+    """bf16, fp16 or fp32: what the forward and backward passes compute in."""
     hostname: str
     num_threads: int
 
@@ -116,6 +120,8 @@ class TrialRecord:
     """The whole traceback of an errored trial."""
     steps: int = 0
     planned_steps: int | None = None
+    examples_per_step: float | None = None
+    """Texts per optimizer step, the mean where batches differ."""
     best_step: int | None = None
     """The step of the best evaluation by the experiment's metric."""
     best_value: float | None = None
@@ -127,6 +133,7 @@ class TrialRecord:
     started_at: str | None = None
     """UTC, ISO 8601."""
     device: str | None = None
+    precision: str | None = None
     hostname: str | None = None
     num_threads: int | None = None
 
@@ -151,6 +158,8 @@ class EvalRecord:
     macro_f1: float
     macro_precision: float
     macro_recall: float
+    eval_seconds: float | None = None
+    """The sum so far; `train_seconds` does not count it."""
 
 
 _text, _int, _float, _bool = pa.string(), pa.int64(), pa.float64(), pa.bool_()
@@ -171,6 +180,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             pa.field("error", _text),
             pa.field("steps", _int, nullable=False),
             pa.field("planned_steps", _int),
+            pa.field("examples_per_step", _float),
             pa.field("best_step", _int),
             pa.field("best_value", _float),
             pa.field("num_parameters", _int),
@@ -180,6 +190,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             pa.field("startup_seconds", _float),
             pa.field("started_at", _text),
             pa.field("device", _text),
+            pa.field("precision", _text),
             pa.field("hostname", _text),
             pa.field("num_threads", _int),
         ]
@@ -201,6 +212,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             pa.field("macro_f1", _float, nullable=False),
             pa.field("macro_precision", _float, nullable=False),
             pa.field("macro_recall", _float, nullable=False),
+            pa.field("eval_seconds", _float),
         ]
     ),
     "predictions": pa.schema(

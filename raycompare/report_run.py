@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import Any, get_args
 
 from raycompare.compare import Comparison, Savings
 from raycompare.endings import first_line
+from raycompare.figure_data import MOST_CURVES, thinned
 from raycompare.markdown import (
     NOTHING,
     count,
@@ -24,6 +26,9 @@ from raycompare.metrics import LABELS, MODES
 from raycompare.record import Status, TrialRecord
 
 BYTES_PER_GIB = 2**30
+MOST_ROWS, MOST_FAILURES = 100, 100
+"""Trials of one model, and failures, that a table shows. Nobody reads more, and GitHub promises to
+show Markdown only below 2 MB, which the rows of 10,000 trials exceed."""
 STATUS_WORDS: Mapping[Status, str] = {
     "completed": "completed",
     "stopped_early": "stopped early",
@@ -81,11 +86,13 @@ def figures_section(comparison: Comparison, figures: Mapping[str, str]) -> str:
     clipped = (
         " Losses far above the best trials' leave the axis." if comparison.metric == "loss" else ""
     )
+    hidden = len(comparison.curves) - len(thinned(comparison.curves, comparison.metric))
     captions = {
         "learning_curves": f"Validation {metric} against optimizer steps, one panel per model: "
-        "every trial of the tune stage, or of the confirm stage where a model was not tuned. The "
-        "thick line is the model's best trial, a cross marks where a trial was stopped early."
-        f"{clipped}",
+        f"{'some trials' if hidden else 'every trial'} of the tune stage, or of the confirm stage "
+        "where a model was not tuned. The thick line is the model's best trial, a cross marks "
+        "where a trial was stopped early."
+        f"{_hidden_curves(hidden)}{clipped}",
         "best_so_far": f"Best validation {metric} so far against the wall-clock of the run, tune "
         "stage only. Trials of different models ran side by side.",
         "wall_clock": "Mean wall-clock of one confirm trial, without loading the model or the "
@@ -99,21 +106,34 @@ def figures_section(comparison: Comparison, figures: Mapping[str, str]) -> str:
     return "\n\n".join(["## Figures", *shown]) if shown else ""
 
 
+def _hidden_curves(number: int) -> str:
+    if not number:
+        return ""
+    return (
+        f" Of each model at most {MOST_CURVES} are drawn, at even distances from the best to the "
+        "worst by their best value; evaluations.parquet has the other "
+        f"{number_of(number, 'trial')}."
+    )
+
+
 def failures_section(comparison: Comparison) -> str:
-    """Show the first line of every error; nothing if there was none."""
+    """Show the first line of every error, of very many the first; nothing if there was none."""
     if not comparison.failures:
         return ""
+    shown = comparison.failures[:MOST_FAILURES]
     rows = [
         [escape(fail.model), fail.stage, str(fail.seed), escape(fail.trial_id), escape(fail.error)]
-        for fail in comparison.failures
+        for fail in shown
     ]
     headers = ["model", "stage", "seed", "trial", "error"]
     note = "The first line of each error; the column *error* of trials.parquet has the tracebacks."
+    if len(shown) < len(comparison.failures):
+        note = f"These are the first {len(shown)} of {len(comparison.failures):,} failures. {note}"
     return "\n\n".join(["## Failures", table(headers, rows, left=5), note])
 
 
 def trials_section(comparison: Comparison) -> str:
-    """Show every trial, folded away."""
+    """Show the trials, folded away; of a model with very many the best."""
     metric = LABELS[comparison.metric]
     headers = [
         "model",
@@ -130,16 +150,34 @@ def trials_section(comparison: Comparison) -> str:
         "evaluation",
     ]
     direction = "highest" if MODES[comparison.metric] == "max" else "lowest"
+    shown = _shown(comparison.trials)
+    total = number_of(len(comparison.trials), "trial")
+    title, summary, rest = "## Every trial", total, ""
+    if len(shown) < len(comparison.trials):
+        title, summary = "## The best trials of each model", f"{len(shown):,} of {total}"
+        rest = (
+            f" Shown are the first {MOST_ROWS} of each model and its confirm trials; "
+            f"trials.parquet has all {total}."
+        )
     return "\n\n".join(
         [
-            "## Every trial",
-            f"<details>\n<summary>{number_of(len(comparison.trials), 'trial')}</summary>",
-            table(headers, map(_trial, comparison.trials), left=6),
+            title,
+            f"<details>\n<summary>{summary}</summary>",
+            table(headers, map(_trial, shown), left=6),
             "</details>",
             f"By model as in the leaderboard, then {direction} validation {metric} first. *Steps* "
-            "are those trained, of those planned.",
+            f"are those trained, of those planned.{rest}",
         ]
     )
+
+
+def _shown(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+    return [
+        trial
+        for _, own in groupby(trials, key=lambda trial: trial.model)
+        for place, trial in enumerate(own)
+        if place < MOST_ROWS or trial.stage == "confirm"
+    ]
 
 
 def _trial(trial: TrialRecord) -> list[str]:

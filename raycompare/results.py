@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self, TypeVar
+from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -54,6 +55,20 @@ class RunFolder:
         """Return the path or URI of a file in the folder."""
         return f"{self.uri.rstrip('/')}/{name}"
 
+    @property
+    def parent(self) -> RunFolder:
+        """The folder that this one is in."""
+        return RunFolder(self.uri.rstrip("/").rpartition("/")[0])
+
+    def folder(self, name: str) -> RunFolder:
+        """Return a folder in this one."""
+        return RunFolder(self.child(name))
+
+    def local_path(self, name: str) -> Path | None:
+        """Return the path of a file in the folder where it is local, else nothing."""
+        filesystem, path = self._open(name)
+        return Path(path) if isinstance(filesystem, fs.LocalFileSystem) else None
+
     def _open(self, name: str) -> tuple[fs.FileSystem, str]:
         filesystem, path = fs.FileSystem.from_uri(self.child(name))
         return filesystem, path
@@ -67,7 +82,7 @@ class RunFolder:
         """Write a file whole or not at all."""
         filesystem, path = self._open(name)
         parent, _, base = path.rpartition("/")
-        temporary = f"{parent}/.{base}.tmp"
+        temporary = f"{parent}/.{base}.{uuid4().hex[:8]}.tmp"  # another run may write it too
         filesystem.create_dir(parent, recursive=True)
         with filesystem.open_output_stream(temporary) as stream:
             stream.write(content)
@@ -83,6 +98,14 @@ class RunFolder:
         Raises:
             UserError: the folder has no such file.
         """
+        return self.read_bytes(name).decode()
+
+    def read_bytes(self, name: str) -> bytes:
+        """Read a file.
+
+        Raises:
+            UserError: the folder has no such file.
+        """
         if not self.exists(name):
             raise UserError(
                 f"{self.child(name)} does not exist. Expected a run folder, as written by "
@@ -90,7 +113,7 @@ class RunFolder:
             )
         filesystem, path = self._open(name)
         with filesystem.open_input_stream(path) as stream:
-            return str(stream.read().decode())
+            return bytes(stream.read())
 
     def delete(self, name: str) -> None:
         """Remove a folder and all that is in it, if it is there."""

@@ -57,8 +57,9 @@ def run(draft: Draft, out: str, resume: str | None, display: Display) -> RunFold
     journal.keep(folder.read_trials(), folder.read_evaluations())
     try:
         with connected() as nodes:
-            shared = share(ready, folder, nodes)
-            stages = Stages(shared, journal, display, len(ready.data.train))
+            with clock("tokenize"):
+                shared = share(ready, folder, nodes)
+            stages = Stages(shared, journal, display)
             with clock("tune"):
                 chosen = stages.tune()
             with clock("confirm"):

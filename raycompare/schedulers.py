@@ -1,8 +1,9 @@
-"""Schedulers for Tune: successive halving with a bracket of its own for each model."""
+"""Schedulers for Tune: trials in plan order; successive halving with a bracket for each model."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 from ray.tune.execution.tune_controller import TuneController
@@ -15,7 +16,39 @@ from raycompare.record import Evaluation, TrialPlan
 from raycompare.rungs import Rungs
 
 
-class PerModelHalving(FIFOScheduler):
+class PlanOrder(FIFOScheduler):
+    """Stops no trial; starts them in the order of the plan, and lets workers finish starting.
+
+    A worker that is free again takes over the trial that Tune's FIFO names: the first that waits,
+    for which a worker may just be starting on another node. Tune then ends that one. A node whose
+    worker starts more slowly than trials end elsewhere, such as a node that came late, would start
+    one worker after another and never train.
+    """
+
+    def __init__(self) -> None:
+        """Begin at the first trial."""
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._finished = 0
+
+    def choose_trial_to_run(self, tune_controller: TuneController) -> Trial | None:
+        """Return the first trial that waits and has no worker starting for it."""
+        trials = tune_controller.get_trials()
+        while self._finished < len(trials) and trials[self._finished].is_finished():
+            self._finished += 1
+        starting = _trials_with_a_starting_worker(tune_controller)
+        waiting = (t for t in islice(trials, self._finished, None) if t.status == Trial.PENDING)
+        return next((trial for trial in waiting if trial not in starting), None)
+
+
+def _trials_with_a_starting_worker(tune_controller: TuneController) -> set[Trial]:
+    """Tune has no public word for this; schedulers get its controller in a wrapper."""
+    controller = getattr(tune_controller, "_tune_controller", tune_controller)
+    # Live actors have their resources; they are started when their process answers.
+    starting = set(controller._actor_manager.live_actors) - controller._started_actors
+    return {trial for actor in starting if (trial := controller._actor_to_trial.get(actor))}
+
+
+class PerModelHalving(PlanOrder):
     """Compares a trial only with trials of its own model, at rungs in optimizer steps.
 
     One bracket for all models stops the models that start slowly: in simulation it named a truly
@@ -32,7 +65,7 @@ class PerModelHalving(FIFOScheduler):
         make_rungs: Callable[[str], Rungs],
     ) -> None:
         """Know every plan of the stage in its order, also those of an earlier, interrupted run."""
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._own_metric = metric
         self._rungs: dict[str, Rungs] = {}
         self.stops: dict[str, str] = {}

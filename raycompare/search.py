@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, islice
 from typing import Any
 
 import numpy as np
 from ray import tune
 
+from raycompare.messages import PLAN, config_of
 from raycompare.record import Stage, TrialPlan
 from raycompare.space import SearchSpace
 from raycompare.spec import Arguments, Experiment, ModelSpec
@@ -87,3 +89,30 @@ def _samples(space: SearchSpace, seed: int, model: str) -> Iterator[Arguments]:
 
 def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
+
+
+class Planned(tune.search.Searcher):
+    """Hands Tune the plans one after another.
+
+    A grid of the plans would do too, but Tune copies the whole grid for each trial that it makes.
+    """
+
+    def __init__(self, plans: Iterable[TrialPlan]) -> None:
+        """Hand out the plans in this order."""
+        super().__init__()
+        self._plans = deque(plans)
+
+    def suggest(self, trial_id: str) -> dict[str, Any]:
+        """Return the config of the next trial; Tune asks once for each of `num_samples`."""
+        return {PLAN: config_of(self._plans.popleft())}
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Learn nothing from a trial."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Save nothing: `Tuner.restore` is not used (docs/decisions/0002)."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Restore nothing."""

@@ -93,18 +93,50 @@ class DataSpec(Part):
     splits: SplitSpec = SplitSpec()
     max_length: Annotated[int | str, BeforeValidator(_max_length)] = 256
     """Texts are cut to this many tokens; p99 takes the 99th percentile of the training texts."""
+    padding: Literal["longest", "max_length"] = "longest"
+    """Fill the texts of a batch, or of a part of one, up to its longest, or all to max_length."""
     limit: LimitSpec = LimitSpec()
 
 
 Arguments = dict[str, JsonValue]
 
 
+AUTO: Literal["auto"] = "auto"
+
+
+def _gpu(value: object) -> object:
+    if value in (None, AUTO):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+        return float(value)
+    raise not_allowed("a number of GPUs >= 0, such as 0.5, or auto")
+
+
 class ResourceSpec(Part):
     """What one trial takes of the cluster, in Ray's sense."""
 
     cpu: Annotated[float, Field(gt=0)] = 1
-    gpu: Annotated[float, Field(ge=0)] | None = None
-    """Left out: 1 where the cluster has GPUs, else 0."""
+    gpu: Annotated[float | Literal["auto"] | None, BeforeValidator(_gpu)] = None
+    """Left out: 1 where the cluster has GPUs, else 0. With auto, a step is tried on a card, and as
+    many trials share it as fit.
+    """
+
+    @property
+    def gpus(self) -> float:
+        """What is known to be needed: none while it is left out or auto."""
+        return self.gpu if isinstance(self.gpu, float) else 0.0
+
+
+def _auto(value: object) -> object:
+    return {"gpu": AUTO} if value == AUTO else value
+
+
+Resources = Annotated[ResourceSpec, BeforeValidator(_auto)]
+"""Resources as a file has them: fields, or just auto."""
+
+
+Source = tuple[str, str | None]
+"""A checkpoint and its revision."""
 
 
 def _named(value: object) -> object:
@@ -129,10 +161,10 @@ class ModelSpec(Part):
     """TrainingArguments for this model, over the experiment's."""
     search_space: SearchSpace = {}
     """Ranges for this model, over the experiment's."""
-    resources: ResourceSpec | None = None
+    resources: Resources | None = None
 
     @property
-    def source(self) -> tuple[str, str | None]:
+    def source(self) -> Source:
         """Where weights and tokenizer come from; models that share it share their tokens."""
         return self.checkpoint, self.revision
 
@@ -208,7 +240,7 @@ class Experiment(Part):
     search_space: SearchSpace = {}
     tune: TuneSpec = TuneSpec()
     confirm: ConfirmSpec = ConfirmSpec()
-    resources: ResourceSpec = ResourceSpec()
+    resources: Resources = ResourceSpec()
 
     def search_space_of(self, model: ModelSpec) -> SearchSpace:
         """Return the experiment's ranges with the model's own over them."""

@@ -4,68 +4,110 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from json import loads
 from time import perf_counter
 
 import ray
+from ray.exceptions import RayTaskError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from transformers import PreTrainedTokenizerBase
 
-from raycompare.arguments import arguments_of, planned_steps
+from raycompare.arguments import TEXTS, TOKENS, arguments_of, planned_steps
 from raycompare.backends import Node
 from raycompare.check import Ready
-from raycompare.data import tokenize
 from raycompare.display import Display, RungSteps
 from raycompare.errors import UserError
 from raycompare.journal import Journal
 from raycompare.metrics import MODES, better
 from raycompare.models import load_tokenizer, pinned
+from raycompare.packing import resolve
+from raycompare.probe import Peak, measure
 from raycompare.record import Stage, TrialPlan, TrialRecord
 from raycompare.results import RunFolder
 from raycompare.rungs import Rungs, milestones
 from raycompare.schedulers import PerModelHalving
-from raycompare.search import confirm_plans, tune_plans
-from raycompare.spec import Arguments, Experiment
-from raycompare.tuner import WORK, Shared, run_stage
+from raycompare.search import confirm_plans, make_plan, tune_plans
+from raycompare.spec import Arguments, Experiment, ModelSpec, Source
+from raycompare.token_store import TokenStore
+from raycompare.tokenizing import token_key, tokenize, tokenized
+from raycompare.tokens import TokenizedData
+from raycompare.tuner import WORK, Shared, run_stage, task_of
 
 __all__ = ["WORK", "Stages", "choose", "share"]
 
 
 def share(ready: Ready, folder: RunFolder, nodes: Sequence[Node]) -> Shared:
-    """Tokenise the data once per checkpoint and put it where every trial can read it.
+    """Tokenise the data once per tokenizer and put it where every trial can read it.
 
     Raises:
         UserError: no machine of the cluster can hold a trial.
     """
     experiment = ready.experiment
-    tokens = {
-        model.source: tokenize(ready.data, load_tokenizer(model), experiment.data.max_length)
-        for model in {model.source: model for model in experiment.models}.values()
-    }
-    stored = {source: ray.put(data) for source, data in tokens.items()}
-    shared = Shared(
-        experiment=experiment.model_copy(
-            update={"models": tuple(pinned(model) for model in experiment.models)}
-        ),
+    tokens = _tokens(ready, TokenStore(folder.parent.folder("tokens")))
+    # Models of one vocabulary share one object.
+    stored = {id(data): ray.put(data) for data in tokens.values()}
+    data = {model.name: tokens[model.source] for model in experiment.models}
+    pin = {"models": tuple(pinned(model) for model in experiment.models)}
+    unmeasured = Shared(
+        experiment=experiment.model_copy(update=pin),
         folder=folder,
         label_names=ready.data.label_names,
-        data={model.name: stored[model.source] for model in experiment.models},
-        lengths={model.name: tokens[model.source].max_length for model in experiment.models},
-        default_gpu=1.0 if any(node.gpus for node in nodes) else 0.0,
+        data={name: stored[id(tokens)] for name, tokens in data.items()},
+        lengths={name: tokens.max_length for name, tokens in data.items()},
+        rungs={m.name: _rung_steps(experiment, m, data[m.name]) for m in experiment.models},
+        resources={},
     )
-    _require_room(shared, nodes)
-    return shared
+    resources = resolve(unmeasured.experiment, nodes, partial(_measured, unmeasured))
+    return replace(unmeasured, resources=resources)
 
 
-def _require_room(shared: Shared, nodes: Sequence[Node]) -> None:
-    for model in shared.experiment.models:
-        asked = shared.resources_of(model.name)
-        if not any(node.fits(asked) for node in nodes):
-            have = "; ".join(f"{n.hostname}: cpu {n.cpus:g}, gpu {n.gpus:g}" for n in nodes)
-            raise UserError(
-                f"a trial of {model.name} takes cpu {asked.cpu:g}, gpu {asked.gpu or 0:g}, "
-                f"and no machine has that ({have}). Ask for less under `resources`."
-            )
+def _measured(shared: Shared, model: ModelSpec) -> Peak:
+    """Measure a trial of the model at its largest batch, on a card of its own."""
+    asked = model.resources or shared.experiment.resources
+    plan = make_plan("tune", 0, model.name, _largest(shared.experiment, model), seed=0)
+    # A process that keeps its part of the card would be in the way of the trials.
+    remote = ray.remote(num_cpus=asked.cpu, num_gpus=1, max_calls=1)(measure)
+    try:
+        peak: Peak = ray.get(remote.remote(ray.put(task_of(shared, plan, asked))))
+    except RayTaskError as error:
+        raise UserError(
+            f"a trial of {model.name} at its largest batch can't take a step on a card: "
+            f"{error.cause}. Allow smaller batches, or more gradient_accumulation_steps."
+        ) from error
+    return peak
+
+
+def _largest(experiment: Experiment, model: ModelSpec) -> Arguments:
+    """Return the largest batch that the model's search space has."""
+    space = experiment.search_space_of(model)
+    return {key: max(space[key].examples) for key in (TEXTS, TOKENS) if key in space}  # type: ignore[type-var]
+
+
+def _tokens(ready: Ready, store: TokenStore) -> dict[Source, TokenizedData]:
+    """Return the tokens of each checkpoint; those of one vocabulary are one object."""
+    spec = ready.experiment.data
+    checkpoints = {model.source: model for model in ready.experiment.models}
+    tokenizers = {source: load_tokenizer(model) for source, model in checkpoints.items()}
+    keys = {source: token_key(ready.data, used, spec) for source, used in tokenizers.items()}
+
+    def made(key: str, tokenizer: PreTrainedTokenizerBase) -> TokenizedData:
+        tokens = store.get(key, lambda: tokenize(ready.data, tokenizer, spec))
+        return tokenized(tokens, ready.data, tokenizer, spec)
+
+    alike = {key: tokenizers[source] for source, key in keys.items()}
+    data = {key: made(key, tokenizer) for key, tokenizer in alike.items()}
+    return {source: data[key] for source, key in keys.items()}
+
+
+def _rung_steps(experiment: Experiment, model: ModelSpec, data: TokenizedData) -> tuple[int, ...]:
+    settings = experiment.tune
+    if settings.scheduler != "asha":
+        return ()
+    most = planned_steps(arguments_of(experiment, model, {}), data.train.lengths)
+    grace = settings.grace_period or math.ceil(most / 4)
+    return milestones(grace, settings.reduction_factor, most)
 
 
 @dataclass(frozen=True)
@@ -75,7 +117,6 @@ class Stages:
     shared: Shared
     journal: Journal
     display: Display
-    train_rows: int
 
     @property
     def experiment(self) -> Experiment:
@@ -126,11 +167,7 @@ class Stages:
 
     def _rungs_of(self, model: str) -> Rungs:
         settings = self.experiment.tune
-        default = arguments_of(self.experiment, self.experiment.model_named(model), {})
-        most = planned_steps(default, self.train_rows)
-        grace = settings.grace_period or math.ceil(most / 4)
-        factor = settings.reduction_factor
-        return Rungs(milestones(grace, factor, most), factor, MODES[settings.metric])
+        return Rungs(self.shared.rungs[model], settings.reduction_factor, MODES[settings.metric])
 
     def _require_ended(self, plans: Sequence[TrialPlan], out_of_time: bool = False) -> None:
         """Tune returns normally after Ctrl-C; what has not ended then is to be resumed."""

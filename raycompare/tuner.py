@@ -18,20 +18,26 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 from rich.text import Text
 
-from raycompare.arguments import arguments_of
-from raycompare.data import TokenizedData
+from raycompare.arguments import EVALUATION, arguments_of
 from raycompare.journal import Journal
-from raycompare.messages import PLAN, config_of, pack, plan_of, unpack
+from raycompare.messages import PLAN, pack, plan_of, unpack
 from raycompare.metrics import MODES
 from raycompare.record import Message, TrialPlan
 from raycompare.results import RunFolder
 from raycompare.schedulers import PerModelHalving
-from raycompare.spec import Experiment, ResourceSpec
-from raycompare.trial import TrialTask, train_trial
+from raycompare.search import Planned
+from raycompare.spec import Experiment, ModelSpec, ResourceSpec
+from raycompare.task import TrialTask
+from raycompare.tokens import TokenizedData
+from raycompare.trial import train_trial
 
-FLUSH_SECONDS = 10.0
+FLUSH_SECONDS, FLUSH_SHARE = 10.0, 0.01
+"""Least time between two flushes of the records, and the most of the driver's time for them."""
 WORK = "ray"
 """Tune's own files, in the run folder; removed when the run has ended well."""
+
+Trainable = Callable[[dict[str, Any]], None]
+"""What Tune calls in a worker, with the config of a trial."""
 
 TUNE_ENVIRONMENT = {
     # The journal is the log; Tune's own loggers cost milliseconds a report.
@@ -54,13 +60,17 @@ class Shared:
     """The tokenised splits, by the name of the model."""
     lengths: Mapping[str, int]
     """Tokens that texts are cut to, by the name of the model."""
-    default_gpu: float
-    """What a trial takes whose resources do not say."""
+    rungs: Mapping[str, tuple[int, ...]]
+    """The optimizer steps at which trials of the tune stage are compared, by the model's name."""
+    resources: Mapping[str, ResourceSpec]
+    """What a trial takes of the cluster, by the model's name."""
 
-    def resources_of(self, model: str) -> ResourceSpec:
-        """Return the CPUs and GPUs of a trial of the model."""
-        spec = self.experiment.model_named(model).resources or self.experiment.resources
-        return spec if spec.gpu is not None else spec.model_copy(update={"gpu": self.default_gpu})
+    def evaluations_of(self, plan: TrialPlan, model: ModelSpec) -> tuple[int, ...]:
+        """Return the steps to evaluate at; none where the experiment says when to evaluate."""
+        asked = EVALUATION.intersection(
+            self.experiment.training_of(model), self.experiment.search_space_of(model)
+        )
+        return () if asked or plan.stage != "tune" else self.rungs[model.name]
 
 
 @dataclass(frozen=True)
@@ -81,20 +91,29 @@ class TuneSink:
 
 def run_trial(config: dict[str, Any], shared: Shared) -> None:
     """Run one plan in a worker of Ray; Tune keeps the worker for the next trial."""
-    experiment = shared.experiment
     plan = TrialPlan(**config[PLAN])
+    task = task_of(shared, plan, shared.resources[plan.model])
+    train_trial(task, TuneSink(shared.folder, plan))
+
+
+def task_of(shared: Shared, plan: TrialPlan, resources: ResourceSpec) -> TrialTask:
+    """Gather all that a trial needs to know."""
+    experiment = shared.experiment
     model = experiment.model_named(plan.model)
-    task = TrialTask(
+    evaluate_at = shared.evaluations_of(plan, model)
+    arguments = arguments_of(experiment, model, dict(plan.hyperparameters))
+    return TrialTask(
         plan=plan,
         model=model,
-        arguments=arguments_of(experiment, model, dict(plan.hyperparameters)),
+        arguments={**arguments, "eval_strategy": "no"} if evaluate_at else arguments,
         data=ray.get(shared.data[plan.model]),
         label_names=shared.label_names,
         metric=experiment.tune.metric,
         mode=MODES[experiment.tune.metric],
-        num_threads=max(int(shared.resources_of(plan.model).cpu), 1),
+        num_threads=max(int(resources.cpu), 1),
+        gpu_share=resources.gpus,
+        evaluate_at=evaluate_at,
     )
-    train_trial(task, TuneSink(shared.folder, plan))
 
 
 def run_stage(
@@ -103,23 +122,22 @@ def run_stage(
     journal: Journal,
     scheduler: TrialScheduler,
     listen: Callable[[], None],
+    trainable: Trainable | None = None,
 ) -> None:
     """Run the plans; `listen` is called whenever the journal has something new.
 
+    `trainable` takes the config of a plan and reports its messages; by default it fine-tunes.
     Returns when all have ended, the time budget is spent, or the user interrupted; the journal
     knows which.
     """
     settings = shared.experiment.tune
-    trainable = tune.with_resources(
-        tune.with_parameters(run_trial, shared=shared),
-        lambda config: _placement(shared.resources_of(config[PLAN]["model"])),
-    )
-    os.environ.update(TUNE_ENVIRONMENT)
+    os.environ.update(TUNE_ENVIRONMENT, TUNE_MAX_PENDING_TRIALS_PG=str(_most_pending()))
     logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # sums up failures once more
     tune.Tuner(
-        trainable,
-        param_space={PLAN: tune.grid_search([config_of(plan) for plan in plans])},
+        trainable or _fine_tuning(shared),
         tune_config=tune.TuneConfig(
+            search_alg=Planned(plans),
+            num_samples=len(plans),
             scheduler=scheduler,
             reuse_actors=True,
             max_concurrent_trials=settings.max_concurrent_trials,
@@ -137,8 +155,25 @@ def run_stage(
     write_records(journal, shared.folder)
 
 
+def _fine_tuning(shared: Shared) -> Trainable:
+    trainable: Trainable = tune.with_resources(
+        tune.with_parameters(run_trial, shared=shared),
+        lambda config: _placement(shared.resources[config[PLAN]["model"]]),
+    )
+    return trainable
+
+
+def _most_pending() -> int:
+    """Return how many trials may wait for a worker at once; this is what Tune takes for a grid.
+
+    For a searcher it would be one. Tune ends the idle workers that no waiting trial can take over,
+    and a cluster that grows by itself grows by what waits.
+    """
+    return max(200, int(1.1 * ray.cluster_resources().get("CPU", 1.0)))
+
+
 def _placement(resources: ResourceSpec) -> tune.PlacementGroupFactory:
-    return tune.PlacementGroupFactory([{"CPU": resources.cpu, "GPU": resources.gpu or 0.0}])
+    return tune.PlacementGroupFactory([{"CPU": resources.cpu, "GPU": resources.gpus}])
 
 
 def _name(trial: Trial) -> str:
@@ -164,7 +199,7 @@ class JournalCallback(tune.Callback):
         """Ask `scheduler` why a trial was stopped."""
         self._journal, self._folder, self._listen = journal, folder, listen
         self._stops = scheduler.stops if isinstance(scheduler, PerModelHalving) else {}
-        self._flushed = perf_counter()
+        self._flush_at = perf_counter() + FLUSH_SECONDS
 
     def __reduce__(self) -> tuple[type[tune.Callback], tuple[()]]:
         """Tune pickles callbacks for `Tuner.restore`, which is not used (docs/decisions/0002)."""
@@ -197,9 +232,12 @@ class JournalCallback(tune.Callback):
 
     def on_step_end(self, iteration: int, trials: list[Trial], **_: Any) -> None:
         """Bring the run folder up to date, now and then."""
-        if perf_counter() - self._flushed > FLUSH_SECONDS:
+        began = perf_counter()
+        if began > self._flush_at:
             write_records(self._journal, self._folder)
-            self._flushed = perf_counter()
+            ended = perf_counter()
+            # Every flush writes all records: the more there are, the more seldom.
+            self._flush_at = ended + max(FLUSH_SECONDS, (ended - began) / FLUSH_SHARE)
 
 
 def _error_of(trial: Trial) -> Exception:

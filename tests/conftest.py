@@ -13,8 +13,14 @@ import datasets
 import pyarrow.parquet as pq
 import pytest
 
+from raycompare.arguments import DEFAULTS
 from raycompare.data import LabelledData, load_splits
-from raycompare.spec import DataSpec
+from raycompare.models import load_tokenizer
+from raycompare.record import TrialPlan
+from raycompare.spec import DataSpec, ModelSpec
+from raycompare.task import TrialTask
+from raycompare.tokenizing import tokenize, tokenized
+from raycompare.tokens import TokenizedData
 from tests.tiny import save_tiny_bert, write_tiny_data
 
 
@@ -55,3 +61,38 @@ def load(tmp_path: Path) -> Callable[..., LabelledData]:
         return data
 
     return save_and_load
+
+
+@pytest.fixture(scope="session")
+def tiny_tokens(tiny_model: str, tiny_data: str) -> TokenizedData:
+    spec = DataSpec(dataset=tiny_data, max_length=32)
+    inputs = load_splits(spec, 0), load_tokenizer(ModelSpec(name="t", checkpoint=tiny_model)), spec
+    return tokenized(tokenize(*inputs), *inputs)
+
+
+@pytest.fixture
+def tiny_task(tiny_model: str, tiny_tokens: TokenizedData, in_tmp: Path) -> TrialTask:
+    """A finalist that trains in a second on one thread."""
+    return TrialTask(
+        plan=TrialPlan(
+            trial_id="tiny-confirm-0",
+            stage="confirm",
+            model="tiny",
+            order=0,
+            seed=3,
+            is_default=True,
+        ),
+        model=ModelSpec(name="tiny", checkpoint=tiny_model),
+        arguments={
+            **DEFAULTS,
+            "per_device_train_batch_size": 8,
+            "learning_rate": 3e-3,
+            "use_cpu": True,
+            "num_train_epochs": 3,
+        },
+        data=tiny_tokens,
+        label_names=("animals", "plants", "rocks"),
+        metric="matthews_correlation",
+        mode="max",
+        num_threads=1,
+    )

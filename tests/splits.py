@@ -8,7 +8,7 @@ from typing import Any
 import datasets
 import pytest
 
-from raycompare.data import LabelledData, TokenizedData
+from raycompare.data import LabelledData
 from raycompare.errors import Problem
 from raycompare.sources import DataProblems
 
@@ -22,7 +22,7 @@ def rows(labels: list[Any] = LABELS, **more: list[Any]) -> dict[str, list[Any]]:
 Load = Callable[..., LabelledData]
 
 
-def parts(data: LabelledData | TokenizedData) -> dict[str, datasets.Dataset]:
+def parts(data: LabelledData) -> dict[str, datasets.Dataset]:
     return {"train": data.train, "validation": data.validation, "test": data.test}
 
 

@@ -53,3 +53,15 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
     said = file.getvalue()
     assert "errored (ValueError: no [bold]markup[/bold])" in said
     assert "\x1b" not in said
+
+
+def test_a_report_costs_the_same_whatever_the_number_of_trials() -> None:
+    """Only what has ended since is looked at; the table is drawn a few times a second."""
+    made = journal(300)
+    view = StageView("tune", made, {})
+    for number in range(300):
+        made.started(f"t{number}")
+        made.failed(f"t{number}", "ValueError", "Traceback")
+        assert len(made.endings[view._endings_seen :]) == 1
+        assert len(view.new_lines()) == 1
+    assert "300 of 300 trials" in drawn(view)

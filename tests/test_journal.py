@@ -21,8 +21,10 @@ START = TrialStart(
     started_at="2026-01-02T03:04:05+00:00",
     startup_seconds=0.5,
     planned_steps=40,
+    examples_per_step=16.0,
     num_parameters=100,
     device="cpu",
+    precision="fp32",
     hostname="here",
     num_threads=1,
 )

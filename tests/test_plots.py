@@ -5,8 +5,8 @@ from math import inf
 
 import pytest
 
-from raycompare.figure_data import BestSoFar
-from raycompare.plots import draw_all, png_bytes, time_unit, y_limits
+from raycompare.figure_data import MOST_CURVES, BestSoFar, thinned
+from raycompare.plots import SOME_OTHERS, draw_all, png_bytes, time_unit, y_limits
 from tests import runs
 
 
@@ -145,3 +145,17 @@ def test_limits_of_a_single_value_are_apart():
 def test_the_unit_of_time_suits_the_longest(longest: float, unit: str):
     assert time_unit(longest)[0] == unit
     assert time_unit(longest)[1] <= max(longest, 1) < inf
+
+
+def test_of_very_many_trials_a_panel_shows_some_from_the_best_to_the_worst():
+    run = runs.empty("a", "b")
+    for number in range(200):
+        run.tune("a", 0.4 + 0.002 * number)
+    run.tune("b", 0.5, 0.6)
+    curves = run.compare().curves
+    drawn = thinned(curves, "matthews_correlation")
+    assert [sum(curve.model == model for curve in drawn) for model in "ab"] == [MOST_CURVES, 2]
+    assert {curves[0].trial_id, curves[199].trial_id} <= {curve.trial_id for curve in drawn}
+    panel = draw_all(run.compare())["learning_curves"].axes[0]
+    assert len(panel.get_lines()) == MOST_CURVES
+    assert SOME_OTHERS in _legend(run)

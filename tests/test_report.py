@@ -214,3 +214,25 @@ def test_a_fence_is_longer_than_any_in_the_code():
 
 def test_a_table_aligns_numbers_to_the_right():
     assert table(["a", "b"], [["x", "1"]]) == "| a | b |\n| :--- | ---: |\n| x | 1 |"
+
+
+def large() -> runs.Run:
+    run = runs.empty("a", "b")
+    for number in range(150):
+        run.tune("a", 0.4 + 0.003 * number)
+    run.confirm("a", [0.3])
+    run.tune("b", 0.5, 0.6)
+    for _ in range(110):
+        run.fail("b", "tune", "ValueError: no")
+    return run
+
+
+def test_of_very_many_trials_the_report_shows_some_and_says_where_the_others_are():
+    run = large()
+    report = render(run.compare(), {"learning_curves": "figures/learning_curves.png"})
+    assert "<summary>201 of 263 trials</summary>" in report
+    assert "| a | confirm | a-confirm-0 |" in report.replace("-00", "-0")
+    assert "trials.parquet has all 263 trials." in report
+    assert "These are the first 100 of 110 failures." in report
+    assert "some trials of the tune stage" in report
+    assert "evaluations.parquet has the other 120 trials." in report

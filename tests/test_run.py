@@ -78,7 +78,7 @@ def test_a_run_from_end_to_end_and_the_same_again(content: Content, tmp_path: Pa
     assert predictions.num_rows == 4 * 60
 
     manifest = folder.read_manifest()
-    assert set(manifest.seconds) == {"check", "tune", "confirm", "total"}
+    assert set(manifest.seconds) == {"check", "tokenize", "tune", "confirm", "total"}
     assert not folder.exists("ray")
     assert "| " in folder.read_text("report.md")
     assert "tune: 10 trials" in said

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -109,3 +110,36 @@ def test_the_number_and_speed_of_workers_do_not_change_the_decisions(
 ) -> None:
     alone = survivors(curves, workers=1, seed=0)
     assert survivors(curves, workers=4, seed=seed) == alone
+
+
+def by_percentile(curves: list[list[float]]) -> dict[str, int]:
+    """Decide one trial after another, by NumPy's percentile of all earlier ones at each rung."""
+    ruled_out: dict[str, int] = {}
+    seen: list[list[float]] = [[], [], []]
+    for trial, values in enumerate(curves):
+        for rung, step in enumerate((1, 2, 4)):
+            value, peers = values[step - 1], seen[rung].copy()
+            seen[rung].append(value)
+            if peers and value < np.percentile(peers, 50):
+                ruled_out[str(trial)] = rung
+                break
+    return ruled_out
+
+
+@given(curves=st.lists(curve, min_size=1, max_size=12))
+def test_a_rung_cuts_at_the_percentile_of_those_before(curves: list[list[float]]) -> None:
+    assert survivors(curves, workers=1, seed=0) == by_percentile(curves)
+
+
+def test_the_work_of_a_report_does_not_grow_with_the_trials(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+    standing = Rungs._standing
+    monkeypatch.setattr(Rungs, "_standing", lambda *args: asked.append(args[2]) or standing(*args))
+    chance = random.Random(1)
+    trials, evaluations, rungs = 400, 8, 3
+    curves = [[chance.random() for _ in range(evaluations)] for _ in range(trials)]
+    survivors(curves, workers=16, seed=1)
+    reports_and_ends = trials * (evaluations + 1)
+    assert len(asked) <= rungs * (reports_and_ends + trials)

@@ -1,7 +1,12 @@
 from __future__ import annotations
 
 import math
+import os
+import pickle
+import subprocess
+import sys
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from time import sleep
 from typing import Any
 
@@ -17,15 +22,20 @@ from transformers import (
     set_seed,
 )
 
-from raycompare.arguments import DEFAULTS, planned_steps, training_arguments
-from raycompare.data import TokenizedData, load_splits, tokenize
+from raycompare.arguments import planned_steps, training_arguments
+from raycompare.batches import longest_first
+from raycompare.course import Course
+from raycompare.data import load_splits
 from raycompare.metrics import MODES
 from raycompare.models import load_tokenizer
-from raycompare.record import Evaluation, Message, TrialEnd, TrialPlan, TrialStart
+from raycompare.probe import longest
+from raycompare.record import Evaluation, Message, TrialEnd, TrialStart
 from raycompare.spec import Arguments, DataSpec, ModelSpec
-from raycompare.trial import Course, TrialTask, build_trainer, train_trial
-
-FAST: Arguments = {"per_device_train_batch_size": 8, "learning_rate": 3e-3, "use_cpu": True}
+from raycompare.task import TrialTask
+from raycompare.tokenizing import tokenize, tokenized
+from raycompare.tokens import TokenizedData
+from raycompare.trainer import build_trainer
+from raycompare.trial import train_trial
 
 
 @dataclass
@@ -50,31 +60,9 @@ class ListSink:
         return last
 
 
-@pytest.fixture(scope="module")
-def data(tiny_model: str, tiny_data: str) -> TokenizedData:
-    tokenizer = load_tokenizer(ModelSpec(name="tiny", checkpoint=tiny_model))
-    return tokenize(load_splits(DataSpec(dataset=tiny_data), seed=0), tokenizer, 32)
-
-
 @pytest.fixture
-def task(tiny_model: str, data: TokenizedData, in_tmp: object) -> TrialTask:
-    return TrialTask(
-        plan=TrialPlan(
-            trial_id="tiny-confirm-0",
-            stage="confirm",
-            model="tiny",
-            order=0,
-            seed=3,
-            is_default=True,
-        ),
-        model=ModelSpec(name="tiny", checkpoint=tiny_model),
-        arguments={**DEFAULTS, **FAST, "num_train_epochs": 3},
-        data=data,
-        label_names=("animals", "plants", "rocks"),
-        metric="matthews_correlation",
-        mode="max",
-        num_threads=1,
-    )
+def task(tiny_task: TrialTask) -> TrialTask:
+    return tiny_task
 
 
 def with_arguments(task: TrialTask, **arguments: Any) -> TrialTask:
@@ -126,6 +114,70 @@ def test_the_last_step_is_evaluated_whatever_the_interval(task: TrialTask) -> No
     assert [evaluation.step for evaluation in sink.evaluations] == [20, 40, 45]
 
 
+@pytest.mark.parametrize("architecture", ["bert", "distilbert"])
+def test_a_batch_in_parts_has_the_gradient_of_the_whole(
+    task: TrialTask, architecture: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = torch.cat([w.detach().flatten() for w in without_dropout(architecture).parameters()])
+    parts = after_one_step(task, task.data, architecture, per_device_train_batch_size=32)
+    monkeypatch.setattr("raycompare.trainer.OVERHEAD", {})
+    whole = after_one_step(task, task.data, architecture, per_device_train_batch_size=32)
+    moved = (whole - before).norm()
+    assert moved > 1e-3
+    assert (whole - parts).norm() < 1e-3 * moved
+    assert not torch.equal(whole, parts), "the parts were padded to lengths of their own"
+
+
+def test_evaluates_where_the_task_says_and_at_the_end(task: TrialTask) -> None:
+    silent = with_arguments(task, eval_strategy="no")
+    assert [e.step for e in trained(silent).evaluations] == [45]
+    asked = replace(silent, evaluate_at=(6, 24))
+    assert [e.step for e in trained(asked).evaluations] == [6, 24, 45]
+
+
+def test_the_record_says_how_large_batches_were(task: TrialTask) -> None:
+    def per_step(**arguments: Any) -> float:
+        start = trained(with_arguments(task, num_train_epochs=1, **arguments)).messages[0]
+        assert isinstance(start, TrialStart)
+        assert start.precision == "fp32"
+        return start.examples_per_step
+
+    assert per_step() == 8
+    assert per_step(gradient_accumulation_steps=3) == 24
+    assert per_step(max_steps=4) == 8
+    by_tokens = {
+        "per_device_train_batch_tokens": 64,
+        "train_sampling_strategy": "group_by_length",
+    }
+    steps = planned_steps({**by_tokens, "num_train_epochs": 1}, task.data.train.lengths)
+    assert per_step(**by_tokens) == 120 / steps
+
+
+def test_predictions_are_in_the_order_of_the_source(task: TrialTask) -> None:
+    (table,) = trained(task).tables
+    assert table["example_id"].to_pylist() == task.data.example_ids.tolist()
+    assert table["label"].to_pylist() == task.data.test.labels.tolist()
+    alone = replace(
+        task.data,
+        test=longest(task.data.test, 1),
+        example_ids=task.data.example_ids[longest_first(task.data.test.lengths)[:1]],
+    )
+    (single,) = trained(replace(task, data=alone)).tables
+    row = table["example_id"].to_pylist().index(single["example_id"][0].as_py())
+    assert table["probabilities"][row].as_py() == pytest.approx(
+        single["probabilities"][0].as_py(), abs=1e-5
+    )
+
+
+def test_padding_to_the_maximum_changes_no_prediction(task: TrialTask) -> None:
+    """Of a model that does not learn: dropout draws other numbers for other shapes."""
+    still = with_arguments(task, learning_rate=1e-12, num_train_epochs=1)
+    padded = replace(task.data, padding=replace(task.data.padding, to=32))
+    one, other = (trained(each).tables[0] for each in (still, replace(still, data=padded)))
+    for a, b in zip(one["probabilities"], other["probabilities"], strict=True):
+        assert a.as_py() == pytest.approx(b.as_py(), abs=1e-5)
+
+
 def test_the_clocks_leave_out_reporting(task: TrialTask) -> None:
     class SlowSink(ListSink):
         def report(self, message: Message) -> None:
@@ -145,13 +197,37 @@ def test_a_loss_that_is_no_number_ends_the_trial(task: TrialTask) -> None:
     assert sink.evaluations == []
 
 
-def test_the_same_seed_gives_the_same_numbers_in_a_worker_used_before(task: TrialTask) -> None:
-    first = trained(task)
-    other = trained(replace(task, plan=replace(task.plan, seed=4)))
-    again = trained(task)
-    assert [e.metrics for e in again.evaluations] == [e.metrics for e in first.evaluations]
-    assert again.tables[0].equals(first.tables[0])
-    assert [e.metrics for e in other.evaluations] != [e.metrics for e in first.evaluations]
+@pytest.mark.timeout(180)
+def test_a_worker_used_before_gives_what_a_fresh_process_gives(
+    task: TrialTask, in_tmp: Path
+) -> None:
+    """Bit for bit, whatever ran before: another seed, other sizes, a trial that failed."""
+    trained(replace(task, plan=replace(task.plan, seed=4)))
+    smaller = task.model.model_copy(update={"config": {"num_hidden_layers": 1}})
+    trained(with_arguments(replace(task, model=smaller, num_threads=2), optim="sgd"))
+    with pytest.raises(ValueError, match="learning rate"):
+        trained(with_arguments(task, learning_rate=-1.0))
+    reused = trained(task)
+
+    (in_tmp / "task.pickle").write_bytes(pickle.dumps(task))
+    subprocess.run([sys.executable, "-c", FRESH], check=True, cwd=in_tmp, env=FRESH_ENVIRONMENT)
+    fresh: ListSink = pickle.loads((in_tmp / "sink.pickle").read_bytes())
+    assert [e.metrics for e in fresh.evaluations] == [e.metrics for e in reused.evaluations]
+    assert fresh.tables[0].equals(reused.tables[0])
+    assert fresh.end.test_metrics == reused.end.test_metrics
+
+
+ROOT = Path(__file__).parents[1]
+FRESH_ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+FRESH = """
+import pickle
+from pathlib import Path
+from raycompare.trial import train_trial
+from tests.test_trial import ListSink
+sink = ListSink()
+train_trial(pickle.loads(Path("task.pickle").read_bytes()), sink)
+Path("sink.pickle").write_bytes(pickle.dumps(sink))
+"""
 
 
 class Curve:
@@ -161,14 +237,14 @@ class Curve:
         self.sink = ListSink()
         self.course = Course(task, self.sink)
         self.course.on_train_begin()
-        self.control, self.state = TrainerControl(), TrainerState()
+        self.control, self.state = TrainerControl(), TrainerState(max_steps=1000)
         self.model = torch.nn.Linear(1, 1)
 
     def evaluate(self, score: float) -> None:
         self.state.global_step += 10
         torch.nn.init.constant_(self.model.weight, score)
         metrics = {f"eval_{name}": score for name in MODES} | {"eval_runtime": 0.0}
-        arguments = training_arguments(dict(FAST), "trainer", 0)
+        arguments = training_arguments({"use_cpu": True}, "trainer", 0)
         self.course.on_evaluate(
             arguments, self.state, self.control, metrics=metrics, model=self.model
         )
@@ -180,6 +256,15 @@ def test_the_best_weights_are_kept_not_the_last(task: TrialTask) -> None:
         curve.evaluate(score)
     assert curve.course.best_weights is not None
     assert curve.course.best_weights["weight"].item() == pytest.approx(0.9)
+
+
+def test_weights_that_are_best_at_the_last_step_are_not_copied(task: TrialTask) -> None:
+    curve = Curve(task)
+    curve.evaluate(0.5)
+    curve.state.max_steps = 20
+    curve.evaluate(0.9)
+    assert curve.course.has_best
+    assert curve.course.best_weights is None, "the model has them"
 
 
 def test_the_first_of_equals_is_the_best(task: TrialTask) -> None:
@@ -221,7 +306,7 @@ def test_steps_are_planned_as_the_trainer_counts_them(
     task: TrialTask, arguments: Arguments, steps: int
 ) -> None:
     changed = with_arguments(task, **arguments)
-    assert planned_steps(changed.arguments, len(task.data.train)) == steps
+    assert planned_steps(changed.arguments, task.data.train.lengths) == steps
     sink = trained(changed)
     start = sink.messages[0]
     assert isinstance(start, TrialStart)
@@ -231,9 +316,10 @@ def test_steps_are_planned_as_the_trainer_counts_them(
 @pytest.fixture(scope="module")
 def unpadded(tiny_model: str, tiny_data: str) -> TokenizedData:
     """Every text cut to one length: XLNet reads padding on the right as its last word."""
-    tokenizer = load_tokenizer(ModelSpec(name="tiny", checkpoint=tiny_model))
-    data = tokenize(load_splits(DataSpec(dataset=tiny_data), seed=0), tokenizer, 5)
-    assert {len(ids) for ids in data.train["input_ids"]} == {5}
+    spec = DataSpec(dataset=tiny_data, max_length=5)
+    inputs = load_splits(spec, 0), load_tokenizer(ModelSpec(name="t", checkpoint=tiny_model)), spec
+    data = tokenized(tokenize(*inputs), *inputs)
+    assert {*data.train.lengths} == {5}
     return data
 
 

@@ -30,7 +30,7 @@ class Node:
 
     def fits(self, resources: ResourceSpec) -> bool:
         """Say whether one trial fits on the machine when nothing else runs there."""
-        return resources.cpu <= self.cpus and (resources.gpu or 0) <= self.gpus
+        return resources.cpu <= self.cpus and resources.gpus <= self.gpus
 
 
 WORKER_ENVIRONMENT = {

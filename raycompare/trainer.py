@@ -1,0 +1,172 @@
+"""The Hugging Face Trainer of one trial: batches by length, and nothing done twice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from inspect import signature
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Subset
+from transformers import (
+    EvalPrediction,
+    PreTrainedModel,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
+
+from raycompare.arguments import BY_LENGTH, batch_size_of, training_arguments
+from raycompare.batches import BatchSize, LengthBatches, longest_first, parts_by_length
+from raycompare.scoring import classification_metrics
+from raycompare.spec import Arguments
+from raycompare.task import TrialTask
+from raycompare.tokens import Row, TokenSplit
+
+PRECISIONS = ("bf16", "fp16")
+
+
+OVERHEAD = {"cpu": 16}
+"""What a part of a batch costs beside its tokens, in tokens. On a device that is not named a batch
+is one part: a card that waits for its next kernel pads for nothing."""
+PARTS = "parts"
+Collate = Callable[[list[Row]], dict[str, torch.Tensor]]
+
+
+class LengthTrainer(Trainer):
+    """A Trainer that computes little padding.
+
+    A batch of the training set is computed in parts of like length, which gives the gradient of
+    the whole batch. `train_sampling_strategy: group_by_length` makes batches of like length.
+    The evaluation sets are expected sorted by length.
+    """
+
+    def __init__(self, *, batch_size: BatchSize, collate: Collate, **settings: Any) -> None:
+        """Take `batch_size` for training and everything else as Trainer has it."""
+        super().__init__(data_collator=collate, **settings)
+        self._size, self._whole = batch_size, collate
+        # transformers 5.23 takes the heads' plain mean loss for one already divided by the number
+        # of accumulated batches: k of them give k times the gradient (transformers#47688).
+        self.model_accepts_loss_kwargs = False
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Return the batches of the training set, each in its parts."""
+        whole, self.data_collator = self.data_collator, self._in_parts
+        try:
+            if self.args.train_sampling_strategy == BY_LENGTH:
+                return self._batches_by_length()
+            return super().get_train_dataloader()
+        finally:
+            self.data_collator = whole
+
+    def _batches_by_length(self) -> DataLoader[Any]:
+        assert isinstance(self.train_dataset, TokenSplit)
+        loader: DataLoader[Any] = DataLoader(
+            self.train_dataset,
+            batch_sampler=LengthBatches(
+                self.train_dataset.lengths,
+                self._size,
+                seed=self.args.data_seed or 0,
+                drop_last=self.args.dataloader_drop_last,
+            ),
+            collate_fn=self.data_collator,
+            num_workers=self.args.dataloader_num_workers,
+            pin_memory=self.args.dataloader_pin_memory,
+        )
+        prepared: DataLoader[Any] = self.accelerator.prepare(loader)
+        return prepared
+
+    def _in_parts(self, rows: list[Row]) -> dict[str, list[dict[str, torch.Tensor]]]:
+        overhead = OVERHEAD.get(self.args.device.type)
+        if overhead is None:
+            return {PARTS: [self._whole(rows)]}
+        lengths = np.array([len(row["input_ids"]) for row in rows])
+        parts = parts_by_length(lengths, overhead)
+        return {PARTS: [self._whole([rows[row] for row in part]) for part in parts]}
+
+    def training_step(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor:
+        """Add up the gradients of the parts, each weighted with its share of the batch's rows."""
+        parts = inputs[PARTS]
+        rows = sum(len(part["labels"]) for part in parts)
+        accumulated = self.current_gradient_accumulation_steps
+        losses = []
+        for part in parts:
+            # What Trainer divides the mean loss of a part by.
+            divisor = accumulated * rows / len(part["labels"])
+            self.current_gradient_accumulation_steps = divisor  # type: ignore[assignment]
+            losses.append(super().training_step(model, part, num_items_in_batch))
+        self.current_gradient_accumulation_steps = accumulated
+        return torch.stack(losses).sum()
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """Nobody reads this count, and making it walks through all parameters at every step."""
+        return 0
+
+
+def build_trainer(
+    task: TrialTask, model: PreTrainedModel, *callbacks: TrainerCallback
+) -> LengthTrainer:
+    """Build the Trainer of one trial, ready to train."""
+    arguments = {**_precision(task.arguments), **task.arguments}
+    trainer = LengthTrainer(
+        batch_size=batch_size_of(task.arguments),
+        model=model,
+        args=training_arguments(arguments, "trainer", task.plan.seed),
+        train_dataset=task.data.train,
+        eval_dataset=sorted_by_length(task.data.validation),
+        collate=partial(
+            task.data.padding.collate,
+            with_segments="token_type_ids" in signature(model.forward).parameters,
+        ),
+        compute_metrics=_compute_metrics,
+        preprocess_logits_for_metrics=_logits,
+        callbacks=list(callbacks),
+    )
+    trainer.remove_callback(PrinterCallback)  # every evaluation is reported
+    return trainer
+
+
+def sorted_by_length(split: TokenSplit) -> Subset[Any]:
+    """Return the rows of a split with the longest first; `indices` says which row is where."""
+    return Subset(split, longest_first(split.lengths).tolist())
+
+
+def planned_steps(trainer: Trainer) -> int:
+    """Return the optimizer steps of a full run."""
+    batches = len(trainer.get_train_dataloader())
+    per_epoch = max(math.ceil(batches / trainer.args.gradient_accumulation_steps), 1)
+    limit = trainer.args.max_steps
+    return limit if limit > 0 else math.ceil(trainer.args.num_train_epochs * per_epoch)
+
+
+def precision(arguments: TrainingArguments) -> str:
+    """Name the number format that a trial computes in."""
+    return next((name for name in PRECISIONS if getattr(arguments, name)), "fp32")
+
+
+def _precision(arguments: Arguments) -> Arguments:
+    """Choose bf16 where the card has it and the experiment does not say."""
+    if arguments.get("use_cpu") or any(name in arguments for name in PRECISIONS):
+        return {}
+    has_bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    return {"bf16": True} if has_bf16 else {}
+
+
+def _logits(outputs: Any, labels: torch.Tensor) -> torch.Tensor:
+    """Some heads return hidden states behind the logits; those are not kept."""
+    logits: torch.Tensor = outputs[0] if isinstance(outputs, tuple) else outputs
+    return logits
+
+
+def _compute_metrics(prediction: EvalPrediction) -> dict[str, float]:
+    predicted = np.asarray(prediction.predictions).argmax(axis=-1)
+    return classification_metrics(np.asarray(prediction.label_ids), predicted)
