@@ -10,7 +10,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 .DEFAULT_GOAL := help
 
 help: ## List the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+	@grep -E '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "raycompare needs Python 3.11 or newer; name one: make PYTHON=python3.12 ...")'
@@ -23,6 +23,9 @@ demo: .venv/installed ## Compare three pretrained models on real text, in minute
 
 test: .venv/installed ## Run the tests
 	$(BIN)/python -m pytest
+
+bench-%: .venv/installed ## trial, study, scale, replay, gpu: measure, and write a page into benchmarks/pages
+	$(BIN)/python -m benchmarks.$*
 
 lint: .venv/installed ## Check style and the direction of imports
 	$(BIN)/ruff check .

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 FORMAT = 1
@@ -35,4 +35,6 @@ class Manifest:
     """Per node: hostname, cpus, gpus, cpu_model, memory_bytes."""
     seconds: dict[str, float]
     """Wall-clock per stage: check, tokenize, tune, confirm, total."""
+    resources: dict[str, Any] = field(default_factory=dict)
+    """Per model: cpu and gpu of a trial, also where they were measured."""
     format: int = FORMAT

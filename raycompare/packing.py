@@ -54,6 +54,15 @@ def share_of_card(peak: Peak, cpu: float, nodes: Sequence[Node]) -> float:
     return floor(SMALLEST_SHARE / together) / SMALLEST_SHARE
 
 
+def sharing(resources: Mapping[str, ResourceSpec]) -> list[str]:
+    """Say which models' trials share a card."""
+    return [
+        f"{model}: {floor(1 / spec.gpus)} trials share a GPU"
+        for model, spec in resources.items()
+        if 0 < spec.gpus <= 1 / 2
+    ]
+
+
 def _require_room(resources: Mapping[str, ResourceSpec], nodes: Sequence[Node]) -> None:
     have = "; ".join(f"{n.hostname}: cpu {n.cpus:g}, gpu {n.gpus:g}" for n in nodes)
     for model, asked in resources.items():

@@ -13,6 +13,7 @@ from raycompare.experiment_file import Draft, parse_draft, read_draft
 from raycompare.journal import Journal
 from raycompare.markdown import duration
 from raycompare.metrics import MODES
+from raycompare.packing import sharing
 from raycompare.record import TrialRecord
 from raycompare.report import write_report
 from raycompare.results import RunFolder
@@ -59,6 +60,8 @@ def run(draft: Draft, out: str, resume: str | None, display: Display) -> RunFold
         with connected() as nodes:
             with clock("tokenize"):
                 shared = share(ready, folder, nodes)
+            for line in sharing(shared.resources):
+                display.say(line)
             stages = Stages(shared, journal, display)
             with clock("tune"):
                 chosen = stages.tune()
@@ -66,7 +69,7 @@ def run(draft: Draft, out: str, resume: str | None, display: Display) -> RunFold
                 stages.confirm(chosen)
     except KeyboardInterrupt:
         raise RunInterruptedError(resume_hint(folder)) from None
-    folder.write_manifest(manifest(ready, begun, nodes, shared.lengths, clock))
+    folder.write_manifest(manifest(ready, begun, nodes, shared.lengths, shared.resources, clock))
     folder.delete(WORK)
     comparison = write_report(folder)
     display.say(f"\n{comparison.verdict}\n")

@@ -21,7 +21,7 @@ from raycompare.errors import UserError
 from raycompare.experiment_text import write_experiment
 from raycompare.manifest import Manifest
 from raycompare.results import RunFolder
-from raycompare.spec import Experiment
+from raycompare.spec import Experiment, ResourceSpec
 
 STARTED = "started.json"
 RECORDED_PACKAGES = (
@@ -112,9 +112,14 @@ def _same(earlier: Begun, now: Begun, folder: RunFolder) -> Begun:
 
 
 def manifest(
-    ready: Ready, begun: Begun, nodes: Sequence[Node], lengths: Mapping[str, int], clock: Clock
+    ready: Ready,
+    begun: Begun,
+    nodes: Sequence[Node],
+    lengths: Mapping[str, int],
+    resources: Mapping[str, ResourceSpec],
+    clock: Clock,
 ) -> Manifest:
-    """Say what made the records of this run."""
+    """Say what made the records of this run; tokens of a text and resources are by model."""
     experiment = ready.experiment
     return Manifest(
         run_id=begun.run_id,
@@ -136,6 +141,7 @@ def manifest(
         git_revision=git_revision(Path(__file__).parent),
         hardware=[asdict(node) for node in nodes],
         seconds={**clock.seconds, "total": clock.total},
+        resources={model: spec.model_dump() for model, spec in resources.items()},
     )
 
 

@@ -71,7 +71,7 @@ def tiny_tokens(tiny_model: str, tiny_data: str) -> TokenizedData:
 
 
 @pytest.fixture
-def tiny_task(tiny_model: str, tiny_tokens: TokenizedData, in_tmp: Path) -> TrialTask:
+def task(tiny_model: str, tiny_tokens: TokenizedData, in_tmp: Path) -> TrialTask:
     """A finalist that trains in a second on one thread."""
     return TrialTask(
         plan=TrialPlan(

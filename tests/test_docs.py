@@ -60,7 +60,7 @@ def test_every_kind_of_range_is_documented() -> None:
 
 
 def test_files_and_functions_stay_small() -> None:
-    long = [path for path in (ROOT / "raycompare").rglob("*.py") if len(lines(path)) > 300]
+    long = [path for path in sources() if len(lines(path)) > 300]
     assert long == []
     assert [name for name, size in functions() if size > 50] == []
 
@@ -69,9 +69,12 @@ def lines(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").splitlines()
 
 
-def functions() -> Iterator[tuple[str, int]]:
+def sources() -> list[Path]:
+    return [p for part in ("raycompare", "jobs", "benchmarks") for p in (ROOT / part).rglob("*.py")]
 
-    for path in [*(ROOT / "raycompare").rglob("*.py"), *(ROOT / "jobs").glob("*.py")]:
+
+def functions() -> Iterator[tuple[str, int]]:
+    for path in sources():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 assert node.end_lineno is not None

@@ -8,7 +8,7 @@ import torch
 from raycompare.backends import Node
 from raycompare.errors import UserError
 from raycompare.experiment_file import parse_draft
-from raycompare.packing import resolve, share_of_card
+from raycompare.packing import resolve, share_of_card, sharing
 from raycompare.probe import Peak, heaviest, longest, measure
 from raycompare.spec import Experiment, ModelSpec
 from raycompare.task import TrialTask
@@ -57,6 +57,7 @@ def test_every_model_gets_the_part_that_it_was_measured_to_need() -> None:
     needs = {"a": Peak(needed=10 * GIB, total=80 * GIB), "b": Peak(needed=30 * GIB, total=80 * GIB)}
     found = resolve(experiment("auto"), [CPU_NODE, GPU_NODE], lambda model: needs[model.name])
     assert gpus(found) == [0.1666, 0.5]
+    assert sharing(found) == ["a: 6 trials share a GPU", "b: 2 trials share a GPU"]
 
 
 def test_without_cards_auto_takes_none() -> None:
@@ -89,19 +90,19 @@ def test_what_a_trial_can_take(wrong: str) -> None:
     assert "or auto" in problem.allowed
 
 
-def test_the_probe_takes_the_longest_texts(tiny_task: TrialTask) -> None:
-    task = heaviest(tiny_task)
-    lengths = tiny_task.data.train.lengths
+def test_the_probe_takes_the_longest_texts(task: TrialTask) -> None:
+    task = heaviest(task)
+    lengths = task.data.train.lengths
     assert len(task.data.train) == 16, "two steps of eight"
     assert sorted(task.data.train.lengths) == sorted(lengths)[-16:]
     row = int(lengths.argmax())
-    first = longest(tiny_task.data.train, 1)[0]
-    assert first["input_ids"].tolist() == tiny_task.data.train[row]["input_ids"].tolist()
-    assert first["labels"] == tiny_task.data.train[row]["labels"]
+    first = longest(task.data.train, 1)[0]
+    assert first["input_ids"].tolist() == task.data.train[row]["input_ids"].tolist()
+    assert first["labels"] == task.data.train[row]["labels"]
 
 
 def test_the_probe_trains_and_evaluates_its_largest_batch(
-    tiny_task: TrialTask, monkeypatch: pytest.MonkeyPatch
+    task: TrialTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shapes = []
     collate = Padding.collate
@@ -113,7 +114,7 @@ def test_the_probe_trains_and_evaluates_its_largest_batch(
 
     monkeypatch.setattr(Padding, "collate", watched)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (60 * GIB, 80 * GIB))
-    assert measure(tiny_task) == Peak(needed=20 * GIB, total=80 * GIB)
-    longest_text = int(tiny_task.data.train.lengths.max())
+    assert measure(task) == Peak(needed=20 * GIB, total=80 * GIB)
+    longest_text = int(task.data.train.lengths.max())
     assert (8, longest_text) in shapes
     assert shapes[-1][0] == 45, "all validation rows in one batch of at most 64"

@@ -79,7 +79,10 @@ def test_a_run_from_end_to_end_and_the_same_again(content: Content, tmp_path: Pa
 
     manifest = folder.read_manifest()
     assert set(manifest.seconds) == {"check", "tokenize", "tune", "confirm", "total"}
+    assert set(manifest.resources) == {"two layers", "one layer"}
+    assert manifest.resources["one layer"] == {"cpu": 1.0, "gpu": 0.0}
     assert not folder.exists("ray")
+    (tokens,) = Path(folder.parent.child("tokens")).glob("*.arrow")
     assert "| " in folder.read_text("report.md")
     assert "tune: 10 trials" in said
     assert "report.md" in said.splitlines()[-1]
@@ -87,6 +90,7 @@ def test_a_run_from_end_to_end_and_the_same_again(content: Content, tmp_path: Pa
     elsewhere = tmp_path / "again"
     elsewhere.mkdir()
     again, _ = go(content, elsewhere)
+    assert (elsewhere / "reports" / "tiny" / "tokens" / tokens.name).exists(), "named by content"
     assert leaderboard(again) == leaderboard(folder)
 
 

@@ -1,0 +1,1 @@
+"""What is compared: raycompare, and what its users would write instead."""

@@ -1,0 +1,1 @@
+"""Recorded learning curves, replayed through the real schedulers with a simulated clock."""

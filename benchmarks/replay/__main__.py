@@ -1,0 +1,183 @@
+"""Replay recorded experiments with several schedulers; write the page of what each costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from textwrap import fill
+from time import perf_counter
+from typing import Annotated
+
+import typer
+
+from benchmarks.page import Goal, Page
+from benchmarks.replay import curves
+from benchmarks.replay.contenders import METRIC, contenders
+from benchmarks.replay.curves import Recording
+from benchmarks.replay.studies import POINTS, TOLERANCE, Archive
+from benchmarks.replay.summary import (
+    COST_AIM,
+    RATE_AIM,
+    Options,
+    Summary,
+    best_setting,
+    default_setting,
+    replay_all,
+    summarise,
+)
+from raycompare.errors import UserError
+from raycompare.markdown import NOTHING, listing, number_of, table
+from raycompare.metrics import LABELS
+
+DEFAULTS = Options()
+AIM = f"<= {COST_AIM:.2f} of the exhaustive cost at >= {RATE_AIM:.2f} of its rate"
+WIDTH = 120
+"""Characters in a line of the page's text."""
+HEADERS = (
+    "scheduler",
+    "grace",
+    "factor",
+    "cost",
+    "steps",
+    "makespan",
+    "right ± se",
+    "relative",
+    "exact",
+    "regret",
+)
+
+
+def main(
+    replays: Annotated[int, typer.Option(min=1, help="Experiments, each with every setting.")] = (
+        DEFAULTS.replays
+    ),
+    workers: Annotated[int, typer.Option(min=1, help="Trials at once.")] = DEFAULTS.workers,
+    configurations: Annotated[int, typer.Option(min=2, help="Of each model, at most.")] = (
+        DEFAULTS.configurations
+    ),
+    seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = DEFAULTS.seed,
+    path: Annotated[
+        Path, typer.Option("--curves", help="Recorded curves.", show_default="this folder's")
+    ] = curves.PATH,
+) -> None:
+    """Compare schedulers on replayed experiments and write a page of the benchmark."""
+    options = Options(replays=replays, workers=workers, configurations=configurations, seed=seed)
+    try:
+        recording = curves.load(path)
+    except UserError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+    began = perf_counter()
+    summaries = compare(recording, options)
+    seconds = perf_counter() - began
+    digest = sha256(path.read_bytes()).hexdigest()[:16]
+    Page(
+        name="replay",
+        title="What a scheduler costs, and how often it names the right model",
+        command="make bench-replay",
+        method=f"{_method(recording, options)}\n\n{_timing(options, len(summaries), seconds)} "
+        f"SHA-256 of the curves begins with {digest}.",
+        results=_results(summaries),
+        goals=goals(summaries),
+    ).write()
+
+
+def compare(recording: Recording, options: Options) -> list[Summary]:
+    """Replay experiments with every contender; the exhaustive search comes first."""
+    compared = contenders(recording)
+    findings = replay_all(Archive(recording), compared, options)
+    return [
+        summarise(contender, found, findings[0])
+        for contender, found in zip(compared, findings, strict=True)
+    ]
+
+
+def goals(summaries: Sequence[Summary]) -> list[Goal]:
+    """Hold the best setting and the program's default to the same goal."""
+    named = {
+        "best setting of per-model halving": best_setting(summaries),
+        "the program's default": default_setting(summaries),
+    }
+    return [
+        Goal(
+            name=f"{name} (grace {summary.contender.grace}, factor {summary.contender.factor})",
+            aim=AIM,
+            measured=f"{summary.cost:.3f} at {summary.relative:.3f}",
+            met=summary.meets_the_goal,
+        )
+        for name, summary in named.items()
+    ]
+
+
+def _method(recording: Recording, options: Options) -> str:
+    paragraphs = (_about_experiments(recording, options), _about_columns(options), _about_rule())
+    return "\n\n".join(fill(" ".join(each.split()), WIDTH) for each in paragraphs)
+
+
+def _about_experiments(recording: Recording, options: Options) -> str:
+    runs = recording.curves.values()
+    configurations = max(len(of_model) for of_model in recording.seeds.values())
+    return f"""
+    {number_of(len(runs), "run")} at full budget were recorded, with
+    {number_of(sum(len(run.evaluations) for run in runs), "evaluation")} on validation:
+    {number_of(len(recording.models), "model")} ({listing(recording.models)}), up to
+    {number_of(configurations, "configuration")} each, several seeds of each configuration. A
+    replayed experiment draws up to {options.configurations} configurations of each model, the
+    untuned default always among them, and one recorded seed for each; plans them in the program's
+    order, the models in random order; and drives the real scheduler objects with a simulated clock
+    and {number_of(options.workers, "worker")}. A trial takes its model's median recorded seconds
+    per optimizer step and per evaluation; nothing else takes time. The program's own rule chooses
+    a configuration of each model, and the experiment names the model whose choice has the highest
+    test {LABELS[METRIC]}, the mean over its recorded seeds.
+    """
+
+
+def _about_columns(options: Options) -> str:
+    return f"""
+    A model's true {LABELS[METRIC]} is that of its best configuration. *Right* means that the named
+    model's is at most {TOLERANCE * POINTS:.1f} points below the best; *relative* is this rate over
+    the exhaustive search's; *exact* is the share of replays that name the best model itself;
+    *regret* is the mean shortfall in points. *Cost* is seconds of training and evaluation in the
+    tune stage; cost, steps and makespan are shares of the exhaustive search's. All settings get
+    the same {options.replays:,} draws (seed {options.seed}). *Grace* is the share of the full
+    budget before a trial can be stopped; the first recorded evaluation from there on decides.
+    """
+
+
+def _about_rule() -> str:
+    return f"""
+    The best setting is, by a rule fixed beforehand, the cheapest of per-model halving whose rate
+    is at least {RATE_AIM:.2f} of the exhaustive search's; if there is none, the most often right.
+    """
+
+
+def _timing(options: Options, settings: int, seconds: float) -> str:
+    total = options.replays * settings
+    return (
+        f"{total:,} experiments were replayed in {seconds:.0f} s, {total / seconds:.0f} a second."
+    )
+
+
+def _results(summaries: Sequence[Summary]) -> str:
+    return table(HEADERS, (_row(summary) for summary in summaries))
+
+
+def _row(summary: Summary) -> tuple[str, ...]:
+    contender = summary.contender
+    return (
+        contender.scheduler,
+        str(contender.grace or NOTHING),
+        str(contender.factor or NOTHING),
+        f"{summary.cost:.3f}",
+        f"{summary.steps:.3f}",
+        f"{summary.makespan:.3f}",
+        f"{summary.right:.3f} ± {summary.standard_error:.3f}",
+        f"{summary.relative:.3f}",
+        f"{summary.exact:.3f}",
+        f"{summary.regret:.3f}",
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)

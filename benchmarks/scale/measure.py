@@ -1,0 +1,144 @@
+"""Runs one stage of sleeping trials through the machinery of a real run, and times it."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter
+from ray import tune
+
+from benchmarks.scale.processes import cpu_seconds, own_memory
+from benchmarks.scale.simulated import STEPS_BETWEEN, Work, simulate
+from raycompare.journal import Entry, Journal
+from raycompare.metrics import MODES, MetricName
+from raycompare.results import RunFolder
+from raycompare.rungs import Rungs, milestones
+from raycompare.schedulers import PerModelHalving
+from raycompare.search import tune_plans
+from raycompare.spec import Experiment
+from raycompare.tuner import Shared, run_stage
+
+MODELS = tuple(f"model-{number}" for number in range(4))
+METRIC: MetricName = "matthews_correlation"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """One stage: what was worked, and what it cost the driver and Ray."""
+
+    nodes: int
+    work: Work
+    trials: int
+    messages: int
+    stopped: int
+    worked: float
+    """Seconds of sleep, as asked for, of all trials."""
+    wall: float
+    start: float
+    """Seconds until every node had begun its first trial."""
+    steady: float
+    """Seconds from then until the last trial began; all nodes have work in this time."""
+    steady_worked: float
+    steady_trials: float
+    """Trials that ended in that time."""
+    serial: float
+    """CPU seconds of the driver's main thread, in which Tune, scheduler and journal take turns."""
+    cpu: Mapping[str, float]
+    """CPU seconds of the whole driver, and of Ray's processes by kind."""
+    memory: int
+    """Bytes that Ray's processes hold for themselves, at the end."""
+
+    @property
+    def utilisation(self) -> float:
+        """The share of the nodes' time that was worked, while all had work."""
+        return self.steady_worked / (self.nodes * self.steady)
+
+    @property
+    def idle(self) -> float:
+        """Seconds that a worker did not work, for each trial."""
+        return (self.nodes * self.steady - self.steady_worked) / self.steady_trials
+
+
+class TimedJournal(Journal):
+    """Also notes when trials began; `Entry` has when they ended."""
+
+    def __init__(self) -> None:
+        """Compare by MCC."""
+        super().__init__(METRIC, MODES[METRIC])
+        self.began: list[float] = []
+
+    def started(self, trial_id: str) -> None:
+        """Note the start and its time."""
+        super().started(trial_id)
+        self.began.append(self.elapsed)
+
+
+def measure(nodes: int, trials: int, work: Work) -> Measured:
+    """Run the trials on a cluster of so many nodes that holds one trial on each."""
+    experiment = _experiment(trials)
+    plans = tune_plans(experiment)
+    scheduler = PerModelHalving(plans, METRIC, lambda _: _rungs(work))
+    journal = TimedJournal()
+    journal.add(plans)
+    with tempfile.TemporaryDirectory() as place:
+        shared = Shared(
+            experiment=experiment,
+            folder=RunFolder.at(place),
+            label_names=(),
+            data={},
+            lengths={},
+            rungs={},
+            resources={},
+        )
+        trainable = tune.with_resources(tune.with_parameters(simulate, work=work), {"cpu": 1})
+        before, serial, began = cpu_seconds(), time.thread_time(), time.perf_counter()
+        run_stage(shared, plans, journal, scheduler, lambda: None, trainable)
+        wall, serial = time.perf_counter() - began, time.thread_time() - serial
+    used = {kind: seconds - before.get(kind, 0.0) for kind, seconds in cpu_seconds().items()}
+    return _measured(nodes, work, journal, wall=wall, serial=serial, cpu=used, memory=own_memory())
+
+
+def _measured(nodes: int, work: Work, journal: TimedJournal, **costs: Any) -> Measured:
+    entries = list(journal.entries.values())
+    assert all(entry.status in ("completed", "stopped_early") for entry in entries)
+    start, last = journal.began[nodes - 1], journal.began[-1]
+    heard = [seconds for entry in entries for _, seconds in entry.evaluations]
+    return Measured(
+        nodes=nodes,
+        work=work,
+        trials=len(entries),
+        messages=sum(map(_messages, entries)),
+        stopped=sum(entry.status == "stopped_early" for entry in entries),
+        worked=work.asleep * len(heard),
+        start=start,
+        steady=last - start,
+        steady_worked=work.asleep * sum(start < seconds <= last for seconds in heard),
+        steady_trials=sum(start < entry.ended_at <= last for entry in entries),
+        **costs,
+    )
+
+
+def _messages(entry: Entry) -> int:
+    return (entry.start is not None) + len(entry.evaluations) + (entry.end is not None)
+
+
+def _experiment(trials: int) -> Experiment:
+    """An experiment of as many trials, on models that nobody loads."""
+    content = {
+        "name": "scale",
+        "data": {"dataset": "none"},
+        "models": list(MODELS),
+        "search_space": {"learning_rate": {"loguniform": [1e-5, 1e-4]}},
+        "tune": {"num_samples": trials // len(MODELS), "metric": METRIC},
+    }
+    return TypeAdapter(Experiment).validate_json(json.dumps(content))
+
+
+def _rungs(work: Work) -> Rungs:
+    steps = work.evaluations * STEPS_BETWEEN
+    return Rungs(milestones(2 * STEPS_BETWEEN, 2, steps), 2, MODES[METRIC])

@@ -1,0 +1,243 @@
+"""How long one fine-tuning run takes: raycompare, the Trainer in two ways, and a bare loop.
+
+    python -m benchmarks.trial
+
+The arms train the same model on the same rows with the same seeds, epochs, batch size, learning
+rate, optimizer, schedule and number of threads, one after another in one process, in turns: every
+repetition runs each arm once, with a seed of its own. The clock runs from the first step to the
+last; evaluation and test are timed apart. `benchmarks.quality` says when two test MCCs count as
+equal; the benchmark fails if those of raycompare and of another arm do not.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, median, stdev
+from typing import Annotated
+
+import psutil
+import typer
+
+from benchmarks.ag_news import (
+    MAX_LENGTH,
+    Data,
+    Quick,
+    minilm,
+    other_load,
+    require_data,
+    run_app,
+    say,
+)
+from benchmarks.arms import ours
+from benchmarks.arms.fine_tuning import ARMS, BARE, DEFAULTS, OURS, PADDED, prepare
+from benchmarks.arms.ours import Outcome
+from benchmarks.page import Goal, Page
+from benchmarks.quality import SIZE_ERRORS, SPREAD_ERRORS, Agreement, TestSet, agreement
+from raycompare.markdown import NOTHING, change, number_of, score, table
+from raycompare.spec import Experiment
+
+app = typer.Typer(pretty_exceptions_enable=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """How much is trained."""
+
+    train: int
+    validation: int
+    test: int
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    repetitions: int
+    threads: int
+
+    def experiment(self, data: Path) -> Experiment:
+        """Return the experiment of which every run is a trial."""
+        limit = {"train": self.train, "validation": self.validation, "test": self.test}
+        return Experiment.model_validate(
+            {
+                "name": "bench-trial",
+                "data": {"dataset": str(data), "max_length": MAX_LENGTH, "limit": limit},
+                "models": (minilm(2),),
+                "training": {
+                    "num_train_epochs": self.epochs,
+                    "per_device_train_batch_size": self.batch_size,
+                    "learning_rate": self.learning_rate,
+                    "bf16": False,  # as the other arms, also where a card has it
+                },
+            }
+        )
+
+
+Runs = Mapping[str, Sequence[Outcome]]
+"""The outcomes of each arm, in the order of the repetitions."""
+
+
+@app.command()
+def main(  # noqa: PLR0913, PLR0917 - each is an option of the command
+    data: Data = Path("data/ag_news"),
+    quick: Quick = False,
+    train_rows: int = 1024,
+    test_rows: int = 1000,
+    epochs: int = 1,
+    repetitions: Annotated[int, typer.Option(min=2)] = 3,
+    threads: Annotated[int, typer.Option(help="Of every arm; all cores if left out.")] = 0,
+) -> None:
+    """Time one fine-tuning run in four ways and write the page."""
+    require_data(data)
+    load = other_load()
+    sizes = Sizes(
+        train=64 if quick else train_rows,
+        validation=32 if quick else 200,
+        test=100 if quick else test_rows,
+        epochs=epochs,
+        batch_size=16,
+        learning_rate=3e-4,
+        repetitions=2 if quick else repetitions,
+        threads=threads or psutil.cpu_count() or 1,
+    )
+    runs = measure(sizes, data)
+    agreements = compare(runs, sizes)
+    page(sizes, runs, load, quick).write()
+    if not all(found.equal for found in agreements.values()):
+        say("the arms disagree in quality: their times can't be compared")
+        sys.exit(1)
+
+
+def measure(sizes: Sizes, data: Path) -> Runs:
+    """Run all arms in turns, after a short run of each that is not counted."""
+    tiny = Sizes(**{**vars(sizes), "train": 32, "validation": 16, "test": 16, "epochs": 1})
+    warm = prepare(ours.load(tiny.experiment(data)), sizes.threads)
+    for run in ARMS.values():
+        run(warm, 0)
+    prepared = prepare(ours.load(sizes.experiment(data)), sizes.threads)
+    runs: dict[str, list[Outcome]] = {arm: [] for arm in ARMS}
+    for seed in range(1, sizes.repetitions + 1):
+        for arm, run in ARMS.items():
+            outcome = run(prepared, seed)
+            runs[arm].append(outcome)
+            say(
+                f"seed {seed}, {arm}: {outcome.train_seconds:.2f} s, "
+                f"test MCC {outcome.test_mcc:.3f}"
+            )
+    return runs
+
+
+def compare(runs: Runs, sizes: Sizes) -> dict[str, Agreement]:
+    """Compare the test MCC of every arm with raycompare's."""
+    tested = TestSet(rows=sizes.test, labels=4)
+    own = [outcome.test_mcc for outcome in runs[OURS]]
+    return {
+        arm: agreement([outcome.test_mcc for outcome in outcomes], own, tested)
+        for arm, outcomes in runs.items()
+        if arm != OURS
+    }
+
+
+def train_seconds(outcomes: Sequence[Outcome]) -> float:
+    """Return the median over the repetitions."""
+    return median(outcome.train_seconds for outcome in outcomes)
+
+
+def ratio(runs: Runs, arm: str) -> float:
+    """Return the arm's median seconds of training by raycompare's."""
+    return train_seconds(runs[arm]) / train_seconds(runs[OURS])
+
+
+def page(sizes: Sizes, runs: Runs, load: str, quick: bool) -> Page:
+    """Make the page; `load` says how busy the machine was."""
+    agreements = compare(runs, sizes)
+    return Page(
+        name="trial-quick" if quick else "trial",
+        title="One fine-tuning run, four ways",
+        command=" ".join(["python -m benchmarks.trial", *sys.argv[1:]]),
+        method=f"{method(sizes)}\n{load}",
+        results=results(runs, agreements),
+        goals=goals(runs, agreements),
+    )
+
+
+def method(sizes: Sizes) -> str:
+    """Say what was run and how it was timed."""
+    return f"""
+The first two layers of all-MiniLM-L6-v2 with a new head, AG News: {sizes.train:,} rows to train,
+{sizes.test:,} to test; {number_of(sizes.epochs, "epoch")}, batches of {sizes.batch_size} texts,
+learning rate {sizes.learning_rate:g}, linear schedule, AdamW, gradients clipped at 1, texts cut to
+{MAX_LENGTH} tokens, {number_of(sizes.threads, "thread")}. {sizes.repetitions} repetitions, each arm
+once in each, in one process, in turns; a seed per repetition, the same for all arms. Short runs of
+all arms before are not counted.
+
+- **{OURS}**: a trial of the confirm stage as `raycompare run` trains it, with its own clock: random
+  batches, each computed in parts of like length.
+- **{PADDED}**: every text padded to {MAX_LENGTH} tokens when it is tokenised.
+- **{DEFAULTS}**: DataCollatorWithPadding, batches in random order.
+- **{BARE}**: forward, backward, clip, step on raycompare's batches in the same parts, made and
+  padded before the clock starts: the floor. Its model is tested by raycompare's Trainer.
+
+Training is timed from the first step to the last with `perf_counter`; tokenising, loading,
+evaluation on {sizes.validation:,} rows and test are not in it. Two test MCCs count as equal if the
+mean of their differences, seed by seed, is within the larger of {SPREAD_ERRORS} standard errors of
+that mean and {SIZE_ERRORS} standard errors that a difference has from the size of the test set.
+"""
+
+
+def results(runs: Runs, agreements: Mapping[str, Agreement]) -> str:
+    """Make the table of seconds, medians over the repetitions, and of the test MCC."""
+    headers = ["arm", "training, s", "least to most", "x raycompare", "evaluation, s", "test, s"]
+    rows = [
+        [arm, *_times(runs, arm), *_quality(outcomes, agreements.get(arm))]
+        for arm, outcomes in runs.items()
+    ]
+    return table([*headers, "test MCC, mean ± sd", "difference", "bound"], rows)
+
+
+def _times(runs: Runs, arm: str) -> list[str]:
+    outcomes = runs[arm]
+    seconds = [outcome.train_seconds for outcome in outcomes]
+    return [
+        f"{median(seconds):.2f}",
+        f"{min(seconds):.2f} to {max(seconds):.2f}",
+        f"{ratio(runs, arm):.2f}",
+        f"{median(outcome.eval_seconds for outcome in outcomes):.2f}",
+        f"{median(outcome.test_seconds for outcome in outcomes):.2f}",
+    ]
+
+
+def _quality(outcomes: Sequence[Outcome], found: Agreement | None) -> list[str]:
+    values = [outcome.test_mcc for outcome in outcomes]
+    own = f"{score(fmean(values))} ± {stdev(values):.3f}"
+    if found is None:
+        return [own, NOTHING, NOTHING]
+    return [own, change(found.difference), score(found.bound)]
+
+
+def goals(runs: Runs, agreements: Mapping[str, Agreement]) -> list[Goal]:
+    """Hold the figures against the goals; the ratios come last."""
+    equal = [
+        Goal(
+            name=f"test MCC as of: {arm}",
+            aim=f"within ±{found.bound:.3f}",
+            measured=change(found.difference),
+            met=found.equal,
+        )
+        for arm, found in agreements.items()
+    ]
+    padded, defaults, bare = ratio(runs, PADDED), ratio(runs, DEFAULTS), 1 / ratio(runs, BARE)
+    return [
+        *equal,
+        _speed("seconds by those of the bare loop", "<= 1.08", bare, bare <= 1.08),  # noqa: PLR2004
+        _speed("times as fast as Trainer defaults", ">= 1.8", defaults, defaults >= 1.8),  # noqa: PLR2004
+        _speed("times as fast as Trainer padded", ">= 4.5", padded, padded >= 4.5),  # noqa: PLR2004
+    ]
+
+
+def _speed(name: str, aim: str, measured: float, met: bool) -> Goal:
+    return Goal(name=name, aim=aim, measured=f"{measured:.2f}", met=met)
+
+
+if __name__ == "__main__":
+    run_app(app)
