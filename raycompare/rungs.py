@@ -18,10 +18,14 @@ from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from fractions import Fraction
 from math import floor
 from typing import assert_never
 
 from raycompare.metrics import Mode
+
+DEFAULT_GRACE = Fraction(1, 4)
+"""Of a model's default run: where its first rung stands if the experiment does not say."""
 
 
 class Verdict(Enum):

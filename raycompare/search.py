@@ -1,4 +1,4 @@
-"""Plans: which configurations the tune stage tries, and which the confirm stage repeats."""
+"""Plans: which configurations the tune stage tries, which are chosen, and repeated to confirm."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any
 
@@ -14,7 +14,8 @@ import numpy as np
 from ray import tune
 
 from raycompare.messages import PLAN, config_of
-from raycompare.record import Stage, TrialPlan
+from raycompare.metrics import MODES, better
+from raycompare.record import Stage, TrialPlan, TrialRecord
 from raycompare.space import SearchSpace
 from raycompare.spec import Arguments, Experiment, ModelSpec
 
@@ -89,6 +90,37 @@ def _samples(space: SearchSpace, seed: int, model: str) -> Iterator[Arguments]:
 
 def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
+
+
+def choose(
+    experiment: Experiment, trials: Sequence[TrialRecord], tuned: set[str]
+) -> dict[str, Arguments]:
+    """Choose each model's configuration: the best on validation among its completed trials.
+
+    A stopped trial is chosen only where no trial was completed; a model without any evaluation
+    is left out. A model that was not tuned keeps its default.
+    """
+    chosen: dict[str, Arguments] = {}
+    for model in experiment.models:
+        if model.name not in tuned:
+            chosen[model.name] = {}
+            continue
+        best = _best(experiment, [t for t in trials if t.model == model.name])
+        if best:
+            chosen[model.name] = json.loads(best.hyperparameters)
+    return chosen
+
+
+def _best(experiment: Experiment, trials: Sequence[TrialRecord]) -> TrialRecord | None:
+    tried = [t for t in trials if t.stage == "tune" and t.best_value is not None]
+    candidates = [t for t in tried if t.status == "completed"] or tried
+    found: TrialRecord | None = None
+    for trial in candidates:
+        assert trial.best_value is not None
+        than = found.best_value if found else None
+        if better(trial.best_value, than, MODES[experiment.tune.metric]):
+            found = trial
+    return found
 
 
 class Planned(tune.search.Searcher):

@@ -6,12 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from json import loads
 from time import perf_counter
 
 import ray
 from ray.exceptions import RayTaskError
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.schedulers import TrialScheduler
 from transformers import PreTrainedTokenizerBase
 
 from raycompare.arguments import TEXTS, TOKENS, arguments_of, planned_steps
@@ -20,22 +19,22 @@ from raycompare.check import Ready
 from raycompare.display import Display, RungSteps
 from raycompare.errors import UserError
 from raycompare.journal import Journal
-from raycompare.metrics import MODES, better
+from raycompare.metrics import MODES
 from raycompare.models import load_tokenizer, pinned
 from raycompare.packing import resolve
 from raycompare.probe import Peak, measure
-from raycompare.record import Stage, TrialPlan, TrialRecord
+from raycompare.record import Stage, TrialPlan
 from raycompare.results import RunFolder
-from raycompare.rungs import Rungs, milestones
-from raycompare.schedulers import PerModelHalving
-from raycompare.search import confirm_plans, make_plan, tune_plans
+from raycompare.rungs import DEFAULT_GRACE, Rungs, milestones
+from raycompare.schedulers import PerModelHalving, PlanOrder
+from raycompare.search import choose, confirm_plans, make_plan, tune_plans
 from raycompare.spec import Arguments, Experiment, ModelSpec, Source
 from raycompare.token_store import TokenStore
 from raycompare.tokenizing import token_key, tokenize, tokenized
 from raycompare.tokens import TokenizedData
 from raycompare.tuner import WORK, Shared, run_stage, task_of
 
-__all__ = ["WORK", "Stages", "choose", "share"]
+__all__ = ["WORK", "Stages", "share"]
 
 
 def share(ready: Ready, folder: RunFolder, nodes: Sequence[Node]) -> Shared:
@@ -106,7 +105,7 @@ def _rung_steps(experiment: Experiment, model: ModelSpec, data: TokenizedData) -
     if settings.scheduler != "asha":
         return ()
     most = planned_steps(arguments_of(experiment, model, {}), data.train.lengths)
-    grace = settings.grace_period or math.ceil(most / 4)
+    grace = settings.grace_period or math.ceil(most * DEFAULT_GRACE)
     return milestones(grace, settings.reduction_factor, most)
 
 
@@ -130,7 +129,7 @@ class Stages:
         if plans:
             began = perf_counter()
             halving = self._halving(plans) if settings.scheduler == "asha" else None
-            self._run("tune", plans, halving or FIFOScheduler(), halving.steps if halving else {})
+            self._run("tune", plans, halving or PlanOrder(), halving.steps if halving else {})
             budget = settings.time_budget_s or math.inf
             self._require_ended(plans, out_of_time=perf_counter() - began >= budget)
         return choose(self.experiment, self.journal.trials(), {plan.model for plan in plans})
@@ -139,7 +138,7 @@ class Stages:
         """Train the chosen configuration of each model to full budget on every seed; test it."""
         plans = confirm_plans(self.experiment, chosen)
         if plans:
-            self._run("confirm", plans, FIFOScheduler(), {})
+            self._run("confirm", plans, PlanOrder(), {})
             self._require_ended(plans)
 
     def _run(
@@ -181,34 +180,3 @@ def _with_a_choice(plans: Sequence[TrialPlan]) -> list[TrialPlan]:
     """Leave out models with one configuration: there is nothing to choose."""
     models = [plan.model for plan in plans]
     return [plan for plan in plans if models.count(plan.model) > 1]
-
-
-def choose(
-    experiment: Experiment, trials: Sequence[TrialRecord], tuned: set[str]
-) -> dict[str, Arguments]:
-    """Choose each model's configuration: the best on validation among its completed trials.
-
-    A stopped trial is chosen only where no trial was completed; a model without any evaluation
-    is left out. A model that was not tuned keeps its default.
-    """
-    chosen: dict[str, Arguments] = {}
-    for model in experiment.models:
-        if model.name not in tuned:
-            chosen[model.name] = {}
-            continue
-        best = _best(experiment, [t for t in trials if t.model == model.name])
-        if best:
-            chosen[model.name] = loads(best.hyperparameters)
-    return chosen
-
-
-def _best(experiment: Experiment, trials: Sequence[TrialRecord]) -> TrialRecord | None:
-    tried = [t for t in trials if t.stage == "tune" and t.best_value is not None]
-    candidates = [t for t in tried if t.status == "completed"] or tried
-    found: TrialRecord | None = None
-    for trial in candidates:
-        assert trial.best_value is not None
-        than = found.best_value if found else None
-        if better(trial.best_value, than, MODES[experiment.tune.metric]):
-            found = trial
-    return found

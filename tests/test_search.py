@@ -6,9 +6,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from raycompare.record import TrialRecord
-from raycompare.search import confirm_plans, tune_plans
+from raycompare.search import choose, confirm_plans, tune_plans
 from raycompare.spec import Experiment
-from raycompare.stages import choose
 
 
 def experiment(**changes: Any) -> Experiment:

@@ -17,7 +17,7 @@ from benchmarks.replay.curves import Recording
 from benchmarks.replay.simulator import STEP
 from raycompare.metrics import MODES
 from raycompare.record import TrialPlan
-from raycompare.rungs import Rungs, milestones
+from raycompare.rungs import DEFAULT_GRACE, Rungs, milestones
 from raycompare.schedulers import PerModelHalving
 from raycompare.spec import TuneSpec
 
@@ -27,8 +27,6 @@ MODE = MODES[METRIC]
 
 EXHAUSTIVE, POOLED, PER_MODEL = "FIFO (exhaustive)", "pooled ASHA (Ray's)", "per-model halving"
 
-# A TuneSpec without a grace period leaves it to the tune stage, which takes this share.
-DEFAULT_GRACE = Fraction(1, 4)
 GRACES = (Fraction(1, 16), Fraction(1, 8), DEFAULT_GRACE)
 FACTORS = (DEFAULTS.reduction_factor, 3, 4)
 

@@ -15,9 +15,8 @@ from benchmarks.replay.curves import Curve, Key, Recording
 from benchmarks.replay.simulator import Outcome, SimulatedTrial, Timeline, TrialOutcome, simulate
 from raycompare.metrics import better
 from raycompare.record import TrialRecord
-from raycompare.search import make_plan
+from raycompare.search import choose, make_plan
 from raycompare.spec import Arguments, Experiment
-from raycompare.stages import choose
 
 TOLERANCE = 0.002
 """How far below the best model's test metric a named model may be and still be right."""
