@@ -68,8 +68,9 @@ def _measured(shared: Shared, model: ModelSpec) -> Peak:
     plan = make_plan("tune", 0, model.name, _largest(shared.experiment, model), seed=0)
     # A process that keeps its part of the card would be in the way of the trials.
     remote = ray.remote(num_cpus=asked.cpu, num_gpus=1, max_calls=1)(measure)
+    task = task_of(shared, plan, asked.model_copy(update={"gpu": 1.0}))
     try:
-        peak: Peak = ray.get(remote.remote(ray.put(task_of(shared, plan, asked))))
+        peak: Peak = ray.get(remote.remote(task))
     except RayTaskError as error:
         raise UserError(
             f"a trial of {model.name} at its largest batch can't take a step on a card: "

@@ -13,7 +13,7 @@ import typer
 
 from benchmarks.page import Goal, Page
 from benchmarks.replay import curves
-from benchmarks.replay.contenders import METRIC, contenders
+from benchmarks.replay.contenders import METRIC, MODE, contenders
 from benchmarks.replay.curves import Recording
 from benchmarks.replay.studies import POINTS, TOLERANCE, Archive
 from benchmarks.replay.summary import (
@@ -27,7 +27,7 @@ from benchmarks.replay.summary import (
     summarise,
 )
 from raycompare.errors import UserError
-from raycompare.markdown import NOTHING, listing, number_of, table
+from raycompare.markdown import NOTHING, listing, number_of, score, table
 from raycompare.metrics import LABELS
 
 DEFAULTS = Options()
@@ -111,7 +111,12 @@ def goals(summaries: Sequence[Summary]) -> list[Goal]:
 
 
 def _method(recording: Recording, options: Options) -> str:
-    paragraphs = (_about_experiments(recording, options), _about_columns(options), _about_rule())
+    paragraphs = (
+        _about_experiments(recording, options),
+        _about_columns(options),
+        _about_truth(recording),
+        _about_rule(),
+    )
     return "\n\n".join(fill(" ".join(each.split()), WIDTH) for each in paragraphs)
 
 
@@ -138,10 +143,25 @@ def _about_columns(options: Options) -> str:
     A model's true {LABELS[METRIC]} is that of its best configuration. *Right* means that the named
     model's is at most {TOLERANCE * POINTS:.1f} points below the best; *relative* is this rate over
     the exhaustive search's; *exact* is the share of replays that name the best model itself;
-    *regret* is the mean shortfall in points. *Cost* is seconds of training and evaluation in the
+    *regret* is by how many points the chosen configuration of the named model falls short of the
+    best configuration of the best model, on average: it tells schedulers apart where all of them
+    name the right model. *Cost* is seconds of training and evaluation in the
     tune stage; cost, steps and makespan are shares of the exhaustive search's. All settings get
     the same {options.replays:,} draws (seed {options.seed}). *Grace* is the share of the full
     budget before a trial can be stopped; the first recorded evaluation from there on decides.
+    """
+
+
+def _about_truth(recording: Recording) -> str:
+    means = {
+        model: max(recording.test_mean(model, config, METRIC) for config in seeds)
+        for model, seeds in recording.seeds.items()
+    }
+    ranked = sorted(means.items(), key=lambda each: each[1], reverse=MODE == "max")
+    found = listing([f"{model} {score(value)}" for model, value in ranked])
+    return f"""
+    True {LABELS[METRIC]} of the recorded models: {found}. Where they lie far apart, every scheduler
+    tells them apart, and the rate says nothing of models that are close.
     """
 
 

@@ -35,7 +35,7 @@ class Finding:
     exact: bool
     """Whether it is the truly best."""
     regret: float
-    """What the truly best has over it, in points."""
+    """Points by which what it chose falls short of the best configuration of the best model."""
     steps: int
     """Optimizer steps."""
     seconds: float
@@ -141,7 +141,7 @@ def replay(
         named=named,
         right=archive.truth[named] >= best - TOLERANCE,
         exact=archive.truth[named] == best,
-        regret=(best - archive.truth[named]) * POINTS,
+        regret=(best - confirmed[named]) * POINTS,
         steps=outcome.steps,
         seconds=outcome.seconds,
         makespan=outcome.makespan,
