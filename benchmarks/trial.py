@@ -3,7 +3,7 @@
     python -m benchmarks.trial
 
 The arms train the same model on the same rows with the same seeds, epochs, batch size, learning
-rate, optimizer, schedule and number of threads, one after another in one process, in turns: every
+rate, optimizer, schedule and number of threads, one after another, in turns: every
 repetition runs each arm once, with a seed of its own. The clock runs from the first step to the
 last; evaluation and test are timed apart. `benchmarks.quality` says when two test MCCs count as
 equal; the benchmark fails if those of raycompare and of another arm do not.
@@ -11,14 +11,18 @@ equal; the benchmark fails if those of raycompare and of another arm do not.
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean, median, stdev
 from typing import Annotated
 
-import psutil
 import typer
 
 from benchmarks.ag_news import (
@@ -32,10 +36,11 @@ from benchmarks.ag_news import (
     say,
 )
 from benchmarks.arms import ours
-from benchmarks.arms.fine_tuning import ARMS, BARE, DEFAULTS, OURS, PADDED, prepare
+from benchmarks.arms.fine_tuning import ARMS, BARE, DEFAULTS, OURS, PADDED, Prepared, prepare
 from benchmarks.arms.ours import Outcome
 from benchmarks.page import Goal, Page
 from benchmarks.quality import SIZE_ERRORS, SPREAD_ERRORS, Agreement, TestSet, agreement
+from raycompare.backends import ALLOCATOR
 from raycompare.markdown import NOTHING, change, number_of, score, table
 from raycompare.spec import Experiment
 
@@ -73,6 +78,9 @@ class Sizes:
         )
 
 
+IN_A_WORKER = (OURS, BARE)
+"""The arms that run as in a worker of raycompare; the others run as a script does."""
+
 Runs = Mapping[str, Sequence[Outcome]]
 """The outcomes of each arm, in the order of the repetitions."""
 
@@ -81,11 +89,11 @@ Runs = Mapping[str, Sequence[Outcome]]
 def main(  # noqa: PLR0913, PLR0917 - each is an option of the command
     data: Data = Path("data/ag_news"),
     quick: Quick = False,
-    train_rows: int = 1024,
+    train_rows: int = 768,
     test_rows: int = 1000,
     epochs: int = 1,
     repetitions: Annotated[int, typer.Option(min=2)] = 3,
-    threads: Annotated[int, typer.Option(help="Of every arm; all cores if left out.")] = 0,
+    threads: Annotated[int, typer.Option(help="Of every arm; a trial's default is 1.")] = 1,
 ) -> None:
     """Time one fine-tuning run in four ways and write the page."""
     require_data(data)
@@ -98,7 +106,7 @@ def main(  # noqa: PLR0913, PLR0917 - each is an option of the command
         batch_size=16,
         learning_rate=3e-4,
         repetitions=2 if quick else repetitions,
-        threads=threads or psutil.cpu_count() or 1,
+        threads=threads,
     )
     runs = measure(sizes, data)
     agreements = compare(runs, sizes)
@@ -111,20 +119,41 @@ def main(  # noqa: PLR0913, PLR0917 - each is an option of the command
 def measure(sizes: Sizes, data: Path) -> Runs:
     """Run all arms in turns, after a short run of each that is not counted."""
     tiny = Sizes(**{**vars(sizes), "train": 32, "validation": 16, "test": 16, "epochs": 1})
-    warm = prepare(ours.load(tiny.experiment(data)), sizes.threads)
-    for run in ARMS.values():
-        run(warm, 0)
-    prepared = prepare(ours.load(sizes.experiment(data)), sizes.threads)
     runs: dict[str, list[Outcome]] = {arm: [] for arm in ARMS}
-    for seed in range(1, sizes.repetitions + 1):
-        for arm, run in ARMS.items():
-            outcome = run(prepared, seed)
-            runs[arm].append(outcome)
-            say(
-                f"seed {seed}, {arm}: {outcome.train_seconds:.2f} s, "
-                f"test MCC {outcome.test_mcc:.3f}"
-            )
+    with _process(ALLOCATOR) as worker, _process({}) as script:
+        places = {arm: worker if arm in IN_A_WORKER else script for arm in ARMS}
+        for arm, place in places.items():
+            place.submit(_run, arm, tiny, data, 0).result()
+        for seed in range(1, sizes.repetitions + 1):
+            for arm, place in places.items():
+                outcome = place.submit(_run, arm, sizes, data, seed).result()
+                runs[arm].append(outcome)
+                say(
+                    f"seed {seed}, {arm}: {outcome.train_seconds:.2f} s, "
+                    f"test MCC {outcome.test_mcc:.3f}"
+                )
     return runs
+
+
+@contextmanager
+def _process(environment: Mapping[str, str]) -> Iterator[ProcessPoolExecutor]:
+    """Start a process with variables that it must have from its birth."""
+    kept = dict(os.environ)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        os.environ.update(environment)
+        pool.submit(os.getpid).result()
+        for name in environment.keys() - kept.keys():
+            del os.environ[name]
+        yield pool
+
+
+@cache
+def _prepared(sizes: Sizes, data: Path) -> Prepared:
+    return prepare(ours.load(sizes.experiment(data)), sizes.threads)
+
+
+def _run(arm: str, sizes: Sizes, data: Path, seed: int) -> Outcome:
+    return ARMS[arm](_prepared(sizes, data), seed)
 
 
 def compare(runs: Runs, sizes: Sizes) -> dict[str, Agreement]:
@@ -168,8 +197,8 @@ The first two layers of all-MiniLM-L6-v2 with a new head, AG News: {sizes.train:
 {sizes.test:,} to test; {number_of(sizes.epochs, "epoch")}, batches of {sizes.batch_size} texts,
 learning rate {sizes.learning_rate:g}, linear schedule, AdamW, gradients clipped at 1, texts cut to
 {MAX_LENGTH} tokens, {number_of(sizes.threads, "thread")}. {sizes.repetitions} repetitions, each arm
-once in each, in one process, in turns; a seed per repetition, the same for all arms. Short runs of
-all arms before are not counted.
+once in each, in turns; a seed per repetition, the same for all arms. Short runs of all arms before
+are not counted.
 
 - **{OURS}**: a trial of the confirm stage as `raycompare run` trains it, with its own clock: random
   batches, each computed in parts of like length.
@@ -177,6 +206,9 @@ all arms before are not counted.
 - **{DEFAULTS}**: DataCollatorWithPadding, batches in random order.
 - **{BARE}**: forward, backward, clip, step on raycompare's batches in the same parts, made and
   padded before the clock starts: the floor. Its model is tested by raycompare's Trainer.
+
+The first and the last run in a process with the environment of raycompare's workers (`ALLOCATOR` in
+raycompare/backends), the others in one without, as a script has it.
 
 Training is timed from the first step to the last with `perf_counter`; tokenising, loading,
 evaluation on {sizes.validation:,} rows and test are not in it. Two test MCCs count as equal if the

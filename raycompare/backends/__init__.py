@@ -33,7 +33,17 @@ class Node:
         return resources.cpu <= self.cpus and resources.gpus <= self.gpus
 
 
+KEPT_BYTES = str(2**32)
+ALLOCATOR = {
+    # glibc gives memory of this size back to the system when it is freed, and a CPU then spends a
+    # good part of each training step on getting it again, page by page.
+    "MALLOC_MMAP_THRESHOLD_": KEPT_BYTES,
+    "MALLOC_TRIM_THRESHOLD_": KEPT_BYTES,
+    "MALLOC_TOP_PAD_": str(2**26),
+}
+
 WORKER_ENVIRONMENT = {
+    **ALLOCATOR,
     # A reused worker that takes longer than this to unwind a stopped trial hangs the whole run;
     # the default is 2 s.
     "TUNE_FUNCTION_THREAD_TIMEOUT_S": "120",
