@@ -210,6 +210,10 @@ are not counted.
 The first and the last run in a process with the environment of raycompare's workers (`ALLOCATOR` in
 raycompare/backends), the others in one without, as a script has it.
 
+Random batches of 16 texts of AG News, padded to their longest, compute 1.8 times the useful tokens:
+computing the same batches without any padding can gain no more than that over the Trainer's
+defaults. Batches of like length could, but learn more slowly (docs/decisions/0004).
+
 Training is timed from the first step to the last with `perf_counter`; tokenising, loading,
 evaluation on {sizes.validation:,} rows and test are not in it. Two test MCCs count as equal if the
 mean of their differences, seed by seed, is within the larger of {SPREAD_ERRORS} standard errors of

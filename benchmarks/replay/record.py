@@ -2,9 +2,9 @@
 
 4 models x 12 configurations x 3 seeds, each at full budget. The program itself records them: every
 configuration of a model becomes a model of its own with nothing to search, and the confirm stage
-trains it on each seed, without early stopping, and tests it. Takes about half an hour on
-two cores. Real AG News is expected in data/ag_news (jobs/experiments/ag_news.yaml says
-where it comes from).
+trains it on each seed, without early stopping, and tests it. Took an hour on two cores that had
+other work too. Real AG News is expected in data/ag_news, and a checkpoint in models/ (the head of
+jobs/experiments/ag_news.yaml says where both come from).
 """
 
 from __future__ import annotations
