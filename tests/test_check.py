@@ -95,6 +95,18 @@ PLANTED: dict[str, tuple[str, Any, str, str]] = {
         "models.0.training.warmup_step",
         "did you mean 'warmup_steps'?",
     ),
+    "batches by tokens in random order": (
+        "training.per_device_train_batch_tokens",
+        512,
+        "training.per_device_train_batch_tokens",
+        "train_sampling_strategy: group_by_length",
+    ),
+    "batches by tokens of one model": (
+        "models.0.training",
+        {"per_device_train_batch_tokens": 512},
+        "models.0.training.per_device_train_batch_tokens",
+        "train_sampling_strategy: group_by_length",
+    ),
     "searched by nobody": (
         "search_space.dropout_rate",
         {"uniform": [0, 1]},
