@@ -59,7 +59,7 @@ def method(sizes: Sizes, request: Request) -> str:
     """Say what was run and how it was timed."""
     return f"""
 The first two and the first three layers of all-MiniLM-L6-v2, {sizes.samples} configurations each,
-as `raycompare.search.tune_plans` draws them; AG News, {sizes.train:,} rows to train,
+as `raycompare.search.drawn_plans` draws them; AG News, {sizes.train:,} rows to train,
 {sizes.validation:,} to validate, texts cut to {MAX_LENGTH} tokens; {request.max_steps} optimizer
 steps of {BATCH_SIZE} texts, an evaluation every {request.grace_steps}. Every arm reads the same
 Parquet files and has run once.

@@ -17,7 +17,7 @@ from benchmarks.arms.request import Configuration, Request
 from raycompare.data import load_splits
 from raycompare.experiment_file import read_draft
 from raycompare.models import locate
-from raycompare.search import tune_plans
+from raycompare.search import drawn_plans
 from raycompare.spec import DataSpec, Experiment, ModelSpec
 
 BATCH_SIZE = 16
@@ -137,7 +137,7 @@ def request_of(
         seed=experiment.seed,
         configurations=[
             _configuration(experiment, plan.model, dict(plan.hyperparameters))
-            for plan in tune_plans(experiment)
+            for plan in drawn_plans(experiment)
         ],
         padding=sizes.padding,
         workers=sizes.workers,

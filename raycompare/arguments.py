@@ -13,8 +13,9 @@ from transformers import TrainingArguments
 
 from raycompare.batches import BatchSize, count_batches
 from raycompare.errors import Problem, near, one_of
-from raycompare.space import SearchSpace
-from raycompare.spec import Arguments, Experiment, ModelSpec
+from raycompare.heads import CONFIG, FREEZE, POOLING, POOLINGS, SETTLED
+from raycompare.space import Domain, SearchSpace
+from raycompare.spec import SHORTEST, Arguments, Experiment, ModelSpec
 from raycompare.tokens import Ints
 
 PATIENCE = "early_stopping_patience"
@@ -23,13 +24,22 @@ THRESHOLD = "early_stopping_threshold"
 TOKENS = "per_device_train_batch_tokens"
 TEXTS = "per_device_train_batch_size"
 ORDER, BY_LENGTH = "train_sampling_strategy", "group_by_length"
+MAX_LENGTH = "max_length"
 
 EVALUATION = frozenset({"eval_strategy", "eval_steps", PATIENCE})
 """Settings by which an experiment says when trials are evaluated."""
 
-OWN: Mapping[str, type] = {PATIENCE: int, THRESHOLD: float, TOKENS: int}
-"""What `training` takes beside the fields of TrainingArguments: patience as EarlyStoppingCallback
-has it, and a batch size in tokens, padding counted.
+OWN: Mapping[str, type] = {
+    PATIENCE: int,
+    THRESHOLD: float,
+    TOKENS: int,
+    MAX_LENGTH: int,
+    FREEZE: int,
+    POOLING: str,
+}
+"""What `training` takes beside the fields of TrainingArguments and of the model's config: patience
+as EarlyStoppingCallback has it, a batch size in tokens, padding counted, the tokens of a text, and
+what `heads` does.
 """
 
 _SEED = "set `seed` (tune stage) and `confirm.seeds` at the top of the file instead"
@@ -67,6 +77,13 @@ RESERVED: Mapping[str, str] = {
 }
 """Fields that are settled elsewhere, and where."""
 
+UNTRAINED = ("hub_", "log_", "logging_", "save_", "trackio_")
+"""What names of fields begin with that are about logs, files and hubs."""
+UNTRAINED_TOO = (
+    *("enable_jit_checkpoint", "include_num_input_tokens_seen", "project"),
+    *("restore_callback_states_from_checkpoint", "skip_memory_metrics"),
+)
+
 ABOVE_ZERO = (
     "learning_rate",
     "num_train_epochs",
@@ -76,7 +93,10 @@ ABOVE_ZERO = (
     "gradient_accumulation_steps",
     "eval_steps",
 )
-NOT_BELOW_ZERO = ("weight_decay", "warmup_steps", "max_grad_norm", "label_smoothing_factor")
+NOT_BELOW_ZERO = (
+    *("weight_decay", "warmup_steps", "max_grad_norm", "label_smoothing_factor"),
+    FREEZE,
+)
 
 DEFAULTS: Arguments = {
     "eval_strategy": "epoch",
@@ -100,8 +120,12 @@ def arguments_of(experiment: Experiment, model: ModelSpec, searched: Arguments) 
 
 def training_arguments(arguments: Arguments, output_dir: str, seed: int) -> TrainingArguments:
     """Build the TrainingArguments of one trial."""
-    fields = {key: value for key, value in arguments.items() if key not in OWN}
+    fields = {key: value for key, value in arguments.items() if not _is_ours(key)}
     return TrainingArguments(output_dir=output_dir, seed=seed, data_seed=seed, **fields)  # type: ignore[arg-type]
+
+
+def _is_ours(key: str) -> bool:
+    return key in OWN or key.startswith(CONFIG)
 
 
 def batch_size_of(arguments: Arguments) -> BatchSize:
@@ -146,55 +170,42 @@ def space_problems(where: str, space: SearchSpace) -> list[Problem]:
     for key, domain in space.items():
         here = f"{where}.{key}"
         checks = (_value_problem(here, key, value) for value in domain.examples)
-        found = _name_problem(here, key) or next(filter(None, checks), None)
+        names = _name_problem(here, key) or _range_problem(here, key, domain)
+        found = names or next(filter(None, checks), None)
         problems += [found] if found else []
     return problems
 
 
-def batch_problems(experiment: Experiment, model: ModelSpec) -> list[Problem]:
-    """Find settings of a model's batches that would not be read, because another decides."""
-    searched = dict.fromkeys(experiment.search_space_of(model))
-    given = {**experiment.training_of(model), **searched}
-    if TOKENS not in given:
-        return []
-    where = _place(experiment, model, TOKENS)
-    problems = []
-    if TEXTS in given:
-        found = f"also {TEXTS} for {model.name}"
-        allowed = "one of them: batches are measured in texts or in tokens"
-        problems.append(Problem(where=where, found=found, allowed=allowed))
-    if given.get(ORDER) != BY_LENGTH:
-        found = f"{ORDER}: {given.get(ORDER, 'random')} for {model.name}, which counts texts"
-        problems.append(Problem(where=where, found=found, allowed=f"{ORDER}: {BY_LENGTH}"))
-    return problems
-
-
-def _place(experiment: Experiment, model: ModelSpec, key: str) -> str:
-    """Return the dotted path at which the file sets an argument of the model."""
-    own = f"models.{experiment.models.index(model)}"
-    sections: dict[str, Mapping[str, object]] = {
-        f"{own}.search_space": model.search_space,
-        "search_space": experiment.search_space,
-        f"{own}.training": model.training,
-        "training": experiment.training,
-    }
-    return next(f"{where}.{key}" for where, section in sections.items() if key in section)
+def _range_problem(where: str, key: str, domain: Domain) -> Problem | None:
+    if domain.is_constant:
+        return None
+    if key.startswith(UNTRAINED) or key in UNTRAINED_TOO:
+        found, allowed = f"a search over {key}", "hyperparameters that change what a trial learns"
+        return Problem(where=where, found=found, allowed=allowed, hint="leave it out")
+    if key == MAX_LENGTH and not domain.is_listed:
+        allowed = "choice, grid or one value: texts are tokenised once for each"
+        return Problem(where=where, found=domain.kind, allowed=allowed)
+    return None
 
 
 def _name_problem(where: str, key: str) -> Problem | None:
-    if key in RESERVED:
-        return Problem(where=where, found=key, allowed=RESERVED[key])
-    if key in OWN or key in _types():
+    settled = RESERVED.get(key) or SETTLED.get(key)
+    if settled:
+        return Problem(where=where, found=key, allowed=settled)
+    if _is_ours(key) or key in _types():
         return None
     return Problem(
         where=where,
         found=f"{key!r}, which no part of the run reads",
-        allowed=f"a field of transformers.TrainingArguments, {PATIENCE} or {THRESHOLD}",
-        hint=near(key, [*_types(), *OWN]),
+        allowed=f"a field of transformers.TrainingArguments, {', '.join(OWN)}",
+        hint=near(key, [*_types(), *OWN])
+        or f"a field of the model's config is written {CONFIG}{key}",
     )
 
 
 def _value_problem(where: str, key: str, value: object) -> Problem | None:
+    if key.startswith(CONFIG):
+        return None  # only the model's config says what it may be
     choices = _choices(key)
     if choices:
         wrong = value not in choices
@@ -216,6 +227,8 @@ def _fault(key: str, value: object) -> str:
         return "a number above 0"
     if key in NOT_BELOW_ZERO and isinstance(value, int | float) and value < 0:
         return "a number not below 0"
+    if key == MAX_LENGTH and not _over(value, SHORTEST - 1):
+        return f"a number of tokens >= {SHORTEST}"
     return ""
 
 
@@ -239,7 +252,7 @@ def _adapter(key: str) -> TypeAdapter[Any]:
 def _choices(key: str) -> list[str]:
     """Return the values an enumerated field takes; transformers annotates these `Enum | str`."""
     if key in OWN:
-        return []
+        return list(POOLINGS) if key == POOLING else []
     if key == "eval_strategy":
         return ["steps", "epoch"]  # a trial that is never evaluated can't be compared
     kind = _types()[key]

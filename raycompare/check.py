@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -14,21 +11,21 @@ from raycompare.arguments import (
     TOKENS,
     argument_problems,
     arguments_of,
-    batch_problems,
     planned_steps,
     space_problems,
 )
 from raycompare.backends import is_remote, this_machine
+from raycompare.budgets import examples_per_step
 from raycompare.data import DataProblems, LabelledData, load_splits
 from raycompare.errors import Problem
 from raycompare.experiment_file import Draft
-from raycompare.models import model_problems
+from raycompare.given import Given, config_arguments, given_to
+from raycompare.model_checks import hyperparameter_problems, model_problems
+from raycompare.room import room_problems
+from raycompare.settings import TuneSpec
+from raycompare.settings_checks import settings_problems
 from raycompare.spec import Experiment, ModelSpec
-
-SPARE_BYTES = 500 * 2**20
-"""What must stay free on the disk beside the records: Ray's session, Tune's files, logs."""
-BYTES_PER_PREDICTION = 64
-"""Upper bound beside the probabilities, before compression."""
+from raycompare.unread import unread_problems
 
 
 @dataclass(frozen=True)
@@ -65,13 +62,14 @@ def check(draft: Draft, out: str) -> Ready:
     data, problems = _open_data(draft)
     problems += _section_problems(draft)
     problems += _model_section_problems(draft)
+    problems += _given_problems(draft)
     problems += _resource_problems(draft)
     experiment = draft.experiment(found_later=problems)
     assert data is not None
     late = [
-        *(problem for model in experiment.models for problem in batch_problems(experiment, model)),
+        *settings_problems(experiment),
         *_grace_problems(experiment, data),
-        *_room_problems(experiment, data, out),
+        *room_problems(experiment, data, out),
     ]
     return Ready(draft.experiment(found_later=late), data)
 
@@ -98,10 +96,27 @@ def _model_section_problems(draft: Draft) -> list[Problem]:
         for where, model in draft.models.items()
         for problem in (
             *model_problems(where, model),
+            *argument_problems(where, config_arguments(model)),
             *argument_problems(f"{where}.training", model.training),
             *space_problems(f"{where}.search_space", model.search_space),
         )
     ]
+
+
+def _given_problems(draft: Draft) -> list[Problem]:
+    """Find what is wrong between the sections, as far as they are valid by themselves."""
+    tune = draft.sections.get("tune", TuneSpec())
+    return [
+        problem
+        for given in _given(draft)
+        for problem in (*unread_problems(given, tune), *hyperparameter_problems(given))
+    ]
+
+
+def _given(draft: Draft) -> list[Given]:
+    sections = {**draft.sections, "search_space": draft.search_space}
+    experiment = Experiment.model_construct(**sections)
+    return [given_to(experiment, model, where) for where, model in draft.models.items()]
 
 
 def _resource_problems(draft: Draft) -> list[Problem]:
@@ -127,12 +142,14 @@ def _grace_problems(experiment: Experiment, data: LabelledData) -> Iterator[Prob
     if grace is None or experiment.tune.scheduler == "fifo":
         return
     for model in experiment.models:
-        steps = _steps(experiment, model, data)
-        if steps and grace >= steps:
+        most, unit = _steps(experiment, model, data), "optimizer steps"
+        if most and experiment.tune.time_attr == "examples":
+            most, unit = most * examples_per_step(arguments_of(experiment, model, {})), "examples"
+        if most and grace >= most:
             yield Problem(
                 where="tune.grace_period",
                 found=str(grace),
-                allowed=f"fewer optimizer steps than a full run of {model.name} has: {steps}",
+                allowed=f"fewer {unit} than a full run of {model.name} has: {most}",
                 hint="leave it out for a quarter of the run",
             )
             return
@@ -142,24 +159,3 @@ def _steps(experiment: Experiment, model: ModelSpec, data: LabelledData) -> int 
     """Count the steps of the model's default; None if that takes the tokens of the texts."""
     arguments = arguments_of(experiment, model, {})
     return None if TOKENS in arguments else planned_steps(arguments, np.ones(len(data.train), int))
-
-
-def _room_problems(experiment: Experiment, data: LabelledData, out: str) -> Iterator[Problem]:
-    if "://" in out:
-        return
-    folder = Path(out).expanduser().absolute()
-    standing = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    if not os.access(standing, os.W_OK) or not standing.is_dir():
-        yield Problem(where="--out", found=out, allowed="a folder that can be written to")
-        return
-    finalists = len(experiment.models) * len(experiment.confirm.seeds)
-    bytes_per_row = BYTES_PER_PREDICTION + 4 * len(data.label_names)
-    needed = SPARE_BYTES + finalists * len(data.test) * bytes_per_row
-    free = shutil.disk_usage(standing).free
-    if free < needed:
-        yield Problem(
-            where="--out",
-            found=f"{free / 2**20:,.0f} MiB free at {standing}",
-            allowed=f"at least {needed / 2**20:,.0f} MiB for this experiment",
-            hint="free some space, or name another disk or a bucket with --out",
-        )

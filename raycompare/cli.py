@@ -26,6 +26,7 @@ Overrides = Annotated[
         help="Change the experiment: a dotted key and a YAML value, such as tune.num_samples=4.",
     ),
 ]
+RunDir = Annotated[str, typer.Argument(metavar="RUN_DIR", show_default=False)]
 Out = Annotated[
     str, typer.Option(metavar="DIR", help="Where run folders go: a folder or a URI of a bucket.")
 ]
@@ -42,12 +43,17 @@ def run(
         str | None,
         typer.Option(metavar="RUN_DIR", help="Finish an interrupted run; no file is needed."),
     ] = None,
+    warm_start: Annotated[
+        str | None,
+        typer.Option(metavar="RUN_DIR", help="Tell the searcher what an earlier run has found."),
+    ] = None,
 ) -> None:
     """Tune, confirm and test the models of an experiment, and write the report."""
     from raycompare.display import Display
-    from raycompare.run import draft_for, run
+    from raycompare.run import Place, draft_for, run
 
-    run(draft_for(experiment, overrides or (), resume), out, resume, Display())
+    place = Place(out=out, resume=resume, warm_start=warm_start)
+    run(draft_for(experiment, overrides or (), resume), place, Display())
 
 
 @app.command()
@@ -61,9 +67,7 @@ def check(experiment: ExperimentPath, overrides: Overrides = None, out: Out = "r
 
 
 @app.command()
-def report(
-    run_dir: Annotated[str, typer.Argument(metavar="RUN_DIR", show_default=False)],
-) -> None:
+def report(run_dir: RunDir) -> None:
     """Write the report of a run again from its records; needs neither Ray nor torch."""
     from raycompare.report import write_report
     from raycompare.results import RunFolder
@@ -73,6 +77,44 @@ def report(
     console = Console(highlight=False)
     console.print(comparison.verdict, markup=False, soft_wrap=True)
     console.print(folder.child("report.md"), markup=False, soft_wrap=True)
+
+
+@app.command()
+def refine(
+    run_dir: RunDir,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The new experiment file.")
+    ] = None,
+) -> None:
+    """Write an experiment with ranges narrowed to where a run has found its best trials."""
+    from raycompare.experiment_text import read_experiment, write_experiment
+    from raycompare.refine import refine
+    from raycompare.results import RunFolder
+
+    folder = RunFolder.at(run_dir)
+    experiment = read_experiment(folder.read_text("experiment.yaml"))
+    found = refine(experiment, folder.read_trials())
+    place = out or Path(f"{found.experiment.name}.yaml")
+    if place.exists():
+        raise UserError(f"{place} exists. Name another file with --out.")
+    place.write_text(write_experiment(found.experiment), encoding="utf-8")
+    console = Console(highlight=False)
+    for line in (*found.changes, place):
+        console.print(str(line), markup=False, soft_wrap=True)
+
+
+@app.command()
+def extend(
+    run_dir: RunDir,
+    epochs: Annotated[float, typer.Option(help="In all, not beside those it had.")],
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="Left out: the winner.")] = None,
+    out: Out = "reports",
+) -> None:
+    """Train the winner of a run, or another model, for more epochs; say what that bought."""
+    from raycompare.display import Display
+    from raycompare.longer import train_longer
+
+    train_longer(run_dir, epochs, model, out, Display())
 
 
 def main() -> None:

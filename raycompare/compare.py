@@ -95,6 +95,7 @@ class Comparison:
     stopped: Savings
     """By the scheduler."""
     out_of_patience: Savings
+    out_of_budget: Savings
     diverged: Savings
     failures: tuple[Failure, ...]
     curves: tuple[Curve, ...]
@@ -133,6 +134,7 @@ def compare(
         trials=tuple(sorted(trials, key=lambda trial: _place(trial, models, metric))),
         stopped=Savings.of(tune, "rung"),
         out_of_patience=Savings.of(tune, "patience"),
+        out_of_budget=Savings.of(tune, "budget"),
         diverged=Savings.of(tune, "diverged"),
         failures=_failures(trials),
         curves=learning_curves(trials, evaluations, metric),

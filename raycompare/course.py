@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import Any
 
@@ -12,11 +12,15 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from raycompare.arguments import PATIENCE, THRESHOLD
 from raycompare.metrics import MODES, better
+from raycompare.progress import Progress
 from raycompare.record import EndReason, Evaluation
 from raycompare.spec import Arguments
 from raycompare.task import Sink, TrialTask
 
 Weights = dict[str, torch.Tensor]
+
+COST_OF_CHECKPOINTS = 0.02
+"""The most of a trial's time that goes into its checkpoints, were they as slow as the last one."""
 
 
 class Course(TrainerCallback):
@@ -25,24 +29,26 @@ class Course(TrainerCallback):
     def __init__(self, task: TrialTask, sink: Sink) -> None:
         """Start with nothing evaluated."""
         self._task, self._sink = task, sink
-        self._began = self._reporting = 0.0
-        self._best: float | None = None
-        self._since_best = 0
-        self._evaluated_at = -1
+        self._began = self._pauses = 0.0
+        self._saved_at, self._saving_took = perf_counter(), 0.0
+        self.save: Callable[[], None] | None = None
+        """Writes a checkpoint, where there is something to go on from one."""
+        self.progress = Progress()
         self.best_weights: Weights | None = None
         """Of a finalist; None where the model itself has them, at the last step."""
         self.reason: EndReason = "full_budget"
         self.detail = ""
-        self.train_seconds = self.eval_seconds = 0.0
 
     @property
     def has_best(self) -> bool:
         """Say whether any evaluation gave a number."""
-        return self._best is not None
+        return self.progress.best is not None
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
-        """Start the clock."""
-        self._began = perf_counter()
+        """Start the clock, or let it go on."""
+        now = perf_counter()
+        self._began = now - self.progress.train_seconds - self.progress.eval_seconds
+        self._saved_at = now
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -50,12 +56,15 @@ class Course(TrainerCallback):
         """Evaluate where the task says, and at the last step: the end of a budget counts too."""
         if state.global_step in self._task.evaluate_at or _is_last(state):
             control.should_evaluate = True
+        # What is done at the end of an epoch would be left out by a trial that goes on there.
+        elif self._is_due() and not (control.should_evaluate or _ends_epoch(state)):
+            self._checkpoint()
 
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         """Do not evaluate the same step twice."""
-        if state.global_step == self._evaluated_at:
+        if state.global_step == self.progress.evaluated_at:
             control.should_evaluate = False
 
     def on_train_end(self, *_: Any, **__: Any) -> None:
@@ -71,21 +80,25 @@ class Course(TrainerCallback):
     ) -> None:
         """Report the evaluation; remember the best; end a trial that diverged or lost patience."""
         metrics: dict[str, float] = event["metrics"]
-        self._evaluated_at = state.global_step
-        self.eval_seconds += metrics["eval_runtime"]
+        self.progress.eval_seconds += metrics["eval_runtime"]
         self._read_clock()
         values = own_metrics(metrics, "eval_")
         if not math.isfinite(values["loss"]):
             self._end(control, "diverged", f"loss is {values['loss']} at step {state.global_step}")
             return
         self._follow(values[self._task.metric], event["model"], _is_last(state))
-        self._report(state, values)
-        if self._since_best >= _patience(self._task.arguments):
-            self._end(control, "patience", f"no better for {self._since_best} evaluations")
+        self.progress.evaluations.append(self._evaluation(state, values))
+        out_of_patience = self.progress.since_best >= _patience(self._task.arguments)
+        if not (out_of_patience or _is_last(state)) and (self._task.may_pause or self._is_due()):
+            self._checkpoint()  # before the report: a trial that is paused there does not return
+        self._report(self.progress.evaluations[-1])
+        if out_of_patience:
+            words = f"no better for {self.progress.since_best} evaluations"
+            self._end(control, "patience", words)
 
     def _read_clock(self) -> None:
         passed = perf_counter() - self._began
-        self.train_seconds = passed - self.eval_seconds - self._reporting
+        self.progress.train_seconds = passed - self.progress.eval_seconds - self._pauses
 
     def _end(self, control: TrainerControl, reason: EndReason, detail: str) -> None:
         self.reason, self.detail = reason, detail
@@ -93,32 +106,52 @@ class Course(TrainerCallback):
 
     def _follow(self, value: float, model: torch.nn.Module, is_last: bool) -> None:
         threshold = float(self._task.arguments.get(THRESHOLD, 0.0))  # type: ignore[arg-type]
-        enough = self._best is None or abs(value - self._best) > threshold
-        is_better = better(value, self._best, self._task.mode)
-        self._since_best = 0 if is_better and enough else self._since_best + 1
+        before = self.progress.best
+        enough = before is None or abs(value - before) > threshold
+        is_better = better(value, before, self._task.mode)
+        self.progress.since_best = 0 if is_better and enough else self.progress.since_best + 1
         if is_better:
-            self._best = value
+            self.progress.best = value
             if self._task.is_finalist:
                 self.best_weights = None if is_last else _copy(model)
 
-    def _report(self, state: TrainerState, values: Mapping[str, float]) -> None:
-        began = perf_counter()
+    def _evaluation(self, state: TrainerState, values: Mapping[str, float]) -> Evaluation:
         epoch = float(state.epoch or 0.0)
-        self._sink.report(
-            Evaluation(
-                step=state.global_step,
-                epoch=epoch,
-                examples_seen=round(epoch * len(self._task.data.train)),
-                train_seconds=self.train_seconds,
-                eval_seconds=self.eval_seconds,
-                metrics=values,
-            )
+        return Evaluation(
+            step=state.global_step,
+            epoch=epoch,
+            examples_seen=round(epoch * len(self._task.data.train)),
+            train_seconds=self.progress.train_seconds,
+            eval_seconds=self.progress.eval_seconds,
+            metrics=values,
         )
-        self._reporting += perf_counter() - began
+
+    def _report(self, evaluation: Evaluation) -> None:
+        began = perf_counter()
+        self._sink.report(evaluation)
+        self._pauses += perf_counter() - began
+
+    def _is_due(self) -> bool:
+        rest = max(self._task.checkpoint_every_s, self._saving_took / COST_OF_CHECKPOINTS)
+        return perf_counter() - self._saved_at > rest
+
+    def _checkpoint(self) -> None:
+        if self.save is None:
+            return
+        began = perf_counter()
+        self._read_clock()
+        self.save()
+        self._saved_at = perf_counter()
+        self._saving_took = self._saved_at - began
+        self._pauses += self._saving_took
 
 
 def _is_last(state: TrainerState) -> bool:
     return state.global_step >= state.max_steps
+
+
+def _ends_epoch(state: TrainerState) -> bool:
+    return float(state.epoch or 0.0).is_integer()
 
 
 def _patience(arguments: Arguments) -> float:

@@ -34,10 +34,9 @@ class Display:
         self._console.print(line, soft_wrap=True, markup=False)
 
     @contextmanager
-    def stage(self, name: Stage, journal: Journal, rungs: RungSteps) -> Iterator[Listen]:
+    def stage(self, view: StageView) -> Iterator[Listen]:
         """Show the trials of a stage until it ends; the yielded function takes each news."""
-        view = StageView(name, journal, rungs)
-        self.say(f"{name}: {view.total} trials")
+        self.say(f"{view.name}: {view.total} trials")
 
         def changed() -> None:
             for line in view.new_lines():
@@ -53,27 +52,37 @@ class Display:
 class StageView:
     """One stage of a run, in words."""
 
-    def __init__(self, name: Stage, journal: Journal, rungs: RungSteps) -> None:
-        """Start the stage's clock."""
-        self._name, self._journal, self._rungs = name, journal, rungs
+    def __init__(self, name: Stage, journal: Journal, rungs: RungSteps, total: int) -> None:
+        """Start the stage's clock; `total` are the trials that this run has to do."""
+        self.name, self.total = name, total
+        self._journal, self._rungs = journal, rungs
         self._began = perf_counter()
-        self._by_model: dict[str, list[Entry]] = {}
-        for entry in journal.entries.values():
-            if entry.plan.stage == name:
-                self._by_model.setdefault(entry.plan.model, []).append(entry)
-        self.total = sum(map(len, self._by_model.values()))
-        """The trials of the stage that this run has to do."""
         self._said: set[str] = set()
-        self._endings_seen = 0
+        self._endings_seen = self._losses_seen = 0
+
+    def _by_model(self) -> dict[str, list[Entry]]:
+        found: dict[str, list[Entry]] = {}
+        for entry in self._journal.entries.values():
+            if entry.plan.stage == self.name:
+                found.setdefault(entry.plan.model, []).append(entry)
+        return found
 
     def new_lines(self) -> list[str]:
-        """Say which trials have ended since the last call."""
+        """Say which trials have ended, or were lost, since the last call."""
         new = self._journal.endings[self._endings_seen :]
+        lost = self._journal.losses[self._losses_seen :]
         self._endings_seen += len(new)
-        return [self._end_line(entry) for entry in new if self._is_untold(entry)]
+        self._losses_seen += len(lost)
+        return [
+            *(
+                f"  {trial_id} lost its worker and starts again ({cause})"
+                for trial_id, cause in lost
+            ),
+            *(self._end_line(entry) for entry in new if self._is_untold(entry)),
+        ]
 
     def _is_untold(self, entry: Entry) -> bool:
-        of_this_stage = entry.plan.stage == self._name
+        of_this_stage = entry.plan.stage == self.name
         return of_this_stage and entry.has_ended and entry.plan.trial_id not in self._said
 
     def _end_line(self, entry: Entry) -> str:
@@ -97,7 +106,7 @@ class StageView:
         table = Table(expand=False, box=None, padding=(0, 2, 0, 0))
         for column in ("model", f"best {LABELS[self._journal.metric]}", "trials", "running"):
             table.add_column(column)
-        for model, entries in self._by_model.items():
+        for model, entries in self._by_model().items():
             table.add_row(model, self._best_of(entries), _counts(entries), self._running(entries))
         return Group(table, Text(self._progress()))
 
@@ -121,7 +130,7 @@ class StageView:
         done = len(self._said)
         elapsed = perf_counter() - self._began
         left = f"about {duration(elapsed / done * (self.total - done))} left" if done else "running"
-        return f"{self._name}: {done} of {self.total} trials, {duration(elapsed)}, {left}"
+        return f"{self.name}: {done} of {self.total} trials, {duration(elapsed)}, {left}"
 
 
 def _counts(entries: list[Entry]) -> str:
@@ -130,6 +139,6 @@ def _counts(entries: list[Entry]) -> str:
 
 
 def _standing(entry: Entry) -> str:
-    if entry.running:
-        return "running"
+    if entry.running or entry.paused:
+        return "running" if entry.running else "paused"
     return "waiting" if entry.status == "not_run" else entry.status.replace("_", " ")

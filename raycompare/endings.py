@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from raycompare.record import Ending, TrialRecord
+from raycompare.record import Ending, Status, TrialRecord
 
+STATUS_WORDS: Mapping[Status, str] = {
+    "completed": "completed",
+    "stopped_early": "stopped early",
+    "errored": "failed",
+    "interrupted": "interrupted",
+    "not_run": "not run",
+}
 _GRAVITY: Mapping[Ending, int] = {"error": 3, "diverged": 2, "cut_short": 1, "not_run": 1}
 
 

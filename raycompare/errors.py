@@ -6,7 +6,8 @@ RaycompareError
 │   ├── sources.DataProblems       data that can't be used, with all that is wrong with it
 │   └── models.NoCheckpointError   a checkpoint that can't be found or opened
 └── RunError                   the run could not do its work; the command line exits with 1
-    └── RunInterruptedError        the run was stopped before its end and can be resumed
+    ├── RunInterruptedError        the run was stopped before its end and can be resumed
+    └── DiskFullError              there is no room for what the run has to write
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ class RunError(RaycompareError):
 
 class RunInterruptedError(RunError):
     """The run was stopped before its end; the message says how to resume it."""
+
+
+class DiskFullError(RunError):
+    """There is no room for what the run has to write; the message says where."""
 
 
 @dataclass(frozen=True, kw_only=True)

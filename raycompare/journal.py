@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
@@ -16,12 +17,23 @@ from raycompare.record import (
     Evaluation,
     Message,
     Split,
+    Stage,
     Status,
+    StopReason,
     TrialEnd,
+    TrialFailure,
     TrialPlan,
     TrialRecord,
     TrialStart,
 )
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Why the scheduler ended a trial."""
+
+    ending: StopReason
+    reason: str
 
 
 @dataclass
@@ -36,20 +48,24 @@ class Entry:
     """The best evaluation on the validation split; the first of equals."""
     end: TrialEnd | None = None
     ended_at: float = 0.0
-    stop_reason: str | None = None
-    error: str | None = None
-    cause: str = ""
+    stop: Stop | None = None
+    failure: TrialFailure | None = None
+    refusal: str = ""
+    """Why the trial was not started, if it was ruled out."""
+    starts: int = 0
+    """How often a worker began it, or went on with it."""
     running: bool = False
+    paused: bool = False
 
     @property
     def ending(self) -> Ending:
         """How the trial ended, were the run to end now."""
-        if self.error is not None:
+        if self.failure is not None:
             return "error"
         if self.end is not None:
             return self.end.reason
-        if self.stop_reason is not None:
-            return "rung"
+        if self.stop is not None:
+            return self.stop.ending
         return "cut_short" if self.running or self.start else "not_run"
 
     @property
@@ -65,8 +81,10 @@ class Entry:
     @property
     def reason(self) -> str:
         """Why the trial ended, in a few words."""
-        detail = self.end.detail if self.end else self.stop_reason
-        return self.cause or detail or self.ending.replace("_", " ")
+        if self.failure:
+            return self.failure.cause
+        detail = self.end.detail if self.end else self.stop.reason if self.stop else self.refusal
+        return detail or self.ending.replace("_", " ")
 
     @property
     def last_step(self) -> int:
@@ -74,13 +92,6 @@ class Entry:
         if self.end is not None:
             return self.end.step
         return self.evaluations[-1][0].step if self.evaluations else 0
-
-    def restarted(self) -> None:
-        """Forget what a trial said before it was started again."""
-        self.start, self.best, self.end, self.error, self.stop_reason = None, None, None, None, None
-        self.cause = ""
-        self.evaluations.clear()
-        self.running = True
 
 
 class Journal:
@@ -92,26 +103,47 @@ class Journal:
         self.entries: dict[str, Entry] = {}
         self.endings: list[Entry] = []
         """In the order they came; twice if a trial was started again."""
+        self.losses: list[tuple[str, str]] = []
+        """The trials whose worker was lost and that were started again, each with the cause."""
+        self.starts: Counter[str] = Counter()
+        """How many trials of each model were begun."""
         self._kept: dict[str, TrialRecord] = {}
+        self._cut: dict[str, TrialRecord] = {}
         self._kept_evaluations: list[EvalRecord] = []
+        self._seen_at: dict[tuple[str, int], float] = {}
+        """When an evaluation arrived, by trial and step, also in an earlier run."""
         self._began = perf_counter()
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the run began."""
+        """Seconds since the run began; the time between an earlier run and this does not count."""
         return perf_counter() - self._began
 
-    def keep(self, trials: Iterable[TrialRecord], evaluations: Iterable[EvalRecord]) -> None:
-        """Take over the finished trials of an earlier, interrupted run."""
+    def keep(self, trials: Sequence[TrialRecord], evaluations: Sequence[EvalRecord]) -> None:
+        """Take over the finished trials of an earlier, interrupted run; know of the others."""
         self._kept = {trial.trial_id: trial for trial in trials if trial.status in FINISHED}
+        self._cut = {t.trial_id: t for t in trials if t.trial_id not in self._kept}
         self._kept_evaluations = [row for row in evaluations if row.trial_id in self._kept]
-        self._began -= max((row.experiment_seconds for row in self._kept_evaluations), default=0)
+        self._seen_at = {
+            (row.trial_id, row.step): row.experiment_seconds
+            for row in evaluations
+            if row.split == "validation"
+        }
+        self.starts.update(trial.model for trial in trials if trial.status in FINISHED)
+        self._began -= max((row.experiment_seconds for row in evaluations), default=0)
 
-    def add(self, plans: Iterable[TrialPlan]) -> list[TrialPlan]:
-        """Note the plans of a stage; return those that an earlier run has not finished."""
-        todo = [plan for plan in plans if plan.trial_id not in self._kept]
-        self.entries |= {plan.trial_id: Entry(plan) for plan in todo}
-        return todo
+    def planned(self, stage: Stage) -> dict[int, TrialRecord]:
+        """Return what an earlier run has planned, finished or not, by the order of the plan."""
+        known = (*self._kept.values(), *self._cut.values())
+        return {trial.order: trial for trial in known if trial.stage == stage}
+
+    def add(self, plan: TrialPlan) -> bool:
+        """Note a plan; return whether it is still to be done."""
+        if plan.trial_id in self._kept:
+            return False
+        before = self._cut.get(plan.trial_id)
+        self.entries[plan.trial_id] = Entry(plan, starts=before.starts if before else 0)
+        return True
 
     def kept_evaluations(self, trial_id: str) -> list[EvalRecord]:
         """Return the evaluations of a trial that an earlier run has finished; else none."""
@@ -119,33 +151,63 @@ class Journal:
 
     def started(self, trial_id: str) -> None:
         """Note that a trial has been given its resources."""
-        self.entries[trial_id].restarted()
+        entry = self.entries[trial_id]
+        if not entry.start:
+            self.starts[entry.plan.model] += 1
+        entry.starts += 1
+        entry.running, entry.paused, entry.stop, entry.failure = True, False, None, None
 
     def heard(self, trial_id: str, message: Message) -> None:
         """Note what a trial reported."""
         entry = self.entries[trial_id]
         match message:
             case TrialStart():
-                entry.start = message
+                self._begin(entry, message)
             case Evaluation():
-                entry.evaluations.append((message, self.elapsed))
-                than = entry.best.metrics[self.metric] if entry.best else None
-                if better(message.metrics[self.metric], than, self.mode):
-                    entry.best = message
+                self._evaluated(entry, message)
             case TrialEnd():
                 entry.end = message
+            case TrialFailure():
+                entry.failure = message
 
-    def ended(self, trial_id: str, stop_reason: str | None = None) -> None:
-        """Note that a trial reports no more; `stop_reason` if the scheduler stopped it."""
+    def _begin(self, entry: Entry, start: TrialStart) -> None:
+        """Forget what the trial said before it was started again, but for what it says itself."""
+        entry.start, entry.best, entry.end = start, None, None
+        entry.evaluations.clear()
+        for evaluation in start.earlier:
+            self._evaluated(entry, evaluation)
+
+    def _evaluated(self, entry: Entry, evaluation: Evaluation) -> None:
+        seen_at = self._seen_at.setdefault((entry.plan.trial_id, evaluation.step), self.elapsed)
+        entry.evaluations.append((evaluation, seen_at))
+        than = entry.best.metrics[self.metric] if entry.best else None
+        if better(evaluation.metrics[self.metric], than, self.mode):
+            entry.best = evaluation
+
+    def paused(self, trial_id: str) -> None:
+        """Note that a trial has given its resources back and may go on later."""
         entry = self.entries[trial_id]
-        entry.running, entry.stop_reason, entry.ended_at = False, stop_reason, self.elapsed
+        entry.running, entry.paused = False, True
+
+    def lost(self, trial_id: str, cause: str) -> None:
+        """Note that a trial has lost its worker and will be started again."""
+        self.entries[trial_id].running = False
+        self.losses.append((trial_id, cause))
+
+    def ended(self, trial_id: str, stop: Stop | None = None) -> None:
+        """Note that a trial reports no more; `stop` if the scheduler ended it."""
+        entry = self.entries[trial_id]
+        entry.running, entry.paused, entry.stop, entry.ended_at = False, False, stop, self.elapsed
         self.endings.append(entry)
 
-    def failed(self, trial_id: str, cause: str, error: str) -> None:
-        """Note that a trial raised; `cause` is one line, `error` the whole traceback."""
+    def refused(self, trial_id: str, reason: str) -> None:
+        """Note that a trial is not started."""
+        self.entries[trial_id].refusal = reason
+
+    def failed(self, trial_id: str, failure: TrialFailure) -> None:
+        """Note that a trial was lost, and that it is not started again."""
+        self.entries[trial_id].failure = failure
         self.ended(trial_id)
-        entry = self.entries[trial_id]
-        entry.cause, entry.error = cause, error
 
     def trials(self) -> list[TrialRecord]:
         """Make the rows of trials.parquet: stages in order, plans in order."""
@@ -163,7 +225,8 @@ class Journal:
     def _trial_record(self, entry: Entry) -> TrialRecord:
         best = entry.best
         clock = entry.end or (entry.evaluations[-1][0] if entry.evaluations else None)
-        about_start = vars(entry.start) if entry.start else {}
+        about_start = dict(vars(entry.start)) if entry.start else {}
+        about_start.pop("earlier", None)  # these have rows of their own
         return TrialRecord(
             **{key: value for key, value in vars(entry.plan).items() if key != "hyperparameters"},
             **about_start,
@@ -171,13 +234,14 @@ class Journal:
             status=entry.status,
             ending=entry.ending,
             reason=entry.reason,
-            error=entry.error,
+            error=entry.failure.error if entry.failure else None,
             steps=entry.last_step,
             best_step=best.step if best else None,
             best_value=best.metrics[self.metric] if best else None,
             train_seconds=clock.train_seconds if clock else None,
             eval_seconds=clock.eval_seconds if clock else None,
             test_seconds=entry.end.test_seconds if entry.end else None,
+            starts=entry.starts,
         )
 
 

@@ -37,4 +37,6 @@ class Manifest:
     """Wall-clock per stage: check, tokenize, tune, confirm, total."""
     resources: dict[str, Any] = field(default_factory=dict)
     """Per model: cpu and gpu of a trial, also where they were measured."""
+    complete: bool = True
+    """False while a run that was interrupted has not been resumed to its end."""
     format: int = FORMAT

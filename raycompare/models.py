@@ -1,4 +1,4 @@
-"""Pretrained models: where a checkpoint is, what is wrong with it, and how a trial loads it."""
+"""Pretrained models: where a checkpoint is, and how a trial loads it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,10 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.models.auto.modeling_auto import (
-    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES as CLASSIFIERS,
-)
 
-from raycompare.errors import Problem, UserError, near
-from raycompare.spec import ModelSpec
+from raycompare.errors import UserError
+from raycompare.heads import CLS, FREEZE, POOLING, config_fields, freeze, pool
+from raycompare.spec import Arguments, ModelSpec
 
 PACKAGE = "package:"
 
@@ -114,62 +112,23 @@ def load_model(model: ModelSpec, label_names: Sequence[str]) -> PreTrainedModel:
     return loaded
 
 
+def build_model(
+    model: ModelSpec, label_names: Sequence[str], arguments: Arguments
+) -> PreTrainedModel:
+    """Load the model as a trial's arguments have it: fields of its config, pooling, frozen layers.
+
+    The head draws on the seed, as it does in `load_model`.
+    """
+    how, layers = arguments.get(POOLING, CLS), arguments.get(FREEZE, 0)
+    assert isinstance(how, str)
+    assert isinstance(layers, int)
+    fields = {**model.config, **config_fields(arguments)}
+    built = load_model(model.model_copy(update={"config": fields}), label_names)
+    if POOLING in arguments:
+        pool(built, how)
+    freeze(built, layers)
+    return built
+
+
 def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0]
-
-
-def model_problems(where: str, model: ModelSpec) -> list[Problem]:
-    """Find what keeps a model from being loaded and trained, without reading its weights."""
-    here = f"{where}.checkpoint" if model.checkpoint != model.name else where
-    try:
-        config = load_config(model.model_copy(update={"config": {}}))
-        load_tokenizer(model)
-    except NoCheckpointError as error:
-        return [_missing(here, model.checkpoint, str(error))]
-    problems = [_config_problem(f"{where}.config", key, config) for key in model.config]
-    problems += [_kind_problem(here, config), _weights_problem(here, model.checkpoint)]
-    return [problem for problem in problems if problem]
-
-
-def _missing(where: str, checkpoint: str, reason: str) -> Problem:
-    return Problem(
-        where=where,
-        found=f"{checkpoint!r}: {reason}",
-        allowed="a hub id that can be reached or is cached, a folder with config.json, "
-        "tokenizer and safetensors, or package:PACKAGE/FOLDER",
-    )
-
-
-def _config_problem(where: str, key: str, config: PretrainedConfig) -> Problem | None:
-    known: set[str] = {*config.to_dict(), *config.attribute_map}
-    if key in known:
-        return None
-    return Problem(
-        where=f"{where}.{key}",
-        found=f"{key!r}, which {type(config).__name__} does not have",
-        allowed="a field of the model's config.json",
-        hint=near(key, known),
-    )
-
-
-def _kind_problem(where: str, config: PretrainedConfig) -> Problem | None:
-    if config.model_type in CLASSIFIERS:
-        return None
-    return Problem(
-        where=where,
-        found=f"a model of type {config.model_type!r}",
-        allowed="a type that transformers has a sequence-classification head for",
-    )
-
-
-def _weights_problem(where: str, checkpoint: str) -> Problem | None:
-    folder = Path(locate(checkpoint))
-    if not folder.is_dir() or any(folder.glob("*.safetensors")):
-        return None
-    pickled = [path.name for path in folder.glob("*.bin")]
-    return Problem(
-        where=where,
-        found=f"no safetensors in {folder}" + (f", only {', '.join(pickled)}" if pickled else ""),
-        allowed="weights as safetensors; pickled ones can run code and are not read",
-        hint="load the model yourself once and `save_pretrained` it to a new folder",
-    )

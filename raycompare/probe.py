@@ -9,7 +9,7 @@ import torch
 
 from raycompare.arguments import batch_size_of
 from raycompare.batches import longest_first
-from raycompare.models import load_model
+from raycompare.models import build_model
 from raycompare.task import TrialTask
 from raycompare.tokens import Ints, TokenSplit
 from raycompare.trainer import build_trainer
@@ -31,7 +31,8 @@ def measure(task: TrialTask) -> Peak:
     """Train and evaluate on the longest texts; the process must have the card to itself."""
     task = heaviest(task)
     prepare_worker(task)
-    trainer = build_trainer(task, load_model(task.model, task.label_names))
+    model = build_model(task.model, task.label_names, task.arguments)
+    trainer = build_trainer(task, model)
     trainer.train()
     trainer.evaluate()
     # What PyTorch has once reserved it keeps, so that this is the most there was.

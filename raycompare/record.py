@@ -19,7 +19,9 @@ Split = Literal["validation", "test"]
 Status = Literal["completed", "stopped_early", "errored", "interrupted", "not_run"]
 EndReason = Literal["full_budget", "patience", "diverged"]
 """How a trial can end by itself."""
-Ending = EndReason | Literal["rung", "error", "cut_short", "not_run"]
+StopReason = Literal["rung", "budget"]
+"""How the scheduler can end a trial: compared with others, or because the budget is spent."""
+Ending = EndReason | StopReason | Literal["error", "cut_short", "not_run"]
 """How a trial can end: by itself, by the scheduler, by an error, with the run, or not at all."""
 
 STATUS_OF: Mapping[Ending, Status] = {
@@ -27,6 +29,7 @@ STATUS_OF: Mapping[Ending, Status] = {
     "patience": "completed",
     "diverged": "stopped_early",
     "rung": "stopped_early",
+    "budget": "stopped_early",
     "error": "errored",
     "cut_short": "interrupted",
     "not_run": "not_run",
@@ -52,23 +55,6 @@ class TrialPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrialStart:
-    """Sent once, when the model is loaded and training is about to begin."""
-
-    started_at: str
-    startup_seconds: float
-    planned_steps: int
-    examples_per_step: float
-    """The effective batch: texts per optimizer step, the mean where batches differ."""
-    num_parameters: int
-    device: str
-    precision: str
-    """bf16, fp16 or fp32: what the forward and backward passes compute in."""
-    hostname: str
-    num_threads: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """Sent after each evaluation on the validation split.
 
@@ -84,6 +70,32 @@ class Evaluation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrialStart:
+    """Sent when the model is loaded and training is about to begin, or to go on.
+
+    A trial that was lost, paused or cut off starts again; what it said before holds no more but
+    for `earlier`.
+    """
+
+    started_at: str
+    startup_seconds: float
+    planned_steps: int
+    examples_per_step: float
+    """The effective batch: texts per optimizer step, the mean where batches differ."""
+    num_parameters: int
+    device: str
+    precision: str
+    """bf16, fp16 or fp32: what the forward and backward passes compute in."""
+    hostname: str
+    num_threads: int
+    halvings: int = 0
+    """How often the texts that are computed at once were halved for want of memory; the effective
+    batch stays as it is."""
+    earlier: tuple[Evaluation, ...] = ()
+    """The evaluations up to the checkpoint from which the trial goes on."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrialEnd:
     """Sent once, as the last message of a trial that ended by itself."""
 
@@ -96,7 +108,18 @@ class TrialEnd:
     test_seconds: float | None = None
 
 
-Message = TrialStart | Evaluation | TrialEnd
+@dataclass(frozen=True, kw_only=True)
+class TrialFailure:
+    """Sent as the last message of a trial that raised; to run it again would not help."""
+
+    cause: str
+    """One line."""
+    error: str
+    """The whole traceback."""
+    disk_full: bool = False
+
+
+Message = TrialStart | Evaluation | TrialEnd | TrialFailure
 """What a trial reports."""
 
 
@@ -136,6 +159,10 @@ class TrialRecord:
     precision: str | None = None
     hostname: str | None = None
     num_threads: int | None = None
+    halvings: int | None = None
+    """How often the texts that are computed at once were halved for want of memory."""
+    starts: int = 0
+    """How often a worker began the trial, or went on with it, over all runs of the folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,6 +220,8 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             pa.field("precision", _text),
             pa.field("hostname", _text),
             pa.field("num_threads", _int),
+            pa.field("halvings", _int),
+            pa.field("starts", _int, nullable=False),
         ]
     ),
     "evaluations": pa.schema(

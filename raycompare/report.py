@@ -6,7 +6,7 @@ import csv
 from collections.abc import Mapping
 from io import StringIO
 
-from raycompare import report_run, report_scores
+from raycompare import report_run, report_scores, report_search
 from raycompare.compare import Comparison, compare
 from raycompare.errors import UserError
 from raycompare.experiment_text import read_experiment
@@ -18,7 +18,7 @@ from raycompare.results import RunFolder
 SECTIONS = (
     report_scores.leaderboard_section,
     report_scores.hyperparameters_section,
-    report_run.search_section,
+    report_search.search_section,
 )
 SECTIONS_AFTER_FIGURES = (
     report_run.failures_section,
@@ -57,6 +57,7 @@ def render(comparison: Comparison, figures: Mapping[str, str]) -> str:
     """Return the report as Markdown; `figures` has the path of each figure by its name."""
     parts = [
         f"# {comparison.experiment.name}",
+        report_search.partial_section(comparison),
         comparison.verdict,
         *(section(comparison) for section in SECTIONS),
         report_run.figures_section(comparison, figures),

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
-from typing import Any, get_args
+from typing import Any
 
-from raycompare.compare import Comparison, Savings
-from raycompare.endings import first_line
+from raycompare.compare import Comparison
+from raycompare.endings import STATUS_WORDS, first_line
 from raycompare.figure_data import MOST_CURVES, thinned
 from raycompare.markdown import (
     NOTHING,
@@ -19,65 +19,15 @@ from raycompare.markdown import (
     number_of,
     score,
     setting,
-    share,
     table,
 )
 from raycompare.metrics import LABELS, MODES
-from raycompare.record import Status, TrialRecord
+from raycompare.record import TrialRecord
 
 BYTES_PER_GIB = 2**30
 MOST_ROWS, MOST_FAILURES = 100, 100
 """Trials of one model, and failures, that a table shows. Nobody reads more, and GitHub promises to
 show Markdown only below 2 MB, which the rows of 10,000 trials exceed."""
-STATUS_WORDS: Mapping[Status, str] = {
-    "completed": "completed",
-    "stopped_early": "stopped early",
-    "errored": "failed",
-    "interrupted": "interrupted",
-    "not_run": "not run",
-}
-
-
-def search_section(comparison: Comparison) -> str:
-    """Count the trials, and the steps that were not trained."""
-    statuses: tuple[Status, ...] = get_args(Status)
-    headers = ["model", *(STATUS_WORDS[status] for status in statuses)]
-    rows = [
-        [escape(row.model), *(count(row.counts[status]) for status in statuses)]
-        for row in comparison.leaderboard
-    ]
-    parts = [
-        "## How the search went",
-        table(headers, rows),
-        "Trials of both stages; each is counted once.",
-        _savings(comparison),
-    ]
-    return "\n\n".join(part for part in parts if part)
-
-
-def _savings(comparison: Comparison) -> str:
-    if not comparison.stopped.planned_steps:
-        return "No trial of the tune stage was trained."
-    lines = [_scheduler_line(comparison)]
-    if comparison.out_of_patience.trials:
-        lines.append(f"- Patience ended {_saved(comparison.out_of_patience)}.")
-    if comparison.diverged.trials:
-        lines.append(f"- A loss that was no number ended {_saved(comparison.diverged)}.")
-    return "\n".join(lines)
-
-
-def _scheduler_line(comparison: Comparison) -> str:
-    if comparison.experiment.tune.scheduler == "fifo":
-        return "- The scheduler was FIFO, which stops no trial."
-    return f"- ASHA stopped {_saved(comparison.stopped)}."
-
-
-def _saved(savings: Savings) -> str:
-    return (
-        f"{number_of(savings.trials, 'trial')} of the tune stage early and saved "
-        f"{count(savings.steps)} of {number_of(savings.planned_steps, 'planned step')} "
-        f"({share(savings.steps, savings.planned_steps)})"
-    )
 
 
 def figures_section(comparison: Comparison, figures: Mapping[str, str]) -> str:

@@ -5,6 +5,7 @@
     predictions/*.parquet   a row per test example, a file per finalist and seed
     experiment.yaml         the experiment, every default spelled out
     manifest.json           hashes, versions, hardware, timings; written last
+    weights/*/              the model of one finalist each, as `from_pretrained` reads it
     report.md, leaderboard.csv, figures/*.png
 
 Each file is written under a temporary name and moved into place, so that a reader never sees
@@ -121,6 +122,26 @@ class RunFolder:
         if self.exists(name):
             filesystem.delete_dir(path)
 
+    def put_folder(self, local: Path, name: str) -> None:
+        """Copy the files of a local folder under a name that is not taken."""
+        filesystem, path = self._open(name)
+        filesystem.create_dir(path, recursive=True)
+        fs.copy_files(str(local), path, fs.LocalFileSystem(), filesystem)
+
+    def get_folder(self, name: str, local: Path) -> Path:
+        """Return a local folder with the same files: the folder itself, or a copy at `local`."""
+        filesystem, path = self._open(name)
+        if isinstance(filesystem, fs.LocalFileSystem):
+            return Path(path)
+        fs.copy_files(path, str(local), filesystem, fs.LocalFileSystem())
+        return local
+
+    def names(self, folder: str) -> list[str]:
+        """List what is in a folder, sorted; nothing if it is not there."""
+        filesystem, path = self._open(folder)
+        found = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
+        return sorted(info.base_name for info in found)
+
     def write_table(self, name: str, table: pa.Table) -> None:
         """Write a Parquet file whole or not at all."""
         sink = pa.BufferOutputStream()
@@ -162,7 +183,7 @@ class RunFolder:
         """
         if not self.exists("manifest.json") and self.exists("trials.parquet"):
             raise UserError(
-                f"{self.uri} has records but no manifest.json: its run has not ended. "
+                f"{self.uri} has records but no manifest.json: its run was killed, or goes on. "
                 f"Finish it with `raycompare run --resume {self.uri}`."
             )
         content = json.loads(self.read_text("manifest.json"))

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from raycompare.backends import connected
-from raycompare.check import check
+from raycompare.check import Ready, check
 from raycompare.display import Display
-from raycompare.errors import RunError, RunInterruptedError, UserError
+from raycompare.errors import DiskFullError, RunError, RunInterruptedError, UserError
 from raycompare.experiment_file import Draft, parse_draft, read_draft
+from raycompare.faults import is_disk_full
+from raycompare.identity import identities
 from raycompare.journal import Journal
+from raycompare.journal_callback import write_records
+from raycompare.known import KnownPoint
 from raycompare.markdown import duration
 from raycompare.metrics import MODES
 from raycompare.packing import sharing
@@ -18,7 +23,9 @@ from raycompare.record import TrialRecord
 from raycompare.report import write_report
 from raycompare.results import RunFolder
 from raycompare.stages import WORK, Stages, share
-from raycompare.start import Clock, begin, manifest, new_folder
+from raycompare.start import Begun, Clock, Setting, alone_in, begin, manifest, new_folder
+from raycompare.trial_files import CHECKPOINTS
+from raycompare.warm_start import known_from
 
 
 def draft_for(path: Path | None, overrides: Sequence[str], resume: str | None) -> Draft:
@@ -35,53 +42,121 @@ def draft_for(path: Path | None, overrides: Sequence[str], resume: str | None) -
     return parse_draft(folder.read_text("experiment.yaml"), folder.child("experiment.yaml"))
 
 
-def run(draft: Draft, out: str, resume: str | None, display: Display) -> RunFolder:
-    """Run the experiment and leave records and report in a folder under `out`.
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a run leaves its records, and what it starts from."""
 
-    `resume` names the folder of an earlier run of the same experiment; its finished trials are
-    kept and the others are run.
+    out: str = "reports"
+    resume: str | None = None
+    """The folder of an earlier run of the same experiment; its finished trials are kept."""
+    warm_start: str | None = None
+    """The folder of an earlier run, perhaps of another experiment; the searcher learns from it."""
+
+
+def run(draft: Draft, place: Place, display: Display) -> RunFolder:
+    """Run the experiment and leave records and report in a folder under `place.out`.
 
     Raises:
         ExperimentError: the experiment has mistakes; nothing was started.
-        UserError: `resume` is no folder of this experiment.
+        UserError: `place.resume` is no folder of this experiment, or another process is in it.
         RunInterruptedError: the run was stopped; the folder holds what was done so far.
         RunError: every trial failed; the message has the first cause, the report has all.
     """
     clock = Clock()
     with clock("check"):
-        ready = check(draft, resume or out)
+        ready = check(draft, place.resume or place.out)
     experiment = ready.experiment
-    folder = RunFolder.at(resume) if resume else new_folder(experiment, out)
-    begun = begin(ready, folder)
-    display.say(f"{experiment.name}: {len(experiment.models)} models, run folder {folder.shown}")
-    journal = Journal(experiment.tune.metric, MODES[experiment.tune.metric])
-    journal.keep(folder.read_trials(), folder.read_evaluations())
-    try:
+    folder = RunFolder.at(place.resume) if place.resume else new_folder(experiment, place.out)
+    with alone_in(folder):
+        begun = begin(ready, folder)
+        known = known_from(place.warm_start, folder, ready, display.say)
+        display.say(
+            f"{experiment.name}: {len(experiment.models)} models, run folder {folder.shown}"
+        )
+        return _Run(ready, folder, begun, display, clock).go(known)
+
+
+@dataclass
+class _Run:
+    ready: Ready
+    folder: RunFolder
+    begun: Begun
+    display: Display
+    clock: Clock
+    setting: Setting = Setting()  # noqa: RUF009 - it is frozen
+
+    def __post_init__(self) -> None:
+        metric = self.ready.experiment.tune.metric
+        self.journal = Journal(metric, MODES[metric])
+        self.journal.keep(self.folder.read_trials(), self.folder.read_evaluations())
+
+    def go(self, known: tuple[KnownPoint, ...]) -> RunFolder:
+        try:
+            self._train(known)
+        except KeyboardInterrupt:
+            self._leave_partial_report()
+            raise RunInterruptedError(resume_hint(self.folder)) from None
+        except (DiskFullError, OSError) as error:
+            if not is_disk_full(error) and not isinstance(error, DiskFullError):
+                raise
+            raise DiskFullError(_no_room(self.folder, error)) from error
+        for name in (WORK, CHECKPOINTS):
+            self.folder.delete(name)
+        self._write_manifest(complete=True)
+        comparison = write_report(self.folder)
+        self.display.say(f"\n{comparison.verdict}\n")
+        took = duration(self.clock.total)
+        self.display.say(f"{took} in all. {self.folder.child('report.md')}")
+        _require_one_finished(self.folder, self.journal.trials())
+        return self.folder
+
+    def _train(self, known: tuple[KnownPoint, ...]) -> None:
+        experiment, clock = self.ready.experiment, self.clock
         with connected() as nodes:
+            self.setting = Setting(nodes=nodes)
             with clock("tokenize"):
-                shared = share(ready, folder, nodes)
+                shared = share(self.ready, self.folder, nodes)
+            self.setting = replace(self.setting, lengths=shared.lengths, resources=shared.resources)
             for line in sharing(shared.resources):
-                display.say(line)
-            stages = Stages(shared, journal, display)
+                self.display.say(line)
+            stages = Stages(
+                shared,
+                self.journal,
+                self.display,
+                identities(experiment, self.ready.data),
+                machines=len(nodes),
+                known=known,
+            )
             with clock("tune"):
                 chosen = stages.tune()
             with clock("confirm"):
                 stages.confirm(chosen)
-    except KeyboardInterrupt:
-        raise RunInterruptedError(resume_hint(folder)) from None
-    folder.write_manifest(manifest(ready, begun, nodes, shared.lengths, shared.resources, clock))
-    folder.delete(WORK)
-    comparison = write_report(folder)
-    display.say(f"\n{comparison.verdict}\n")
-    display.say(f"{duration(clock.total)} in all. {folder.child('report.md')}")
-    _require_one_finished(folder, journal.trials())
-    return folder
+
+    def _leave_partial_report(self) -> None:
+        """Say in a report what is known so far; a run that is resumed writes it again."""
+        write_records(self.journal, self.folder)
+        if self.journal.trials():
+            self._write_manifest(complete=False)
+            write_report(self.folder)
+
+    def _write_manifest(self, complete: bool) -> None:
+        self.folder.write_manifest(
+            manifest(self.ready, self.begun, self.setting, self.clock, complete)
+        )
 
 
 def resume_hint(folder: RunFolder) -> str:
     """Say how to go on with an interrupted run."""
     return (
-        f"interrupted; finished trials are kept. Go on with: raycompare run --resume {folder.shown}"
+        f"interrupted; finished trials are kept, others go on from their last checkpoint. "
+        f"Go on with: raycompare run --resume {folder.shown}"
+    )
+
+
+def _no_room(folder: RunFolder, error: Exception) -> str:
+    return (
+        f"no space left for {folder.shown} ({error}). What is written there is whole. Free some "
+        f"space, then go on with: raycompare run --resume {folder.shown}"
     )
 
 

@@ -1,4 +1,7 @@
-"""Successive halving among the trials of one model, with decisions that timing can't change.
+"""Rules that stop trials at rungs, with decisions that timing can't change; and halving, the first.
+
+A scheduler tells a rule what trials report, and asks where each of them stands: it trains on, it
+is to end, or it waits, in a pause, for others to arrive.
 
 ASHA (Li et al., MLSys 2020, https://arxiv.org/abs/1810.05934) compares a trial that reaches a rung
 with those that happened to reach it before. With several workers that order is a race, and two
@@ -9,23 +12,76 @@ it is stopped at its first report after the decision is known.
 
 So each rung decides in the order of the plan and stands at the first trial that it waits for. A
 decision is made once and the values before it are kept sorted: the work of a report does not grow
-with the number of trials.
+with the number of trials. What a rule says follows from the plan and from what is known of each
+trial, so a rule that is told it again, in whatever order, says the same.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from fractions import Fraction
-from math import floor
-from typing import assert_never
+from itertools import pairwise
+from math import inf, isfinite
+from typing import Literal, Protocol, assert_never
 
 from raycompare.metrics import Mode
 
 DEFAULT_GRACE = Fraction(1, 4)
 """Of a model's default run: where its first rung stands if the experiment does not say."""
+
+Unit = Literal["step", "example"]
+"""What rungs count: optimizer steps, or examples trained on."""
+
+
+class Say(Enum):
+    """What a rule says of a trial for now."""
+
+    GO = "go"
+    """Train on."""
+    WAIT = "wait"
+    """Pause at a rung of `waits_at` until others arrive."""
+    STOP = "stop"
+    """End; final, as every decision is."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a trial stands."""
+
+    say: Say
+    reason: str = ""
+    """Words for the report, where it is to stop."""
+
+
+class Rule(Protocol):
+    """What a scheduler asks of a rule."""
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """Where trials are compared, rising, in the rule's unit."""
+
+    @property
+    def waits_at(self) -> tuple[int, ...]:
+        """Those of `steps` where it may say WAIT; a trial needs a checkpoint there."""
+
+    def add(self, trial_id: str) -> None:
+        """Add a trial; the order of these calls is the order of the plan."""
+
+    def record(self, trial_id: str, progress: int, value: float) -> None:
+        """Note a report; the value at a rung is the first at or after it, later ones are not."""
+
+    def end(self, trial_id: str) -> None:
+        """Note that a trial will report no more, however it ended."""
+
+    def close(self) -> None:
+        """Note that no more trials will be added."""
+
+    def standing(self, trial_id: str) -> Standing:
+        """Say where a trial stands by now; asked at any time, at no cost that grows."""
 
 
 class Verdict(Enum):
@@ -35,27 +91,35 @@ class Verdict(Enum):
     STOP = "stop"
     ABSENT = "absent"
     """The trial ended, or was stopped, before it reached the rung."""
+    HELD = "held"
+    """The trial takes part, and is not judged yet."""
     UNKNOWN = "unknown"
     """The trial, or one planned before it, is not there yet."""
 
 
 @dataclass
-class _Entry:
+class Entry:
+    """What is known of a trial."""
+
     place: int
     """In the order of the plan, from 0."""
     values: dict[int, float] = field(default_factory=dict)
-    """The first value at or after each milestone, by rung."""
+    """The first value at or after each milestone, by rung; higher is better."""
     ended: bool = False
 
 
 @dataclass
-class _Rung:
+class Rung:
     """What a rung has decided so far."""
 
     verdicts: list[Verdict] = field(default_factory=list)
     """Of the first trials of the plan; the next one is the trial that the rung waits for."""
     peers: list[float] = field(default_factory=list)
-    """The values of those among them that took part, rising."""
+    """What those among them that took part are remembered by, rising."""
+
+    def judge(self, entry: Entry, value: float, cut: float) -> None:
+        """Stop a trial whose value is below the cut."""
+        self.verdicts[entry.place] = Verdict.STOP if value < cut else Verdict.PASS
 
 
 def milestones(grace_period: int, reduction_factor: int, max_steps: int) -> tuple[int, ...]:
@@ -68,78 +132,141 @@ def milestones(grace_period: int, reduction_factor: int, max_steps: int) -> tupl
     return tuple(steps)
 
 
-class Rungs:
-    """The rungs of one model. A trial in the best 1/`reduction_factor` of a rung passes it."""
+def quantile(rising: Sequence[float], share: Fraction) -> float:
+    """Return the value with `share` (0 to 1) of the others below it, linear between two of them."""
+    below, rest = divmod((len(rising) - 1) * share, 1)
+    low = rising[below]
+    return low + (rising[below + 1] - low) * float(rest) if rest else low
 
-    def __init__(self, steps: Sequence[int], reduction_factor: int, mode: Mode) -> None:
+
+class PlanOrderRule(ABC):
+    """The part that rules share: at each rung they take the trials in the order of the plan."""
+
+    waits_at: tuple[int, ...] = ()
+
+    def __init__(self, steps: Sequence[int], mode: Mode, unit: Unit = "step") -> None:
         """Place a rung at each of `steps`, in rising order."""
+        assert all(one < next_ for one, next_ in pairwise(steps))
         self.steps = tuple(steps)
-        self._factor = reduction_factor
         self._sign = 1.0 if mode == "max" else -1.0
-        self._entries: dict[str, _Entry] = {}
-        self._plan: list[_Entry] = []
-        self._rungs = [_Rung() for _ in self.steps]
+        self._unit = unit
+        self._entries: dict[str, Entry] = {}
+        self._plan: list[Entry] = []
+        self._rungs = [Rung() for _ in self.steps]
+        self._closed = False
+        self._cap = len(self.steps)
+        """The rung that no trial leaves unjudged; beyond the last where there is none."""
 
     def add(self, trial_id: str) -> None:
         """Add a trial; the order of these calls is the order of the plan."""
         assert trial_id not in self._entries
-        self._entries[trial_id] = _Entry(len(self._plan))
+        assert not self._closed
+        self._entries[trial_id] = Entry(len(self._plan))
         self._plan.append(self._entries[trial_id])
 
-    def record(self, trial_id: str, step: int, value: float) -> int | None:
-        """Note a report; return the rung (from 0) that says stop, or None to go on."""
+    def record(self, trial_id: str, progress: int, value: float) -> None:
+        """Note a report of a finite value; what is known already stays as it is."""
+        assert isfinite(value)
         values = self._entries[trial_id].values
         for rung, milestone in enumerate(self.steps):
-            if step >= milestone:
+            if progress >= milestone:
                 values.setdefault(rung, self._sign * value)
         self._decide()
-        return self._stopped_at(trial_id)
 
     def end(self, trial_id: str) -> None:
         """Note that a trial will report no more, however it ended."""
         self._entries[trial_id].ended = True
         self._decide()
 
-    def _stopped_at(self, trial_id: str) -> int | None:
-        entry = self._entries[trial_id]
-        verdicts = (self._verdict(entry, rung) for rung in range(len(self.steps)))
-        return next((rung for rung, v in enumerate(verdicts) if v is Verdict.STOP), None)
+    def close(self) -> None:
+        """Note that no more trials will be added."""
+        self._closed = True
+        self._decide()
 
-    def _verdict(self, entry: _Entry, rung: int) -> Verdict:
+    def standing(self, trial_id: str) -> Standing:
+        """Say where a trial stands by now."""
+        entry = self._entries[trial_id]
+        for rung in range(len(self.steps)):
+            if self._verdict(entry, rung) is Verdict.STOP:
+                return Standing(Say.STOP, self._reason(rung))
+        return Standing(Say.WAIT if self._waits(entry) else Say.GO)
+
+    @abstractmethod
+    def _judge(self, entry: Entry, rung: int) -> None:
+        """Judge a trial that is at a rung, as all before it are or never will be; or hold it."""
+
+    @abstractmethod
+    def _reason(self, rung: int) -> str:
+        """Say why a trial was stopped at a rung."""
+
+    def _where(self, rung: int) -> str:
+        return f"{self._unit} {self.steps[rung]}"
+
+    def _verdict(self, entry: Entry, rung: int) -> Verdict:
         verdicts = self._rungs[rung].verdicts
         return verdicts[entry.place] if entry.place < len(verdicts) else Verdict.UNKNOWN
 
+    def _waits(self, entry: Entry) -> bool:
+        if self._cap not in entry.values:
+            return False
+        return self._verdict(entry, self._cap) in {Verdict.HELD, Verdict.UNKNOWN}
+
     def _decide(self) -> None:
         """Decide what can be decided by now; lower rungs first, the others wait for them."""
-        for number, rung in enumerate(self._rungs):
-            while len(rung.verdicts) < len(self._plan):
-                entry = self._plan[len(rung.verdicts)]
-                verdict = self._standing(entry, number)
-                if verdict is Verdict.UNKNOWN:
-                    break
-                if verdict is Verdict.PASS:
-                    verdict = self._compare(entry.values[number], rung.peers)
-                    insort(rung.peers, entry.values[number])
-                rung.verdicts.append(verdict)
+        for rung in range(len(self.steps)):
+            self._decide_at(rung)
 
-    def _standing(self, entry: _Entry, rung: int) -> Verdict:
-        """Say whether the trial takes part in a rung: PASS if it does."""
+    def _decide_at(self, rung: int) -> None:
+        verdicts = self._rungs[rung].verdicts
+        while len(verdicts) < len(self._plan):
+            entry = self._plan[len(verdicts)]
+            presence = self._presence(entry, rung)
+            if presence is Verdict.UNKNOWN:
+                break
+            verdicts.append(presence)
+            if presence is Verdict.HELD:
+                self._judge(entry, rung)
+
+    def _presence(self, entry: Entry, rung: int) -> Verdict:
+        """Say whether the trial takes part in a rung: HELD if it does."""
         below = self._verdict(entry, rung - 1) if rung else Verdict.PASS
         match below:
             case Verdict.STOP | Verdict.ABSENT:
                 return Verdict.ABSENT
-            case Verdict.UNKNOWN:
+            case Verdict.HELD | Verdict.UNKNOWN:
                 return Verdict.UNKNOWN
             case Verdict.PASS:
                 if rung in entry.values:
-                    return Verdict.PASS
+                    return Verdict.HELD
                 return Verdict.ABSENT if entry.ended else Verdict.UNKNOWN
         assert_never(below)
 
-    def _compare(self, value: float, peers: Sequence[float]) -> Verdict:
-        """Compare with the percentile of the earlier values, linear between two of them."""
-        if not peers:
-            return Verdict.PASS
-        place = (len(peers) - 1) * (1 - 1 / self._factor)
-        low, high = peers[floor(place)], peers[min(floor(place) + 1, len(peers) - 1)]
-        return Verdict.STOP if value < low + (high - low) * (place - floor(place)) else Verdict.PASS
+    def _is_complete(self, rung: int) -> bool:
+        """Say whether each trial of a closed plan has reached a rung, or never will."""
+        return self._closed and len(self._rungs[rung].verdicts) == len(self._plan)
+
+
+class Rungs(PlanOrderRule):
+    """Successive halving: a trial in the best 1/`reduction_factor` of a rung passes it.
+
+    That is, one not below the percentile of the trials planned before it. The first is never
+    stopped, and nobody is held.
+    """
+
+    def __init__(
+        self, steps: Sequence[int], reduction_factor: int, mode: Mode, unit: Unit = "step"
+    ) -> None:
+        """Place a rung at each of `steps`, in rising order."""
+        super().__init__(steps, mode, unit)
+        self._share = 1 - Fraction(1, reduction_factor)
+
+    def _judge(self, entry: Entry, rung: int) -> None:
+        state, value = self._rungs[rung], entry.values[rung]
+        state.judge(entry, value, self._cut(state.peers))
+        insort(state.peers, value)
+
+    def _cut(self, peers: Sequence[float]) -> float:
+        return quantile(peers, self._share) if peers else -inf
+
+    def _reason(self, rung: int) -> str:
+        return f"not in the best part of the rung at {self._where(rung)}"

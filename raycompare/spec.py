@@ -10,12 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue
 
-from raycompare.metrics import MODES, MetricName, Mode
 from raycompare.part import Part, not_allowed
+from raycompare.settings import ConfirmSpec, CostSpec, FailureSpec, TuneSpec
 from raycompare.space import SearchSpace
 
 SHORTEST = 3
@@ -182,41 +182,6 @@ def _unique_names(models: tuple[ModelSpec, ...]) -> tuple[ModelSpec, ...]:
     return models
 
 
-class TuneSpec(Part):
-    """How configurations are searched."""
-
-    num_samples: Annotated[int, Field(ge=1)] = 8
-    """Configurations of each model, its untuned default among them."""
-    metric: MetricName = "matthews_correlation"
-    mode: Mode | None = None
-    """Left out: the metric's own direction."""
-    scheduler: Literal["asha", "fifo"] = "asha"
-    search_alg: Literal["random"] = "random"
-    grace_period: Annotated[int, Field(ge=1)] | None = None
-    """Optimizer steps before a trial can be stopped; left out, a quarter of the default's."""
-    reduction_factor: Annotated[int, Field(ge=2)] = 2
-    max_concurrent_trials: Annotated[int, Field(ge=1)] | None = None
-    time_budget_s: Annotated[float, Field(gt=0)] | None = None
-
-    @model_validator(mode="after")
-    def _mode_of_metric(self) -> Self:
-        if self.mode not in (None, MODES[self.metric]):
-            raise not_allowed(f"mode: {MODES[self.metric]}, the direction of {self.metric}")
-        return self
-
-
-class ConfirmSpec(Part):
-    """How the best configuration of each model is confirmed."""
-
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (1, 2, 3)
-
-    @model_validator(mode="after")
-    def _unique(self) -> Self:
-        if len(set(self.seeds)) != len(self.seeds):
-            raise not_allowed("seeds that differ from one another")
-        return self
-
-
 def _folder_name(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
         raise not_allowed("letters, digits, dots, dashes and underscores; it names a folder")
@@ -241,14 +206,19 @@ class Experiment(Part):
     tune: TuneSpec = TuneSpec()
     confirm: ConfirmSpec = ConfirmSpec()
     resources: Resources = ResourceSpec()
+    failure: FailureSpec = FailureSpec()
+    cost: CostSpec = CostSpec()
 
     def search_space_of(self, model: ModelSpec) -> SearchSpace:
-        """Return the experiment's ranges with the model's own over them."""
-        return {**self.search_space, **model.search_space}
+        """Return the experiment's ranges with the model's own over them; constants are none."""
+        space = {**self.search_space, **model.search_space}
+        return {name: domain for name, domain in space.items() if not domain.is_constant}
 
     def training_of(self, model: ModelSpec) -> Arguments:
-        """Return the experiment's fixed arguments with the model's own over them."""
-        return {**self.training, **model.training}
+        """Return the experiment's fixed arguments, the model's own, then the spaces' constants."""
+        space = {**self.search_space, **model.search_space}
+        constants = {name: domain.value for name, domain in space.items() if domain.is_constant}
+        return {**self.training, **model.training, **constants}
 
     def model_named(self, name: str) -> ModelSpec:
         """Return the model that the tables call `name`."""

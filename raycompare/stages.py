@@ -2,43 +2,52 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
-from time import perf_counter
+from typing import Protocol
 
 import ray
 from ray.exceptions import RayTaskError
-from ray.tune.schedulers import TrialScheduler
 from transformers import PreTrainedTokenizerBase
 
-from raycompare.arguments import TEXTS, TOKENS, arguments_of, planned_steps
+from raycompare.arguments import TEXTS, TOKENS
 from raycompare.backends import Node
+from raycompare.budgets import Length, lengths_of, max_length_of, rungs_of
 from raycompare.check import Ready
-from raycompare.display import Display, RungSteps
+from raycompare.display import Display, RungSteps, StageView
 from raycompare.errors import UserError
 from raycompare.journal import Journal
-from raycompare.metrics import MODES
+from raycompare.known import KnownPoint
+from raycompare.limits import Limits
 from raycompare.models import load_tokenizer, pinned
 from raycompare.packing import resolve
 from raycompare.probe import Peak, measure
 from raycompare.record import Stage, TrialPlan
 from raycompare.results import RunFolder
-from raycompare.rungs import DEFAULT_GRACE, Rungs, milestones
-from raycompare.schedulers import PerModelHalving, PlanOrder
-from raycompare.search import choose, confirm_plans, make_plan, tune_plans
-from raycompare.spec import Arguments, Experiment, ModelSpec, Source
+from raycompare.rule_book import rules_for
+from raycompare.schedulers import Comparing, PlanOrder
+from raycompare.search import (
+    Drawn,
+    Identities,
+    Slot,
+    choose,
+    confirm_plans,
+    make_plan,
+    tune_plans,
+    with_a_choice,
+)
+from raycompare.spec import Arguments, Experiment, ModelSpec
 from raycompare.token_store import TokenStore
 from raycompare.tokenizing import token_key, tokenize, tokenized
 from raycompare.tokens import TokenizedData
-from raycompare.tuner import WORK, Shared, run_stage, task_of
+from raycompare.tuner import WORK, Queue, Shared, at_once, run_stage, task_of
 
 __all__ = ["WORK", "Stages", "share"]
 
 
 def share(ready: Ready, folder: RunFolder, nodes: Sequence[Node]) -> Shared:
-    """Tokenise the data once per tokenizer and put it where every trial can read it.
+    """Tokenise the data once per tokenizer and length, and put it where every trial can read it.
 
     Raises:
         UserError: no machine of the cluster can hold a trial.
@@ -47,15 +56,15 @@ def share(ready: Ready, folder: RunFolder, nodes: Sequence[Node]) -> Shared:
     tokens = _tokens(ready, TokenStore(folder.parent.folder("tokens")))
     # Models of one vocabulary share one object.
     stored = {id(data): ray.put(data) for data in tokens.values()}
-    data = {model.name: tokens[model.source] for model in experiment.models}
+    default = {m.name: tokens[m.name, max_length_of(experiment, m, {})] for m in experiment.models}
     pin = {"models": tuple(pinned(model) for model in experiment.models)}
     unmeasured = Shared(
         experiment=experiment.model_copy(update=pin),
         folder=folder,
         label_names=ready.data.label_names,
-        data={name: stored[id(tokens)] for name, tokens in data.items()},
-        lengths={name: tokens.max_length for name, tokens in data.items()},
-        rungs={m.name: _rung_steps(experiment, m, data[m.name]) for m in experiment.models},
+        data={key: stored[id(data)] for key, data in tokens.items()},
+        lengths={name: data.max_length for name, data in default.items()},
+        rungs=rungs_of(experiment, {name: data.train.lengths for name, data in default.items()}),
         resources={},
     )
     resources = resolve(unmeasured.experiment, nodes, partial(_measured, unmeasured))
@@ -85,29 +94,26 @@ def _largest(experiment: Experiment, model: ModelSpec) -> Arguments:
     return {key: max(space[key].examples) for key in (TEXTS, TOKENS) if key in space}  # type: ignore[type-var]
 
 
-def _tokens(ready: Ready, store: TokenStore) -> dict[Source, TokenizedData]:
-    """Return the tokens of each checkpoint; those of one vocabulary are one object."""
-    spec = ready.experiment.data
-    checkpoints = {model.source: model for model in ready.experiment.models}
-    tokenizers = {source: load_tokenizer(model) for source, model in checkpoints.items()}
-    keys = {source: token_key(ready.data, used, spec) for source, used in tokenizers.items()}
+def _tokens(ready: Ready, store: TokenStore) -> dict[tuple[str, Length], TokenizedData]:
+    """Return the tokens of each model and length; those of one vocabulary are one object."""
+    experiment, made = ready.experiment, dict[str, TokenizedData]()
+    tokenizers = {
+        m.source: load_tokenizer(m) for m in {m.source: m for m in experiment.models}.values()
+    }
 
-    def made(key: str, tokenizer: PreTrainedTokenizerBase) -> TokenizedData:
-        tokens = store.get(key, lambda: tokenize(ready.data, tokenizer, spec))
-        return tokenized(tokens, ready.data, tokenizer, spec)
+    def tokens(tokenizer: PreTrainedTokenizerBase, length: Length) -> TokenizedData:
+        spec = experiment.data.model_copy(update={"max_length": length})
+        key = token_key(ready.data, tokenizer, spec)
+        if key not in made:
+            stored = store.get(key, lambda: tokenize(ready.data, tokenizer, spec))
+            made[key] = tokenized(stored, ready.data, tokenizer, spec)
+        return made[key]
 
-    alike = {key: tokenizers[source] for source, key in keys.items()}
-    data = {key: made(key, tokenizer) for key, tokenizer in alike.items()}
-    return {source: data[key] for source, key in keys.items()}
-
-
-def _rung_steps(experiment: Experiment, model: ModelSpec, data: TokenizedData) -> tuple[int, ...]:
-    settings = experiment.tune
-    if settings.scheduler != "asha":
-        return ()
-    most = planned_steps(arguments_of(experiment, model, {}), data.train.lengths)
-    grace = settings.grace_period or math.ceil(most * DEFAULT_GRACE)
-    return milestones(grace, settings.reduction_factor, most)
+    return {
+        (model.name, length): tokens(tokenizers[model.source], length)
+        for model in experiment.models
+        for length in lengths_of(experiment, model)
+    }
 
 
 @dataclass(frozen=True)
@@ -117,6 +123,10 @@ class Stages:
     shared: Shared
     journal: Journal
     display: Display
+    identities: Identities
+    machines: int = 1
+    known: tuple[KnownPoint, ...] = ()
+    """What earlier runs have found; the searcher is told."""
 
     @property
     def experiment(self) -> Experiment:
@@ -125,59 +135,89 @@ class Stages:
 
     def tune(self) -> dict[str, Arguments]:
         """Search; return the configuration chosen for each model that has one."""
-        plans = _with_a_choice(tune_plans(self.experiment))
-        settings = self.experiment.tune
-        if plans:
-            began = perf_counter()
-            halving = self._halving(plans) if settings.scheduler == "asha" else None
-            self._run("tune", plans, halving or PlanOrder(), halving.steps if halving else {})
-            budget = settings.time_budget_s or math.inf
-            self._require_ended(plans, out_of_time=perf_counter() - began >= budget)
-        return choose(self.experiment, self.journal.trials(), {plan.model for plan in plans})
+        learns = self.experiment.tune.search_alg == "optuna"
+        propose = self._tpe() if learns else Drawn(self.experiment)
+        turns = with_a_choice(self.experiment, propose.counts)
+        earlier = self.journal.planned("tune")
+        plans = tune_plans(self.experiment, turns, propose, earlier, self.identities)
+        if turns:
+            self._run(Work("tune", plans, len(turns), learns, self.shared.rungs), self._scheduler())
+            self._require_ended("tune")
+        tuned = {slot.model for slot in turns}
+        return choose(self.experiment, self.journal.trials(), tuned)
 
     def confirm(self, chosen: Mapping[str, Arguments]) -> None:
         """Train the chosen configuration of each model to full budget on every seed; test it."""
-        plans = confirm_plans(self.experiment, chosen)
+        plans = confirm_plans(self.experiment, chosen, self.identities)
         if plans:
-            self._run("confirm", plans, PlanOrder(), {})
-            self._require_ended(plans)
+            self._run(Work("confirm", iter(plans), len(plans)), PlanOrder())
+            self._require_ended("confirm")
 
-    def _run(
-        self,
-        stage: Stage,
-        plans: Sequence[TrialPlan],
-        scheduler: TrialScheduler,
-        rungs: RungSteps,
-    ) -> None:
-        todo = self.journal.add(plans)
-        if not todo:
-            self.display.say(f"{stage}: all {len(plans)} trials were finished before")
-            return
-        with self.display.stage(stage, self.journal, rungs) as listen:
-            run_stage(self.shared, todo, self.journal, scheduler, listen)
+    def _tpe(self) -> Proposer:
+        # Imported where it is asked for: Optuna is an extra.
+        from raycompare.optuna_search import Tpe  # noqa: PLC0415
 
-    def _halving(self, plans: Sequence[TrialPlan]) -> PerModelHalving:
-        metric = self.experiment.tune.metric
-        halving = PerModelHalving(plans, metric, self._rungs_of)
-        for plan in plans:
-            rows = self.journal.kept_evaluations(plan.trial_id)
-            if rows:
-                halving.replay(plan, [(row.step, getattr(row, metric)) for row in rows])
-        return halving
+        journal = self.journal
+        return Tpe(self.experiment, lambda: (journal.trials(), journal.evaluations()), self.known)
 
-    def _rungs_of(self, model: str) -> Rungs:
+    def _scheduler(self) -> PlanOrder:
         settings = self.experiment.tune
-        return Rungs(self.shared.rungs[model], settings.reduction_factor, MODES[settings.metric])
+        at_a_time = settings.max_concurrent_trials or at_once(self.shared.resources)
+        limits = Limits(self.experiment, self.journal, self.machines, at_a_time)
+        rules = rules_for(settings, self.shared.rungs)
+        if not rules:
+            return PlanOrder(limits)
+        return Comparing(rules, settings.metric, settings.time_attr, limits)
 
-    def _require_ended(self, plans: Sequence[TrialPlan], out_of_time: bool = False) -> None:
+    def _run(self, work: Work, scheduler: PlanOrder) -> None:
+        admitted = self._admitted(work, scheduler)
+        if not work.learns:
+            # What can be planned at once is, so that the records have all of it from the start.
+            todo = list(admitted)
+            if not todo:
+                self.display.say(f"{work.stage}: all {work.most} trials were finished before")
+                return
+            admitted, work = iter(todo), replace(work, most=len(todo))
+        queue = Queue(stage=work.stage, plans=admitted, most=work.most, one_by_one=work.learns)
+        view = StageView(work.stage, self.journal, work.rungs, work.most)
+        with self.display.stage(view) as listen:
+            run_stage(self.shared, queue, self.journal, scheduler, listen)
+
+    def _admitted(self, work: Work, scheduler: PlanOrder) -> Iterator[TrialPlan]:
+        """Yield the plans that are to be run; those finished before are told to the scheduler."""
+        for plan in work.plans:
+            scheduler.add(plan)
+            if self.journal.add(plan):
+                yield plan
+            else:
+                scheduler.replay(plan, self.journal.kept_evaluations(plan.trial_id))
+        scheduler.close()
+
+    def _require_ended(self, stage: Stage) -> None:
         """Tune returns normally after Ctrl-C; what has not ended then is to be resumed."""
-        entries = [self.journal.entries.get(plan.trial_id) for plan in plans]
-        cut = [entry for entry in entries if entry and entry.status in ("interrupted", "not_run")]
-        if cut and not out_of_time:
+        entries = [e for e in self.journal.entries.values() if e.plan.stage == stage]
+        if any(e.status in ("interrupted", "not_run") and not e.refusal for e in entries):
             raise KeyboardInterrupt
 
 
-def _with_a_choice(plans: Sequence[TrialPlan]) -> list[TrialPlan]:
-    """Leave out models with one configuration: there is nothing to choose."""
-    models = [plan.model for plan in plans]
-    return [plan for plan in plans if models.count(plan.model) > 1]
+class Proposer(Protocol):
+    """Proposes configurations, and says how many each model has, its default counted."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """By the model's name."""
+
+    def __call__(self, slot: Slot) -> Arguments | None:
+        """Return what is searched next; None if the model's search space is exhausted."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a stage has to do."""
+
+    stage: Stage
+    plans: Iterator[TrialPlan]
+    most: int
+    learns: bool = False
+    """Whether a plan is made from what the trials before it have shown."""
+    rungs: RungSteps = field(default_factory=dict)

@@ -8,22 +8,25 @@ import platform
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
+
+from filelock import FileLock, Timeout
 
 from raycompare.backends import Node
 from raycompare.check import Ready
 from raycompare.data import facts
 from raycompare.errors import UserError
 from raycompare.experiment_text import write_experiment
+from raycompare.identity import code_versions
 from raycompare.manifest import Manifest
 from raycompare.results import RunFolder
 from raycompare.spec import Experiment, ResourceSpec
 
-STARTED = "started.json"
+STARTED, LOCK = "started.json", ".lock"
 RECORDED_PACKAGES = (
     "raycompare",
     "ray",
@@ -68,6 +71,36 @@ class Begun:
     created_at: str
     experiment_hash: str
     data_hash: str
+    code: dict[str, str] = field(default_factory=dict)
+    """Versions of what computes the numbers of a trial."""
+
+
+@contextmanager
+def alone_in(folder: RunFolder) -> Iterator[None]:
+    """Keep other processes out of a run folder; a process that dies lets the next one in.
+
+    A folder on a remote filesystem can't be locked.
+
+    Raises:
+        UserError: another process is at work in the folder.
+    """
+    place = folder.local_path(LOCK)
+    if place is None:
+        yield
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(place)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise UserError(
+            f"another process is running {folder.uri}. Wait until it has ended, or stop it; a run "
+            "that is stopped can be resumed."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def new_folder(experiment: Experiment, out: str) -> RunFolder:
@@ -88,6 +121,7 @@ def begin(ready: Ready, folder: RunFolder) -> Begun:
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         experiment_hash=ready.experiment.content_hash,
         data_hash=ready.data.content_hash,
+        code=code_versions(),
     )
     if folder.exists(STARTED):
         return _same(Begun(**json.loads(folder.read_text(STARTED))), begun, folder)
@@ -108,18 +142,30 @@ def _same(earlier: Begun, now: Begun, folder: RunFolder) -> Begun:
             f"the data has changed since {folder.uri} was begun (hash {earlier.data_hash}, now "
             f"{now.data_hash}). Bring the old data back, or leave --resume out to start anew."
         )
+    if earlier.code != now.code:
+        changed = [k for k in now.code if now.code[k] != earlier.code.get(k)]
+        was = ", ".join(f"{package} {earlier.code.get(package)}" for package in changed)
+        here = ", ".join(f"{package} {now.code[package]}" for package in changed)
+        raise UserError(
+            f"{folder.uri} was begun with {was}, here is {here}: its trials would not be "
+            "comparable. Install what it was begun with, or leave --resume out to start anew."
+        )
     return earlier
 
 
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """Where a run took place; tokens of a text and resources are by model."""
+
+    nodes: Sequence[Node] = ()
+    lengths: Mapping[str, int] = field(default_factory=dict)
+    resources: Mapping[str, ResourceSpec] = field(default_factory=dict)
+
+
 def manifest(
-    ready: Ready,
-    begun: Begun,
-    nodes: Sequence[Node],
-    lengths: Mapping[str, int],
-    resources: Mapping[str, ResourceSpec],
-    clock: Clock,
+    ready: Ready, begun: Begun, setting: Setting, clock: Clock, complete: bool = True
 ) -> Manifest:
-    """Say what made the records of this run; tokens of a text and resources are by model."""
+    """Say what made the records of this run."""
     experiment = ready.experiment
     return Manifest(
         run_id=begun.run_id,
@@ -131,7 +177,7 @@ def manifest(
         data={
             "dataset": experiment.data.dataset,
             **facts(ready.data),
-            "max_length": dict(lengths),
+            "max_length": dict(setting.lengths),
         },
         seeds={"experiment": experiment.seed, "confirm": list(experiment.confirm.seeds)},
         versions={
@@ -139,9 +185,10 @@ def manifest(
             **{package: version(package) for package in RECORDED_PACKAGES},
         },
         git_revision=git_revision(Path(__file__).parent),
-        hardware=[asdict(node) for node in nodes],
+        hardware=[asdict(node) for node in setting.nodes],
         seconds={**clock.seconds, "total": clock.total},
-        resources={model: spec.model_dump() for model, spec in resources.items()},
+        resources={model: spec.model_dump() for model, spec in setting.resources.items()},
+        complete=complete,
     )
 
 

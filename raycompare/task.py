@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import pyarrow as pa
@@ -29,6 +31,12 @@ class TrialTask:
     """Of the memory of a card that trials share."""
     evaluate_at: tuple[int, ...] = ()
     """Optimizer steps to evaluate at beside the last, where the arguments do not say."""
+    may_pause: bool = False
+    """Whether the scheduler may end the trial at an evaluation and have it go on later."""
+    checkpoint_every_s: float = math.inf
+    """Seconds of work that may be lost with a worker."""
+    halvings: int = 0
+    """How often to halve the texts that are computed at once, to begin with."""
 
     @property
     def is_finalist(self) -> bool:
@@ -37,10 +45,19 @@ class TrialTask:
 
 
 class Sink(Protocol):
-    """Where a trial sends what it has to say."""
+    """Where a trial sends what it has to say, and finds where it stood."""
 
     def report(self, message: Message) -> None:
         """Take a message; may not return if the scheduler stops the trial."""
 
     def save_predictions(self, table: pa.Table) -> None:
         """Store the finalist's predictions on the test split."""
+
+    def save_weights(self, folder: Path) -> None:
+        """Take the folder of a finalist's model, which can be loaded by `from_pretrained`."""
+
+    def save_checkpoint(self, folder: Path) -> None:
+        """Take the folder of a checkpoint, in place of the trial's earlier one."""
+
+    def checkpoint(self) -> Path | None:
+        """Return a folder with the trial's last checkpoint, or None if it has none."""

@@ -25,7 +25,7 @@ from raycompare.batches import BatchSize, LengthBatches, longest_first, parts_by
 from raycompare.scoring import classification_metrics
 from raycompare.spec import Arguments
 from raycompare.task import TrialTask
-from raycompare.tokens import Row, TokenSplit
+from raycompare.tokens import Ints, Row, TokenSplit
 
 PRECISIONS = ("bf16", "fp16")
 
@@ -47,11 +47,20 @@ class LengthTrainer(Trainer):
     """
 
     def __init__(
-        self, *, batch_size: BatchSize, collate: Collate, in_parts: bool, **settings: Any
+        self,
+        *,
+        batch_size: BatchSize,
+        collate: Collate,
+        in_parts: bool,
+        halvings: int = 0,
+        **settings: Any,
     ) -> None:
-        """Take these for training and everything else as Trainer has it."""
+        """Take these for training and everything else as Trainer has it.
+
+        With `halvings` a batch is computed in at least 2, 4, ... parts, which takes less memory.
+        """
         super().__init__(data_collator=collate, **settings)
-        self._size, self._whole = batch_size, collate
+        self._size, self._whole, self._halvings = batch_size, collate, halvings
         assert isinstance(self.model, PreTrainedModel)
         on_cpu = self.args.device.type == "cpu"
         self._overhead = part_overhead(self.model) if on_cpu and in_parts else None
@@ -87,11 +96,16 @@ class LengthTrainer(Trainer):
         return prepared
 
     def _in_parts(self, rows: list[Row]) -> dict[str, list[dict[str, torch.Tensor]]]:
-        if self._overhead is None:  # a card that waits for its next kernel pads for nothing
-            return {PARTS: [self._whole(rows)]}
+        most = math.ceil(len(rows) / 2**self._halvings)
+        chosen = [part[at : at + most] for part in self._parts(rows) for at in _starts(part, most)]
+        return {PARTS: [self._whole([rows[row] for row in part]) for part in chosen]}
+
+    def _parts(self, rows: list[Row]) -> list[Ints]:
         lengths = np.array([len(row["input_ids"]) for row in rows])
-        parts = parts_by_length(lengths, self._overhead)
-        return {PARTS: [self._whole([rows[row] for row in part]) for part in parts]}
+        if self._overhead is not None:
+            return parts_by_length(lengths, self._overhead)
+        # A card that waits for its next kernel pads for nothing.
+        return [np.arange(len(rows)) if self._halvings == 0 else longest_first(lengths)]
 
     def training_step(
         self,
@@ -117,12 +131,20 @@ class LengthTrainer(Trainer):
         return 0
 
 
+def _starts(part: Ints, most: int) -> range:
+    return range(0, len(part), most)
+
+
 def build_trainer(
     task: TrialTask, model: PreTrainedModel, *callbacks: TrainerCallback
 ) -> LengthTrainer:
     """Build the Trainer of one trial, ready to train."""
     arguments = {**_precision(task.arguments), **task.arguments}
+    evaluated = arguments["per_device_eval_batch_size"]
+    assert isinstance(evaluated, int)
+    arguments["per_device_eval_batch_size"] = math.ceil(evaluated / 2**task.halvings)
     trainer = LengthTrainer(
+        halvings=task.halvings,
         batch_size=batch_size_of(task.arguments),
         in_parts=task.data.padding.to is None,  # parts of one length save nothing
         model=model,

@@ -4,35 +4,72 @@ from __future__ import annotations
 
 import gc
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
-from transformers import Trainer, set_seed
+from transformers import PreTrainedModel, Trainer, set_seed
 
+from raycompare.arguments import batch_size_of
+from raycompare.checkpoints import restore, save_checkpoint, save_model
 from raycompare.course import Course, own_metrics
-from raycompare.models import load_model
+from raycompare.faults import failure_of, is_out_of_memory
+from raycompare.models import build_model
 from raycompare.record import SCHEMAS, TrialEnd, TrialStart
 from raycompare.task import Sink, TrialTask
 from raycompare.trainer import build_trainer, planned_steps, precision, sorted_by_length
+
+MOST_HALVINGS = 6
+"""A sixty-fourth of a batch; who has memory for less should ask for a smaller model."""
 
 
 def train_trial(task: TrialTask, sink: Sink) -> None:
     """Fine-tune, evaluate along the way, and test a finalist's best checkpoint once.
 
-    The last message is a `TrialEnd`, unless the scheduler stops the trial or it raises.
+    Goes on from the trial's checkpoint where the sink has one. Where memory runs out, half as many
+    texts are computed at once, which leaves the effective batch as it is. The last message is a
+    `TrialEnd`, or a `TrialFailure` if anything raised, unless the scheduler stops the trial.
     """
+    try:
+        while not _attempt(task, sink):
+            task = replace(task, halvings=task.halvings + 1)
+    except Exception as error:  # noqa: BLE001 - becomes the trial's record
+        sink.report(failure_of(error))
+
+
+def _attempt(task: TrialTask, sink: Sink) -> bool:
+    """Train and test; return False if memory ran out and can be saved."""
+    try:
+        _train(task, sink)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error) or not _can_halve(task):
+            raise
+        return False  # outside of the handler nothing holds the tensors any more
+    return True
+
+
+def _can_halve(task: TrialTask) -> bool:
+    texts = batch_size_of(task.arguments).texts
+    return texts > 2**task.halvings and task.halvings < MOST_HALVINGS
+
+
+def _train(task: TrialTask, sink: Sink) -> None:
     began = perf_counter()
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
     prepare_worker(task)
-    model = load_model(task.model, task.label_names)
+    model = build_model(task.model, task.label_names, task.arguments)
     course = Course(task, sink)
     trainer = build_trainer(task, model, course)
+    course.save = partial(save_checkpoint, trainer, course, sink)
+    checkpoint = sink.checkpoint()
+    if checkpoint:
+        restore(course, checkpoint)
     steps = planned_steps(trainer)
     sink.report(
         TrialStart(
@@ -45,26 +82,36 @@ def train_trial(task: TrialTask, sink: Sink) -> None:
             precision=precision(trainer.args),
             hostname=socket.gethostname(),
             num_threads=torch.get_num_threads(),
+            halvings=task.halvings,
+            earlier=tuple(course.progress.evaluations),
         )
     )
-    trainer.train()
-    tested = None
-    if task.is_finalist and course.has_best:
-        if course.best_weights:
-            model.load_state_dict(course.best_weights)
-        tested = _test(task, trainer)
-        sink.save_predictions(tested.predictions)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    tested = _finish(task, trainer, course, sink) if task.is_finalist and course.has_best else None
     sink.report(
         TrialEnd(
             reason=course.reason,
             detail=course.detail,
             step=trainer.state.global_step,
-            train_seconds=course.train_seconds,
-            eval_seconds=course.eval_seconds,
+            train_seconds=course.progress.train_seconds,
+            eval_seconds=course.progress.eval_seconds,
             test_metrics=tested.metrics if tested else None,
             test_seconds=tested.seconds if tested else None,
         )
     )
+
+
+def _finish(task: TrialTask, trainer: Trainer, course: Course, sink: Sink) -> _Tested:
+    """Test a finalist's best weights and keep them."""
+    assert isinstance(trainer.model, PreTrainedModel)
+    if course.best_weights:
+        trainer.model.load_state_dict(course.best_weights)
+    tested = _test(task, trainer)
+    sink.save_predictions(tested.predictions)
+    folder = Path("weights")
+    save_model(trainer.model, task.model, folder)
+    sink.save_weights(folder)
+    return tested
 
 
 def prepare_worker(task: TrialTask) -> None:

@@ -3,36 +3,43 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import pyarrow as pa
 import ray
-from ray import cloudpickle, tune
-from ray.exceptions import RayTaskError
-from ray.tune.experiment import Trial
-from ray.tune.schedulers import TrialScheduler
-from rich.text import Text
+from ray import tune
 
 from raycompare.arguments import EVALUATION, arguments_of
+from raycompare.budgets import Length, examples_per_step, max_length_of
+from raycompare.errors import RaycompareError
+from raycompare.faults import chain
 from raycompare.journal import Journal
-from raycompare.messages import PLAN, pack, plan_of, unpack
+from raycompare.journal_callback import (
+    HALVINGS,
+    JournalCallback,
+    NoProgress,
+    trial_name,
+    write_records,
+)
+from raycompare.messages import PLAN, pack
 from raycompare.metrics import MODES
-from raycompare.record import Message, TrialPlan
+from raycompare.record import Message, Stage, TrialPlan
 from raycompare.results import RunFolder
-from raycompare.schedulers import PerModelHalving
-from raycompare.search import Planned
+from raycompare.rule_book import PAUSING
+from raycompare.schedulers import PlanOrder
+from raycompare.searchers import Planned
 from raycompare.spec import Experiment, ModelSpec, ResourceSpec
 from raycompare.task import TrialTask
 from raycompare.tokens import TokenizedData
 from raycompare.trial import train_trial
+from raycompare.trial_files import TrialFiles
 
-FLUSH_SECONDS, FLUSH_SHARE = 10.0, 0.01
-"""Least time between two flushes of the records, and the most of the driver's time for them."""
 WORK = "ray"
 """Tune's own files, in the run folder; removed when the run has ended well."""
 
@@ -56,12 +63,12 @@ class Shared:
     experiment: Experiment
     folder: RunFolder
     label_names: tuple[str, ...]
-    data: Mapping[str, ray.ObjectRef[TokenizedData]]
-    """The tokenised splits, by the name of the model."""
+    data: Mapping[tuple[str, Length], ray.ObjectRef[TokenizedData]]
+    """The tokenised splits, by the model's name and the length that texts are cut to."""
     lengths: Mapping[str, int]
-    """Tokens that texts are cut to, by the name of the model."""
+    """Tokens that texts are cut to, by the name of the model, unless a trial searches it."""
     rungs: Mapping[str, tuple[int, ...]]
-    """The optimizer steps at which trials of the tune stage are compared, by the model's name."""
+    """Where trials of the tune stage are compared, in `tune.time_attr`, by the model's name."""
     resources: Mapping[str, ResourceSpec]
     """What a trial takes of the cluster, by the model's name."""
 
@@ -70,7 +77,19 @@ class Shared:
         asked = EVALUATION.intersection(
             self.experiment.training_of(model), self.experiment.search_space_of(model)
         )
-        return () if asked or plan.stage != "tune" else self.rungs[model.name]
+        return () if asked or plan.stage != "tune" else self.rung_steps(plan, model)
+
+    def rung_steps(self, plan: TrialPlan, model: ModelSpec) -> tuple[int, ...]:
+        """Return the optimizer steps of a trial's rungs."""
+        rungs = self.rungs[model.name]
+        if self.experiment.tune.time_attr == "steps":
+            return rungs
+        arguments = arguments_of(self.experiment, model, dict(plan.hyperparameters))
+        return tuple(math.ceil(examples / examples_per_step(arguments)) for examples in rungs)
+
+    def length_of(self, plan: TrialPlan, model: ModelSpec) -> Length:
+        """Return what the trial cuts texts to, as the experiment says it."""
+        return max_length_of(self.experiment, model, dict(plan.hyperparameters))
 
 
 @dataclass(frozen=True)
@@ -80,6 +99,10 @@ class TuneSink:
     folder: RunFolder
     plan: TrialPlan
 
+    @property
+    def _files(self) -> TrialFiles:
+        return TrialFiles(self.folder, self.plan.trial_id)
+
     def report(self, message: Message) -> None:
         """Hand the message to Tune; does not return if the scheduler stops the trial."""
         tune.report(pack(message))
@@ -88,11 +111,24 @@ class TuneSink:
         """Write the predictions of a finalist."""
         self.folder.write_table(f"predictions/{self.plan.trial_id}.parquet", table)
 
+    def save_weights(self, folder: Path) -> None:
+        """Store the model of a finalist."""
+        self._files.save_weights(folder)
+
+    def save_checkpoint(self, folder: Path) -> None:
+        """Store a checkpoint in place of the one before."""
+        self._files.save_checkpoint(folder)
+
+    def checkpoint(self) -> Path | None:
+        """Return the checkpoint that any worker has left of this trial."""
+        return self._files.checkpoint(Path("checkpoint"))
+
 
 def run_trial(config: dict[str, Any], shared: Shared) -> None:
     """Run one plan in a worker of Ray; Tune keeps the worker for the next trial."""
     plan = TrialPlan(**config[PLAN])
     task = task_of(shared, plan, shared.resources[plan.model])
+    task = replace(task, halvings=config.get(HALVINGS, 0))
     train_trial(task, TuneSink(shared.folder, plan))
 
 
@@ -106,53 +142,95 @@ def task_of(shared: Shared, plan: TrialPlan, resources: ResourceSpec) -> TrialTa
         plan=plan,
         model=model,
         arguments={**arguments, "eval_strategy": "no"} if evaluate_at else arguments,
-        data=ray.get(shared.data[plan.model]),
+        data=ray.get(shared.data[plan.model, shared.length_of(plan, model)]),
         label_names=shared.label_names,
         metric=experiment.tune.metric,
         mode=MODES[experiment.tune.metric],
         num_threads=max(int(resources.cpu), 1),
         gpu_share=resources.gpus,
         evaluate_at=evaluate_at,
+        may_pause=plan.stage == "tune" and experiment.tune.scheduler in PAUSING,
+        checkpoint_every_s=experiment.failure.checkpoint_every_s,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Queue:
+    """The trials of a stage that are to be run."""
+
+    stage: Stage
+    plans: Iterator[TrialPlan]
+    most: int
+    """Of plans; there may be fewer."""
+    one_by_one: bool = False
+    """Whether a plan learns from the trials before it, so that none is made before it can run."""
 
 
 def run_stage(
     shared: Shared,
-    plans: Sequence[TrialPlan],
+    queue: Queue,
     journal: Journal,
-    scheduler: TrialScheduler,
+    scheduler: PlanOrder,
     listen: Callable[[], None],
     trainable: Trainable | None = None,
 ) -> None:
     """Run the plans; `listen` is called whenever the journal has something new.
 
     `trainable` takes the config of a plan and reports its messages; by default it fine-tunes.
-    Returns when all have ended, the time budget is spent, or the user interrupted; the journal
-    knows which.
+    Returns when all have ended, the budget is spent, or the user interrupted; the journal knows
+    which.
+
+    Raises:
+        DiskFullError: there is no room for what a trial has to write.
     """
     settings = shared.experiment.tune
     os.environ.update(TUNE_ENVIRONMENT, TUNE_MAX_PENDING_TRIALS_PG=str(_most_pending()))
     logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # sums up failures once more
-    tune.Tuner(
+    most = settings.max_concurrent_trials or (at_once(shared.resources) if queue.one_by_one else 0)
+    scheduler.most_at_once = settings.max_concurrent_trials
+    tuner = tune.Tuner(
         trainable or _fine_tuning(shared),
         tune_config=tune.TuneConfig(
-            search_alg=Planned(plans),
-            num_samples=len(plans),
+            # Tune's own limit counts paused trials too: all could wait for one that never starts.
+            search_alg=Planned(queue.plans, partial(_has_room, scheduler, most) if most else None),
+            num_samples=queue.most,
             scheduler=scheduler,
             reuse_actors=True,
-            max_concurrent_trials=settings.max_concurrent_trials,
-            time_budget_s=settings.time_budget_s if plans[0].stage == "tune" else None,
-            trial_name_creator=_name,
-            trial_dirname_creator=_name,
+            trial_name_creator=trial_name,
+            trial_dirname_creator=trial_name,
         ),
         run_config=tune.RunConfig(
-            name=plans[0].stage,
+            name=queue.stage,
             storage_path=shared.folder.child(WORK),
             verbose=0,
-            callbacks=[JournalCallback(journal, shared.folder, scheduler, listen)],
+            callbacks=[JournalCallback(journal, shared.folder, scheduler, listen), NoProgress()],
+            failure_config=tune.FailureConfig(max_failures=shared.experiment.failure.max_failures),
         ),
-    ).fit()
+    )
+    try:
+        tuner.fit()
+    except tune.TuneError as error:
+        raise _own(error) from None
     write_records(journal, shared.folder)
+
+
+def _own(error: Exception) -> BaseException:
+    """Return what a scheduler or callback of ours has raised; Tune wraps it in an error of text."""
+    return next((e for e in chain(error) if isinstance(e, RaycompareError | OSError)), error)
+
+
+def _has_room(scheduler: PlanOrder, most: int, live: int) -> bool:
+    """Say whether a trial that is planned now can start now."""
+    return live - scheduler.waiting < most
+
+
+def at_once(resources: Mapping[str, ResourceSpec]) -> int:
+    """Return how many trials of the largest model the cluster holds, at least one."""
+    have = ray.cluster_resources()
+    cpu = max(spec.cpu for spec in resources.values())
+    gpu = max(spec.gpus for spec in resources.values())
+    by_gpu = have.get("GPU", 0.0) / gpu if gpu else math.inf
+    return max(int(min(have.get("CPU", 1.0) / cpu, by_gpu)), 1)
 
 
 def _fine_tuning(shared: Shared) -> Trainable:
@@ -174,81 +252,3 @@ def _most_pending() -> int:
 
 def _placement(resources: ResourceSpec) -> tune.PlacementGroupFactory:
     return tune.PlacementGroupFactory([{"CPU": resources.cpu, "GPU": resources.gpus}])
-
-
-def _name(trial: Trial) -> str:
-    return plan_of(trial).trial_id
-
-
-def write_records(journal: Journal, folder: RunFolder) -> None:
-    """Bring the run folder's records up to date."""
-    folder.write_evaluations(journal.evaluations())
-    folder.write_trials(journal.trials())
-
-
-class JournalCallback(tune.Callback):
-    """Writes down what Tune sees, and brings the run folder up to date every few seconds."""
-
-    def __init__(
-        self,
-        journal: Journal,
-        folder: RunFolder,
-        scheduler: TrialScheduler,
-        listen: Callable[[], None],
-    ) -> None:
-        """Ask `scheduler` why a trial was stopped."""
-        self._journal, self._folder, self._listen = journal, folder, listen
-        self._stops = scheduler.stops if isinstance(scheduler, PerModelHalving) else {}
-        self._flush_at = perf_counter() + FLUSH_SECONDS
-
-    def __reduce__(self) -> tuple[type[tune.Callback], tuple[()]]:
-        """Tune pickles callbacks for `Tuner.restore`, which is not used (docs/decisions/0002)."""
-        return tune.Callback, ()
-
-    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
-        """Note the start."""
-        self._journal.started(_name(trial))
-        self._listen()
-
-    def on_trial_result(
-        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **_: Any
-    ) -> None:
-        """Note the message."""
-        self._journal.heard(_name(trial), unpack(result))
-        self._listen()
-
-    def on_trial_complete(
-        self, iteration: int, trials: list[Trial], trial: Trial, **_: Any
-    ) -> None:
-        """Note the end."""
-        self._journal.ended(_name(trial), self._stops.get(_name(trial)))
-        self._listen()
-
-    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
-        """Note the failure with its cause."""
-        error = _error_of(trial)
-        self._journal.failed(_name(trial), _cause(error), Text.from_ansi(str(error)).plain)
-        self._listen()
-
-    def on_step_end(self, iteration: int, trials: list[Trial], **_: Any) -> None:
-        """Bring the run folder up to date, now and then."""
-        began = perf_counter()
-        if began > self._flush_at:
-            write_records(self._journal, self._folder)
-            ended = perf_counter()
-            # Every flush writes all records: the more there are, the more seldom.
-            self._flush_at = ended + max(FLUSH_SECONDS, (ended - began) / FLUSH_SHARE)
-
-
-def _error_of(trial: Trial) -> Exception:
-    """Tune tells callbacks that a trial failed, not why; it has just written that to a file."""
-    path = trial.pickled_error_file
-    assert path is not None
-    error: Exception = cloudpickle.loads(Path(path).read_bytes())
-    return error
-
-
-def _cause(error: Exception) -> str:
-    cause = error.cause if isinstance(error, RayTaskError) else error
-    lines = str(cause).strip().splitlines()
-    return f"{type(cause).__name__}: {lines[0] if lines else '(no message)'}"

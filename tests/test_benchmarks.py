@@ -23,7 +23,7 @@ from benchmarks.study_setup import Sizes, request_of, write_long_study, write_st
 from raycompare.errors import UserError
 from raycompare.manifest import Manifest
 from raycompare.record import SCHEMAS, EvalRecord, TrialRecord
-from raycompare.search import tune_plans
+from raycompare.search import drawn_plans
 
 TESTED = SizeOfTest(rows=1000, labels=4)
 
@@ -182,7 +182,7 @@ STUDY_SIZES = Sizes(
 def test_all_arms_are_asked_for_the_configurations_that_raycompare_plans(tmp_path: Path) -> None:
     experiment = write_study(STUDY_SIZES, tmp_path / "data", tmp_path / "bench-study.yaml")
     request = request_of(STUDY_SIZES, experiment, tmp_path)
-    plans = tune_plans(experiment)
+    plans = drawn_plans(experiment)
     assert [one.searched for one in request.configurations] == [p.hyperparameters for p in plans]
     assert [one.model for one in request.configurations] == [plan.model for plan in plans]
     assert request.configurations[0].arguments["eval_steps"] == 3
@@ -195,7 +195,7 @@ def test_long_trials_take_as_many_steps_as_fill_the_time(tmp_path: Path) -> None
     long = write_long_study(STUDY_SIZES, 0.1, tmp_path / "data", tmp_path / "long.yaml")
     assert long.training["max_steps"] == 300
     assert long.tune.scheduler == "fifo"
-    assert len(tune_plans(long)) == 4
+    assert len(drawn_plans(long)) == 4
 
 
 def test_answers_read_back_and_name_their_winner(tmp_path: Path) -> None:

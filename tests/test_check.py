@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 from raycompare.check import check
 from raycompare.errors import ExperimentError, UserError
 from raycompare.experiment_file import parse_draft, read_draft
+from tests.planted import HYPERPARAMETERS
 from tests.tiny import rows
 
 Content = dict[str, Any]
@@ -155,17 +156,13 @@ PLANTED: dict[str, tuple[str, Any, str, str]] = {
         "search_space.per_device_train_batch_size",
         "integer",
     ),
-    "a value, not a range": (
-        "search_space.weight_decay",
-        0.1,
-        "search_space.weight_decay",
-        "loguniform",
-    ),
+    **HYPERPARAMETERS,
     "no samples": ("tune.num_samples", 0, "tune.num_samples", "1"),
     "unknown metric": ("tune.metric", "mcc", "tune.metric", "matthews_correlation"),
     "metric in a wrong direction": ("tune.mode", "min", "tune", "max"),
     "unknown scheduler": ("tune.scheduler", "ahsa", "tune.scheduler", "did you mean 'asha'?"),
     "grace longer than the run": ("tune.grace_period", 5000, "tune.grace_period", "30"),
+    "a scheduler does not read it": ("tune.top_k", 2, "tune.top_k", "does not read it"),
     "no seeds": ("confirm.seeds", [], "confirm.seeds", "at least 1"),
     "a seed twice": ("confirm.seeds", [1, 1], "confirm", "differ"),
     "more cores than there are": ("resources.cpu", 4096, "resources", "this machine has"),
@@ -188,6 +185,82 @@ def test_the_file_without_mistakes_is_right(good: Content, tmp_path: Path) -> No
     ready = check(read_draft(path), str(tmp_path))
     assert len(ready.data.train) == 120
     assert "30 steps a trial, searches learning_rate" in ready.summary
+
+
+def test_every_kind_of_hyperparameter_may_be_right(good: Content, tmp_path: Path) -> None:
+    space = {
+        "weight_decay": 0.01,
+        "learning_rate": {"normal": [1e-3, 1e-4]},
+        "optim": {"choice": ["adamw_torch", "sgd"]},
+        "adam_beta1": {"uniform": [0.8, 0.95]},
+        "config.hidden_dropout_prob": {"uniform": [0, 0.3]},
+        "config.classifier_dropout": {"choice": [0, 0.5, None]},
+        "config.num_hidden_layers": {"grid": [1, 2]},
+        "freeze_layers": {"randint": [0, 2]},
+        "pooling": {"choice": ["cls", "mean", "max"]},
+        "max_length": {"grid": [16, 32]},
+        "early_stopping_patience": 2,
+        "early_stopping_threshold": {"uniform": [0, 0.01]},
+    }
+    path = tmp_path / "experiment.yaml"
+    YAML().dump(change(good, "search_space", space), path)
+    ready = check(read_draft(path), str(tmp_path))
+    searched = [name for name, entry in space.items() if isinstance(entry, dict)]
+    assert f"searches {', '.join(searched)}" in ready.summary
+
+
+@pytest.mark.parametrize(
+    ("search_alg", "entry", "says"),
+    [
+        ("grid", {"uniform": [0, 0.1]}, "grid or choice"),
+        ("grid", {"randint": [0, 4]}, "list the values"),
+        ("optuna", {"grid": [0.1, 0.2]}, "use choice"),
+    ],
+)
+def test_ranges_that_a_search_can_not_take(
+    search_alg: str, entry: Content, says: str, good: Content, tmp_path: Path
+) -> None:
+    change(good, "tune.search_alg", search_alg)
+    change(good, "search_space", {"optim": {"choice": ["sgd"]}, "warmup_steps": entry})
+    error = mistakes(good, tmp_path)
+    assert [problem.where for problem in error.problems] == ["search_space.warmup_steps"]
+    assert says in str(error)
+
+
+def test_a_field_that_one_model_lacks_belongs_under_the_others(
+    good: Content, tmp_path: Path
+) -> None:
+    change(good, "search_space", {"config.dropout": {"uniform": [0, 0.3]}})
+    good["models"].append({**good["models"][0], "name": "other"})
+    error = mistakes(good, tmp_path)
+    assert "BertConfig of tiny does not have" in str(error)
+    assert "BertConfig of other does not have" in str(error)
+    assert "models[].search_space" in str(error)
+
+
+def test_what_one_model_overrides_is_not_searched_for_it(good: Content, tmp_path: Path) -> None:
+    change(good, "search_space", {"adam_beta1": {"uniform": [0.8, 0.9]}})
+    change(good, "models.0.search_space", {"adam_beta1": 0.9, "optim": "sgd"})
+    path = tmp_path / "experiment.yaml"
+    YAML().dump(good, path)
+    assert "searches nothing" in check(read_draft(path), str(tmp_path)).summary
+
+
+def test_mistakes_between_sections_are_found_beside_those_within(
+    good: Content, tmp_path: Path
+) -> None:
+    change(good, "name", "a/b")
+    change(good, "tune.metric", "wrong")
+    change(good, "search_space", {"adam_beta1": {"uniform": [0.8, 0.9]}, "x": {"unifrom": [0, 1]}})
+    change(good, "models.0.training", {"optim": "sgd", "freeze_layers": 9})
+    found = {problem.where for problem in mistakes(good, tmp_path).problems}
+    assert found == {
+        "name",
+        "tune.metric",
+        "search_space.x",
+        "search_space.adam_beta1",
+        "models.0.training.freeze_layers",
+    }
 
 
 def test_all_mistakes_are_found_in_one_go(good: Content, tmp_path: Path) -> None:
@@ -257,7 +330,7 @@ def test_no_room_for_the_results(
     def nearly_full(_: object) -> object:
         return type("Usage", (), {"free": 2**20})()
 
-    monkeypatch.setattr("raycompare.check.shutil.disk_usage", nearly_full)
+    monkeypatch.setattr("raycompare.room.shutil.disk_usage", nearly_full)
     error = mistakes(good, tmp_path)
     assert error.problems[0].where == "--out"
     assert "1 MiB free" in str(error)

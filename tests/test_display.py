@@ -5,6 +5,7 @@ import io
 from rich.console import Console
 
 from raycompare.display import Display, StageView
+from raycompare.record import TrialFailure
 from tests.test_journal import END, START, evaluation, journal
 
 
@@ -17,7 +18,7 @@ def drawn(view: StageView) -> str:
 
 def test_the_table_says_where_each_trial_is() -> None:
     made = journal(3)
-    view = StageView("tune", made, {"a": (10, 20, 40)})
+    view = StageView("tune", made, {"a": (10, 20, 40)}, 3)
     made.started("t0")
     made.heard("t0", START)
     made.heard("t0", evaluation(20, 0.5))
@@ -31,7 +32,7 @@ def test_the_table_says_where_each_trial_is() -> None:
 
 def test_each_end_is_told_once() -> None:
     made = journal(2)
-    view = StageView("tune", made, {})
+    view = StageView("tune", made, {}, 2)
     made.started("t0")
     for message in (START, evaluation(40, 0.5), END):
         made.heard("t0", message)
@@ -45,10 +46,12 @@ def test_each_end_is_told_once() -> None:
 
 def test_plain_lines_where_there_is_no_terminal() -> None:
     made, file = journal(1), io.StringIO()
-    with Display(Console(file=file)).stage("tune", made, {}) as changed:
+    with Display(Console(file=file)).stage(StageView("tune", made, {}, 1)) as changed:
         made.started("t0")
         changed()
-        made.failed("t0", "ValueError: no [bold]markup[/bold]", "Traceback")
+        made.failed(
+            "t0", TrialFailure(cause="ValueError: no [bold]markup[/bold]", error="Traceback")
+        )
         changed()
     said = file.getvalue()
     assert "errored (ValueError: no [bold]markup[/bold])" in said
@@ -58,10 +61,28 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
 def test_a_report_costs_the_same_whatever_the_number_of_trials() -> None:
     """Only what has ended since is looked at; the table is drawn a few times a second."""
     made = journal(300)
-    view = StageView("tune", made, {})
+    view = StageView("tune", made, {}, 300)
     for number in range(300):
         made.started(f"t{number}")
-        made.failed(f"t{number}", "ValueError", "Traceback")
+        made.failed(f"t{number}", TrialFailure(cause="ValueError", error="Traceback"))
         assert len(made.endings[view._endings_seen :]) == 1
         assert len(view.new_lines()) == 1
     assert "300 of 300 trials" in drawn(view)
+
+
+def test_a_lost_worker_is_told() -> None:
+    made = journal(1)
+    view = StageView("tune", made, {}, 1)
+    made.started("t0")
+    made.lost("t0", "ActorDiedError: its node is gone")
+    (line,) = view.new_lines()
+    assert line == "  t0 lost its worker and starts again (ActorDiedError: its node is gone)"
+    assert view.new_lines() == []
+
+
+def test_paused_trials_are_counted() -> None:
+    made = journal(2)
+    made.started("t0")
+    made.heard("t0", START)
+    made.paused("t0")
+    assert "1 paused, 1 waiting" in drawn(StageView("tune", made, {}, 2))

@@ -5,13 +5,14 @@ from dataclasses import fields, replace
 
 import pytest
 
-from raycompare.journal import Journal
+from raycompare.journal import Journal, Stop
 from raycompare.metrics import MODES
 from raycompare.record import (
     SCHEMAS,
     EvalRecord,
     Evaluation,
     TrialEnd,
+    TrialFailure,
     TrialPlan,
     TrialRecord,
     TrialStart,
@@ -56,7 +57,8 @@ def evaluation(step: int, value: float) -> Evaluation:
 
 def journal(trials: int = 1) -> Journal:
     made = Journal("accuracy", "max")
-    made.add([plan(number) for number in range(trials)])
+    for number in range(trials):
+        made.add(plan(number))
     return made
 
 
@@ -98,7 +100,7 @@ def test_a_stopped_trial_has_the_words_of_the_scheduler() -> None:
     made.started("t0")
     made.heard("t0", START)
     made.heard("t0", evaluation(20, 0.5))
-    made.ended("t0", "not among the best")
+    made.ended("t0", Stop("rung", "not among the best"))
     trial = only(made)
     assert (trial.status, trial.ending) == ("stopped_early", "rung")
     assert trial.reason == "not among the best"
@@ -115,7 +117,8 @@ def test_a_diverged_trial_is_stopped_early_with_the_detail() -> None:
 def test_a_failed_trial_keeps_cause_and_traceback() -> None:
     made = journal()
     made.started("t0")
-    made.failed("t0", "ValueError: no", "Traceback ...")
+    made.heard("t0", TrialFailure(cause="ValueError: no", error="Traceback ..."))
+    made.ended("t0")
     trial = only(made)
     assert (trial.status, trial.reason, trial.error) == (
         "errored",
@@ -124,13 +127,58 @@ def test_a_failed_trial_keeps_cause_and_traceback() -> None:
     )
 
 
-def test_what_a_restarted_trial_said_before_is_forgotten() -> None:
+def test_what_a_trial_said_before_it_began_anew_is_forgotten() -> None:
     made = journal()
     made.started("t0")
+    made.heard("t0", START)
     made.heard("t0", evaluation(20, 0.9))
+    made.lost("t0", "ActorDiedError: the worker is gone")
     made.started("t0")
+    assert [row.accuracy for row in made.evaluations()] == [0.9], "until it says where it begins"
+    made.heard("t0", START)
+    assert made.evaluations() == []
     made.heard("t0", evaluation(20, 0.1))
     assert [row.accuracy for row in made.evaluations()] == [0.1]
+    assert only(made).starts == 2
+    assert only(made).best_value == 0.1
+
+
+def test_a_trial_that_goes_on_brings_what_it_said_before_its_checkpoint() -> None:
+    made = journal()
+    made.started("t0")
+    made.heard("t0", START)
+    for step, value in ((10, 0.9), (20, 0.8), (30, 0.7)):
+        made.heard("t0", evaluation(step, value))
+    seen = [row.experiment_seconds for row in made.evaluations()]
+    made.started("t0")
+    made.heard("t0", replace(START, earlier=(evaluation(10, 0.9), evaluation(20, 0.8))))
+    assert [row.step for row in made.evaluations()] == [10, 20]
+    assert [row.experiment_seconds for row in made.evaluations()] == seen[:2], "when they arrived"
+    assert only(made).best_step == 10
+
+
+def test_a_trial_that_was_lost_for_good_has_failed() -> None:
+    made = journal()
+    made.started("t0")
+    made.failed("t0", TrialFailure(cause="ActorDiedError: gone", error="Traceback ..."))
+    assert (only(made).status, only(made).reason) == ("errored", "ActorDiedError: gone")
+
+
+def test_a_trial_that_was_ruled_out_says_why_it_was_not_run() -> None:
+    made = journal()
+    made.refused("t0", "the budget is spent")
+    assert (only(made).status, only(made).reason) == ("not_run", "the budget is spent")
+
+
+def test_a_paused_trial_does_not_run_and_has_not_ended() -> None:
+    made = journal()
+    made.started("t0")
+    made.heard("t0", START)
+    made.paused("t0")
+    entry = made.entries["t0"]
+    assert (entry.running, entry.paused, only(made).status) == (False, True, "interrupted")
+    made.started("t0")
+    assert (entry.running, entry.paused, made.starts["a"]) == (True, False, 1)
 
 
 def test_the_test_of_a_finalist_is_a_row_of_its_own() -> None:
@@ -154,7 +202,10 @@ def test_finished_trials_of_an_earlier_run_are_kept_and_not_planned_again() -> N
     first.started("t1")
     second = Journal("accuracy", "max")
     second.keep(first.trials(), first.evaluations())
-    assert [todo.trial_id for todo in second.add([plan(0), plan(1)])] == ["t1"]
+    assert [second.add(plan(number)) for number in (0, 1)] == [False, True]
+    assert sorted(second.planned("tune")) == [0, 1]
+    assert second.planned("confirm") == {}
+    assert second.trials()[1].starts == 1, "of the run before"
     assert [trial.trial_id for trial in second.trials()] == ["t0", "t1"]
     assert [row.step for row in second.kept_evaluations("t0")] == [40]
     assert second.kept_evaluations("t1") == []

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from time import sleep
 from typing import Any
 
 import pytest
@@ -114,15 +113,18 @@ def test_padding_to_the_maximum_changes_no_prediction(task: TrialTask) -> None:
         assert a.as_py() == pytest.approx(b.as_py(), abs=1e-5)
 
 
-def test_the_clocks_leave_out_reporting(task: TrialTask) -> None:
+def test_the_clocks_leave_out_reporting(task: TrialTask, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("raycompare.course.perf_counter", lambda: clock[0])
+
     class SlowSink(ListSink):
         def report(self, message: Message) -> None:
-            sleep(0.5)
+            clock[0] += 1000.0  # nothing else takes time on this clock
             super().report(message)
 
     sink = SlowSink()
     train_trial(with_arguments(task, num_train_epochs=2), sink)
-    assert sink.end.train_seconds < 0.9, "two reports of 0.5 s are not training"
+    assert abs(sink.end.train_seconds) < 500, "reports are not training"
     assert sink.end.eval_seconds == pytest.approx(sink.evaluations[-1].eval_seconds)
 
 
@@ -141,8 +143,7 @@ def test_a_worker_used_before_gives_what_a_fresh_process_gives(
     trained(replace(task, plan=replace(task.plan, seed=4)))
     smaller = task.model.model_copy(update={"config": {"num_hidden_layers": 1}})
     trained(with_arguments(replace(task, model=smaller, num_threads=2), optim="sgd"))
-    with pytest.raises(ValueError, match="learning rate"):
-        trained(with_arguments(task, learning_rate=-1.0))
+    assert "learning rate" in trained(with_arguments(task, learning_rate=-1.0)).failure.cause
     reused = trained(task)
 
     (in_tmp / "task.pickle").write_bytes(pickle.dumps(task))

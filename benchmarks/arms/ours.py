@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -14,7 +15,7 @@ from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 from raycompare.arguments import arguments_of
 from raycompare.data import LabelledData, load_splits
 from raycompare.metrics import MODES
-from raycompare.models import load_model, load_tokenizer
+from raycompare.models import build_model, load_tokenizer
 from raycompare.record import Message, TrialEnd
 from raycompare.search import make_plan
 from raycompare.spec import Arguments, Experiment
@@ -97,12 +98,22 @@ class _Kept:
     def save_predictions(self, table: pa.Table) -> None:
         """Nobody reads them here."""
 
+    def save_weights(self, folder: Path) -> None:
+        """Nobody loads them here."""
+
+    def save_checkpoint(self, folder: Path) -> None:
+        """Nothing is cut off here."""
+
+    def checkpoint(self) -> Path | None:
+        """Nothing goes on here."""
+        return None
+
 
 def fresh_trainer(task: TrialTask) -> Trainer:
     """Return the Trainer that `train_trial` builds, with the same weights to begin with."""
     torch.set_num_threads(task.num_threads)
     set_seed(task.plan.seed)
-    return build_trainer(task, load_model(task.model, task.label_names))
+    return build_trainer(task, build_model(task.model, task.label_names, task.arguments))
 
 
 def batches(trainer: Trainer) -> Iterator[list[Mapping[str, torch.Tensor]]]:

@@ -18,8 +18,8 @@ from benchmarks.replay.simulator import STEP
 from raycompare.metrics import MODES
 from raycompare.record import TrialPlan
 from raycompare.rungs import DEFAULT_GRACE, Rungs, milestones
-from raycompare.schedulers import PerModelHalving
-from raycompare.spec import TuneSpec
+from raycompare.schedulers import Comparing
+from raycompare.settings import TuneSpec
 
 DEFAULTS = TuneSpec()
 METRIC = DEFAULTS.metric
@@ -93,6 +93,10 @@ def per_model_halving(recording: Recording, grace: Fraction, factor: int) -> Con
         return Rungs(milestones(math.ceil(most * grace), factor, most), factor, MODE)
 
     def make(plans: Sequence[TrialPlan]) -> TrialScheduler:
-        return PerModelHalving(plans, METRIC, make_rungs)
+        scheduler = Comparing({plan.model: make_rungs(plan.model) for plan in plans}, METRIC)
+        for plan in plans:
+            scheduler.add(plan)
+        scheduler.close()
+        return scheduler
 
     return Contender(scheduler=PER_MODEL, grace=grace, factor=factor, make=make)

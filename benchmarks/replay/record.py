@@ -23,8 +23,8 @@ from raycompare.display import Display
 from raycompare.experiment_file import parse_draft
 from raycompare.record import EvalRecord, TrialRecord
 from raycompare.results import RunFolder
-from raycompare.run import run
-from raycompare.search import tune_plans
+from raycompare.run import Place, run
+from raycompare.search import drawn_plans
 from raycompare.spec import Experiment
 
 # 64 steps and an evaluation every 4: rungs at 1/16, 1/8, 1/4, 1/2 of the budget are hit exactly.
@@ -69,7 +69,7 @@ def recording() -> Experiment:
     base = parse_draft(BASE, "benchmarks/replay/record.py").experiment()
     models = []
     for model in base.models:
-        plans = [plan for plan in tune_plans(base) if plan.model == model.name]
+        plans = [plan for plan in drawn_plans(base) if plan.model == model.name]
         for number, plan in enumerate(plans):
             name = f"{model.name}{SEPARATOR}{number}"
             training = {**model.training, **plan.hyperparameters}
@@ -125,7 +125,7 @@ def main(
 ) -> None:
     """Record the curves and write them to benchmarks/replay/curves.parquet."""
     text = json.dumps(recording().to_file())  # JSON is YAML
-    folder = run(parse_draft(text, "recording"), out, resume, Display())
+    folder = run(parse_draft(text, "recording"), Place(out=out, resume=resume), Display())
     pq.write_table(curves(folder), PATH, compression="zstd")
 
 

@@ -18,10 +18,10 @@ from raycompare.journal import Entry, Journal
 from raycompare.metrics import MODES, MetricName
 from raycompare.results import RunFolder
 from raycompare.rungs import Rungs, milestones
-from raycompare.schedulers import PerModelHalving
-from raycompare.search import tune_plans
+from raycompare.schedulers import Comparing
+from raycompare.search import drawn_plans
 from raycompare.spec import Experiment
-from raycompare.tuner import Shared, run_stage
+from raycompare.tuner import Queue, Shared, run_stage
 
 MODELS = tuple(f"model-{number}" for number in range(4))
 METRIC: MetricName = "matthews_correlation"
@@ -81,10 +81,14 @@ class TimedJournal(Journal):
 def measure(nodes: int, trials: int, work: Work) -> Measured:
     """Run the trials on a cluster of so many nodes that holds one trial on each."""
     experiment = _experiment(trials)
-    plans = tune_plans(experiment)
-    scheduler = PerModelHalving(plans, METRIC, lambda _: _rungs(work))
+    plans = drawn_plans(experiment)
+    scheduler = Comparing({model: _rungs(work) for model in MODELS}, METRIC)
     journal = TimedJournal()
-    journal.add(plans)
+    for plan in plans:
+        journal.add(plan)
+        scheduler.add(plan)
+    scheduler.close()
+    queue = Queue(stage="tune", plans=iter(plans), most=len(plans))
     with tempfile.TemporaryDirectory() as place:
         shared = Shared(
             experiment=experiment,
@@ -97,7 +101,7 @@ def measure(nodes: int, trials: int, work: Work) -> Measured:
         )
         trainable = tune.with_resources(tune.with_parameters(simulate, work=work), {"cpu": 1})
         before, serial, began = cpu_seconds(), time.thread_time(), time.perf_counter()
-        run_stage(shared, plans, journal, scheduler, lambda: None, trainable)
+        run_stage(shared, queue, journal, scheduler, lambda: None, trainable)
         wall, serial = time.perf_counter() - began, time.thread_time() - serial
     used = {kind: seconds - before.get(kind, 0.0) for kind, seconds in cpu_seconds().items()}
     return _measured(nodes, work, journal, wall=wall, serial=serial, cpu=used, memory=own_memory())

@@ -1,0 +1,38 @@
+"""What decides the outcome of a model's trials: only what is equal is taken for the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.metadata import version
+
+from raycompare.data import LabelledData
+from raycompare.spec import Experiment, ModelSpec
+
+OUTCOME = 1
+"""Raised when a change of raycompare gives a trial other numbers."""
+PACKAGES = ("torch", "transformers", "tokenizers")
+
+
+def code_versions() -> dict[str, str]:
+    """Return the versions of what computes a trial's numbers, raycompare's training among it."""
+    return {"training": str(OUTCOME), **{package: version(package) for package in PACKAGES}}
+
+
+def identities(experiment: Experiment, data: LabelledData) -> dict[str, str]:
+    """Return a hash by model: of its weights' name and revision, of the data, and of the code."""
+    return {model.name: _identity(experiment, model, data) for model in experiment.models}
+
+
+def _identity(experiment: Experiment, model: ModelSpec, data: LabelledData) -> str:
+    content = [
+        model.source,
+        model.config,
+        experiment.training_of(model),
+        experiment.data.max_length,
+        experiment.data.padding,
+        data.content_hash,
+        code_versions(),
+    ]
+    text = json.dumps(content, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,34 @@
+"""`raycompare extend`: run the extension of a run, and compare the two."""
+
+from __future__ import annotations
+
+from raycompare.display import Display
+from raycompare.experiment_file import parse_draft
+from raycompare.experiment_text import read_experiment, write_experiment
+from raycompare.extend import Finalist, compared, extension, finalist
+from raycompare.results import RunFolder
+from raycompare.run import Place, run
+
+
+def train_longer(
+    run_dir: str, epochs: float, model: str | None, out: str, display: Display
+) -> RunFolder:
+    """Train one model of a run for more epochs and say what that bought.
+
+    Raises:
+        UserError: there is nothing to extend, or `epochs` are not more than before.
+    """
+    before = RunFolder.at(run_dir)
+    experiment = read_experiment(before.read_text("experiment.yaml"))
+    records = before.read_trials(), before.read_evaluations()
+    longer = extension(experiment, *records, epochs, model)
+    draft = parse_draft(write_experiment(longer), f"the extension of {before.shown}")
+    after = run(draft, Place(out=out), display)
+    earlier = finalist(experiment, *records, longer.models[0].name)
+    display.say(compared(earlier, _only(after), experiment.tune.metric))
+    return after
+
+
+def _only(folder: RunFolder) -> Finalist:
+    experiment = read_experiment(folder.read_text("experiment.yaml"))
+    return finalist(experiment, folder.read_trials(), folder.read_evaluations())

@@ -1,0 +1,80 @@
+"""How configurations are searched and confirmed, what a failure costs, and what machines cost."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from raycompare.metrics import MODES, MetricName, Mode
+from raycompare.part import Part, not_allowed
+
+SchedulerName = Literal["asha", "pooled-asha", "pasha", "top-k-after-first-rung", "median", "fifo"]
+TimeAttr = Literal["steps", "examples"]
+DEFAULT_SAMPLES = 8
+
+
+class TuneSpec(Part):
+    """How configurations are searched."""
+
+    num_samples: Annotated[int, Field(ge=1)] | None = None
+    """Configurations of each model, its untuned default among them; left out, 8, or with a grid
+    all."""
+    metric: MetricName = "matthews_correlation"
+    mode: Mode | None = None
+    """Left out: the metric's own direction."""
+    scheduler: SchedulerName = "asha"
+    search_alg: Literal["random", "grid", "optuna"] = "random"
+    time_attr: TimeAttr = "steps"
+    """The unit of rungs: optimizer steps, or examples seen where batch sizes are searched."""
+    grace_period: Annotated[int, Field(ge=1)] | None = None
+    """Where the first rung stands; left out, at a quarter of the default's run."""
+    reduction_factor: Annotated[int, Field(ge=2)] = 2
+    top_k: Annotated[int, Field(ge=1)] = 3
+    """Trials of each model that go on after the first rung, with top-k-after-first-rung."""
+    max_concurrent_trials: Annotated[int, Field(ge=1)] | None = None
+    min_trials_per_model: Annotated[int, Field(ge=1)] = 1
+    """Trials of each model that start even where a budget is spent."""
+    max_trials: Annotated[int, Field(ge=1)] | None = None
+    """Of the tune stage; the models take turns."""
+    time_budget_s: Annotated[float, Field(gt=0)] | None = None
+    """Of both stages: no trial is started that would take the time that confirm needs."""
+    max_usd: Annotated[float, Field(gt=0)] | None = None
+    """Of both stages, at `cost.usd_per_hour`."""
+
+    @model_validator(mode="after")
+    def _mode_of_metric(self) -> Self:
+        if self.mode not in (None, MODES[self.metric]):
+            raise not_allowed(f"mode: {MODES[self.metric]}, the direction of {self.metric}")
+        return self
+
+
+class ConfirmSpec(Part):
+    """How the best configuration of each model is confirmed."""
+
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (1, 2, 3)
+
+    @model_validator(mode="after")
+    def _unique(self) -> Self:
+        if len(set(self.seeds)) != len(self.seeds):
+            raise not_allowed("seeds that differ from one another")
+        return self
+
+
+class FailureSpec(Part):
+    """What is done about trials that fail."""
+
+    max_failures: Annotated[int, Field(ge=0)] = 3
+    """How often a trial is started again whose worker or machine was lost; its own errors count
+    at once."""
+    max_model_failures: Annotated[int, Field(ge=1)] = 3
+    """A model is taken out when its first so many trials have all failed."""
+    checkpoint_every_s: Annotated[float, Field(gt=0)] = 300.0
+    """What a lost trial has to train again at most, in seconds."""
+
+
+class CostSpec(Part):
+    """What the machines cost."""
+
+    usd_per_hour: Annotated[float, Field(gt=0)] | None = None
+    """Of one machine of the cluster."""

@@ -1,0 +1,68 @@
+"""Settings of `tune`, `cost` and `failure` that contradict one another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+
+from raycompare.errors import Problem
+from raycompare.rule_book import PASHA, TOP_K
+from raycompare.settings import DEFAULT_SAMPLES, TuneSpec
+from raycompare.spec import Experiment
+
+
+def settings_problems(experiment: Experiment) -> Iterator[Problem]:
+    """Find what is asked for and can't be done, or would not be read."""
+    settings = experiment.tune
+    yield from _budget_problems(experiment)
+    yield from _unread(settings)
+    if settings.search_alg == "optuna" and find_spec("optuna") is None:
+        yield Problem(
+            where="tune.search_alg",
+            found="optuna, which is not installed",
+            allowed="random or grid, or an installation with the extra `optuna`",
+            hint="pip install 'raycompare[optuna]'",
+        )
+
+
+def _budget_problems(experiment: Experiment) -> Iterator[Problem]:
+    settings, models = experiment.tune, len(experiment.models)
+    if settings.max_usd and experiment.cost.usd_per_hour is None:
+        yield Problem(
+            where="tune.max_usd",
+            found=f"{settings.max_usd:g}, and no price",
+            allowed="a budget in dollars where cost.usd_per_hour says what a machine costs",
+        )
+    least = settings.min_trials_per_model
+    if settings.max_trials and settings.max_trials < models * least:
+        yield Problem(
+            where="tune.max_trials",
+            found=str(settings.max_trials),
+            allowed=f"at least {models * least}: tune.min_trials_per_model {least} x "
+            f"{models} models",
+        )
+    most = settings.num_samples or DEFAULT_SAMPLES
+    if settings.search_alg != "grid" and least > most:
+        yield Problem(
+            where="tune.min_trials_per_model",
+            found=str(least),
+            allowed=f"at most tune.num_samples, which is {most}",
+        )
+
+
+def _unread(settings: TuneSpec) -> Iterator[Problem]:
+    """Find settings that this scheduler does not read, where they are not left at their default."""
+    default, scheduler = TuneSpec(), settings.scheduler
+    compares = {"top_k"} if scheduler == TOP_K else set()
+    if scheduler != "fifo":
+        compares |= {"grace_period", "time_attr"}
+    if scheduler in ("asha", "pooled-asha", PASHA, "median"):
+        compares.add("reduction_factor")  # also how far apart rungs are
+    for name in ("top_k", "grace_period", "time_attr", "reduction_factor"):
+        value = getattr(settings, name)
+        if name not in compares and value != getattr(default, name):
+            yield Problem(
+                where=f"tune.{name}",
+                found=str(value),
+                allowed=f"left out: the scheduler {scheduler} does not read it",
+            )

@@ -1,0 +1,124 @@
+"""Whole runs with a model that trains in a second, in this process or in one to be killed."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+import psutil
+from rich.console import Console
+from ruamel.yaml import YAML
+
+from raycompare.display import Display
+from raycompare.record import EvalRecord, TrialRecord
+from raycompare.results import RunFolder
+from raycompare.run import Place, draft_for, run
+
+Content = dict[str, Any]
+
+
+def tiny_experiment(model: str, data: str) -> Content:
+    return {
+        "name": "tiny",
+        "data": {"dataset": data, "max_length": 32},
+        "models": [
+            {"name": "two layers", "checkpoint": model},
+            {"name": "one layer", "checkpoint": model, "config": {"num_hidden_layers": 1}},
+        ],
+        "training": {"num_train_epochs": 4, "learning_rate": 5e-3, "eval_steps": 5},
+        "search_space": {"learning_rate": {"loguniform": [1e-6, 1e-2]}},
+        "tune": {"num_samples": 5, "grace_period": 10, "metric": "loss"},
+        "confirm": {"seeds": [1, 2]},
+    }
+
+
+def write(content: Content, place: Path) -> Path:
+    place.mkdir(parents=True, exist_ok=True)
+    path = place / "experiment.yaml"
+    YAML().dump(content, path)
+    return path
+
+
+def go(
+    content: Content, place: Path, resume: str | None = None, warm_start: str | None = None
+) -> tuple[RunFolder, str]:
+    """Run in this process; return the run folder and what was said."""
+    path = write(content, place)
+    said = io.StringIO()
+    where = Place(out=str(place / "reports"), resume=resume, warm_start=warm_start)
+    folder = run(draft_for(path, (), resume), where, Display(Console(file=said, width=200)))
+    return folder, said.getvalue()
+
+
+@contextmanager
+def job(arguments: list[str], place: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """Start the command; whatever it has left running is ended at the end."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "raycompare", *arguments],
+        cwd=place,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+    ) as started:
+        try:
+            yield started
+        finally:
+            started.kill()
+
+
+def finish(arguments: list[str], place: Path, **environment: str) -> tuple[int, str]:
+    """Run the command to its end; return its exit code and what it said."""
+    with job(arguments, place, **environment) as started:
+        said, _ = started.communicate()
+    return started.returncode, said
+
+
+def folder_in(place: Path, deadline: float = 100) -> RunFolder:
+    """Wait for the folder of the run that was started in `place`."""
+    until = monotonic() + deadline
+    while not (found := list(place.glob("reports/*/*/started.json"))):
+        assert monotonic() < until, "no run has begun"
+        sleep(0.1)
+    return RunFolder.at(found[0].parent)
+
+
+def workers_of(driver: subprocess.Popen[str]) -> list[psutil.Process]:
+    """Return the processes in which trials of a run take place."""
+    children = psutil.Process(driver.pid).children(recursive=True)
+    return [child for child in children if _title(child).startswith("ray::ImplicitFunc")]
+
+
+def _title(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
+
+
+def outcomes(folder: RunFolder) -> list[tuple[Any, ...]]:
+    """Return what a run found, without what depends on time and place."""
+    trials: list[TrialRecord] = folder.read_trials()
+    evaluations: list[EvalRecord] = folder.read_evaluations()
+    rows = [
+        (t.trial_id, t.order, t.status, t.ending, t.reason, t.steps, t.best_step, t.best_value)
+        for t in trials
+    ]
+    points = [
+        (e.trial_id, e.split, e.step, e.epoch, e.loss, e.matthews_correlation)
+        for e in sorted(evaluations, key=lambda e: (e.trial_id, e.step, e.split))
+    ]
+    return [*rows, *points]
+
+
+def predictions(folder: RunFolder) -> dict[str, bytes]:
+    """Return the bytes of every file of predictions, by its name."""
+    names = folder.names("predictions")
+    return {name: folder.read_bytes(f"predictions/{name}") for name in names}

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from raycompare import journal as journal_module
+from raycompare.journal import Journal
+from raycompare.limits import Limits
+from raycompare.record import TrialFailure, TrialPlan
+from raycompare.spec import Experiment
+from tests.test_journal import END, START, evaluation
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(journal_module, "perf_counter", made)
+    return made
+
+
+def experiment(**changes: Any) -> Experiment:
+    content = {"name": "x", "data": {"dataset": "x"}, "models": ["a", "b"]} | changes
+    return TypeAdapter(Experiment).validate_json(json.dumps(content))
+
+
+def plan(model: str, order: int) -> TrialPlan:
+    return TrialPlan(
+        trial_id=f"{model}{order}",
+        stage="tune",
+        model=model,
+        order=order,
+        seed=1,
+        is_default=order < 2,
+        hyperparameters={} if order < 2 else {"learning_rate": order},
+    )
+
+
+def made(**changes: Any) -> tuple[Limits, Journal]:
+    of = experiment(**changes)
+    journal = Journal("accuracy", "max")
+    for order in range(8):
+        journal.add(plan("ab"[order % 2], order))
+    return Limits(of, journal, machines=2, at_once=2), journal
+
+
+def fail(journal: Journal, trial_id: str) -> None:
+    journal.started(trial_id)
+    journal.heard(trial_id, TrialFailure(cause="ValueError: no", error="Traceback"))
+    journal.ended(trial_id)
+
+
+def complete(journal: Journal, trial_id: str) -> None:
+    """A trial of 40 steps, 0.125 s each."""
+    journal.started(trial_id)
+    for message in (START, evaluation(40, 0.5), END):
+        journal.heard(trial_id, message)
+    journal.ended(trial_id)
+
+
+def test_without_a_budget_everything_may_start_and_go_on(clock: Clock) -> None:
+    limits, journal = made()
+    clock.now = 1e9
+    journal.starts["a"] = 9
+    assert limits.refuses(plan("a", 4)) == limits.cuts(plan("a", 4)) == ""
+
+
+def test_a_model_whose_first_trials_all_fail_is_taken_out_and_the_others_go_on() -> None:
+    limits, journal = made(failure={"max_model_failures": 2})
+    fail(journal, "a0")
+    assert limits.refuses(plan("a", 4)) == ""
+    fail(journal, "a2")
+    assert limits.refuses(plan("a", 4)) == (
+        "a was taken out: its first 2 trials failed, the first with ValueError: no"
+    )
+    assert limits.refuses(plan("b", 5)) == ""
+
+
+def test_a_model_that_has_once_worked_is_not_taken_out() -> None:
+    limits, journal = made(failure={"max_model_failures": 2})
+    complete(journal, "a0")
+    for trial in ("a2", "a4", "a6"):
+        fail(journal, trial)
+    assert limits.refuses(plan("a", 6)) == ""
+
+
+def test_when_the_time_is_spent_nothing_starts_but_what_each_model_must_have(
+    clock: Clock,
+) -> None:
+    limits, journal = made(tune={"time_budget_s": 100, "min_trials_per_model": 2})
+    journal.starts.update({"a": 2, "b": 1})
+    clock.now = 99.0
+    assert limits.refuses(plan("a", 4)) == ""
+    clock.now = 100.0
+    assert limits.refuses(plan("a", 4)) == "the budget is spent (time_budget_s: 100)"
+    assert limits.refuses(plan("b", 5)) == ""
+
+
+def test_running_trials_are_cut_but_for_the_defaults(clock: Clock) -> None:
+    limits, _ = made(tune={"time_budget_s": 100})
+    clock.now = 101.0
+    assert "time_budget_s" in limits.cuts(plan("a", 4))
+    assert limits.cuts(plan("a", 0)) == ""
+
+
+def test_the_time_that_confirm_needs_is_kept_for_it(clock: Clock) -> None:
+    limits, journal = made(tune={"time_budget_s": 100}, confirm={"seeds": [1, 2, 3]})
+    assert limits.reserve == 0.0
+    complete(journal, "a0")
+    complete(journal, "b1")
+    assert limits.refuses(plan("a", 4)) == ""
+    # 2 models x 3 seeds x 40 steps of 0.125 s, two at a time.
+    assert limits.reserve == pytest.approx(15.0)
+    clock.now = 84.9
+    assert limits.refuses(plan("a", 4)) == ""
+    clock.now = 85.1
+    assert limits.refuses(plan("a", 4)) == (
+        "the budget is spent (time_budget_s: 100, 15 s of it kept for the confirm stage)"
+    )
+
+
+def test_dollars_are_time_at_the_price_of_all_machines(clock: Clock) -> None:
+    limits, journal = made(tune={"max_usd": 3}, cost={"usd_per_hour": 1.5})
+    journal.starts["a"] = 1
+    clock.now = 3599.0
+    assert limits.refuses(plan("a", 4)) == ""
+    clock.now = 3600.0
+    assert limits.refuses(plan("a", 4)) == "the budget is spent (max_usd: 3)"
+
+
+def test_the_tighter_budget_counts(clock: Clock) -> None:
+    limits, _ = made(tune={"max_usd": 3, "time_budget_s": 10}, cost={"usd_per_hour": 1.5})
+    clock.now = 11.0
+    assert "time_budget_s" in limits.cuts(plan("a", 4))
+
+
+def test_what_an_earlier_run_took_counts_too(clock: Clock) -> None:
+    _, journal = made()
+    clock.now = 50.0
+    complete(journal, "a0")
+    later = Journal("accuracy", "max")
+    later.keep(journal.trials(), [replace(row) for row in journal.evaluations()])
+    assert later.elapsed == pytest.approx(50.0)
+    assert later.starts == {"a": 1}
