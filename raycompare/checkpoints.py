@@ -11,13 +11,11 @@ import shutil
 from pathlib import Path
 
 import safetensors.torch
-from transformers import PreTrainedModel, Trainer
+from transformers import Trainer
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from raycompare.course import Course
-from raycompare.models import load_tokenizer
 from raycompare.progress import Progress
-from raycompare.spec import ModelSpec
 from raycompare.task import Sink
 
 PROGRESS, BEST_WEIGHTS = "progress.json", "best.safetensors"
@@ -42,9 +40,3 @@ def restore(course: Course, folder: Path) -> None:
     course.progress = Progress.from_json((folder / PROGRESS).read_text())
     best = folder / BEST_WEIGHTS
     course.best_weights = safetensors.torch.load_file(best) if best.exists() else None
-
-
-def save_model(model: PreTrainedModel, spec: ModelSpec, folder: Path) -> None:
-    """Write model and tokenizer so that `from_pretrained` reads them."""
-    model.save_pretrained(folder)
-    load_tokenizer(spec).save_pretrained(folder)

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args
 
@@ -24,6 +25,9 @@ from raycompare.space import DOMAINS, Domain, SearchSpace
 from raycompare.spec import Experiment, ModelItem, ModelSpec
 
 Path_ = tuple[str | int, ...]
+HYPERPARAMETERS = ("search_space", "training")
+"""The sections whose keys may have a dot, after `config`."""
+CONFIG = "config."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +134,7 @@ def _apply(raw: dict[str, Any], override: str) -> str:
     key, equals, value = override.partition("=")
     if not equals or not key:
         raise UserError(f"--set {override}: expected dotted.key=value, such as tune.num_samples=4.")
-    *parents, last = key.split(".")
+    *parents, last = _parts(key)
     node: Any = raw
     for part in parents:
         node = _step(node, part, override)
@@ -141,6 +145,16 @@ def _apply(raw: dict[str, Any], override: str) -> str:
     else:
         node[last] = parsed
     return key
+
+
+def _parts(key: str) -> list[str]:
+    """Split a dotted key; a hyperparameter such as config.num_hidden_layers is one part of it."""
+    parts = key.split(".")
+    for place, (section, part) in enumerate(pairwise(parts)):
+        if section in HYPERPARAMETERS and f"{part}." == CONFIG and place + 2 < len(parts):
+            parts[place + 1 : place + 3] = [CONFIG + parts[place + 2]]
+            break
+    return parts
 
 
 def _step(node: Any, part: str, override: str) -> Any:

@@ -20,6 +20,8 @@ from raycompare.heads import CLS, FREEZE, POOLING, config_fields, freeze, pool
 from raycompare.spec import Arguments, ModelSpec
 
 PACKAGE = "package:"
+POOLED_BY = "raycompare_pooling"
+"""The field of a saved config that says what `load_saved` has to do."""
 
 
 class NoCheckpointError(UserError):
@@ -126,8 +128,30 @@ def build_model(
     built = load_model(model.model_copy(update={"config": fields}), label_names)
     if POOLING in arguments:
         pool(built, how)
+        setattr(built.config, POOLED_BY, how)
     freeze(built, layers)
     return built
+
+
+def save_model(model: PreTrainedModel, spec: ModelSpec, folder: Path) -> None:
+    """Write model and tokenizer so that `from_pretrained` reads them."""
+    model.save_pretrained(folder)
+    load_tokenizer(spec).save_pretrained(folder)
+
+
+def load_saved(folder: Path) -> PreTrainedModel:
+    """Load what a run has kept under `weights`, with its pooling.
+
+    `from_pretrained` alone does for every model that was not trained with `pooling: mean` or `max`,
+    which is no part of the model's own code.
+    """
+    loaded: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
+        folder, use_safetensors=True
+    )
+    how = getattr(loaded.config, POOLED_BY, None)
+    if how is not None:
+        pool(loaded, how)
+    return loaded
 
 
 def _first_line(error: Exception) -> str:

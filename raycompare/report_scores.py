@@ -146,7 +146,7 @@ def _defaults_note(comparison: Comparison) -> str:
     untuned = [escape(row.model) for row in comparison.configurations if row.is_default]
     note = (
         "Only what was searched is shown, floats with three significant digits; experiment.yaml "
-        "has all that was fixed, and *default* is the Trainer's own value."
+        "has all that was fixed, and *default* is the Trainer's or the model's own value."
     )
     return f"{note} The untuned default was best for {listing(untuned)}." if untuned else note
 

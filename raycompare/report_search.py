@@ -58,6 +58,13 @@ def _savings(comparison: Comparison) -> str:
         lines.append(f"- The budget ended {_saved(comparison.out_of_budget)}.")
     if comparison.diverged.trials:
         lines.append(f"- A loss that was no number ended {_saved(comparison.diverged)}.")
+    halved = [trial for trial in comparison.trials if trial.halvings]
+    if halved:
+        fewest = 2 ** max(trial.halvings or 0 for trial in halved)
+        lines.append(
+            f"- Memory ran out in {number_of(len(halved), 'trial')} of both stages: down to "
+            f"1/{fewest} of a batch was computed at once, with the effective batch as it was."
+        )
     return "\n".join(lines)
 
 

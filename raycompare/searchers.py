@@ -29,6 +29,10 @@ class Planned(tune.search.Searcher):
         self._plans, self._has_room = plans, has_room
         self._live: set[str] = set()
 
+    def __reduce__(self) -> tuple[type[tune.search.Searcher], tuple[()]]:
+        """Tune pickles searchers for `Tuner.restore`, which is not used (docs/decisions/0002)."""
+        return tune.search.Searcher, ()
+
     def suggest(self, trial_id: str) -> Any:
         """Return the config of the next trial, or None if Tune should ask again later."""
         if self._has_room and not self._has_room(len(self._live)):

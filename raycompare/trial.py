@@ -17,10 +17,10 @@ import torch
 from transformers import PreTrainedModel, Trainer, set_seed
 
 from raycompare.arguments import batch_size_of
-from raycompare.checkpoints import restore, save_checkpoint, save_model
+from raycompare.checkpoints import restore, save_checkpoint
 from raycompare.course import Course, own_metrics
 from raycompare.faults import failure_of, is_out_of_memory
-from raycompare.models import build_model
+from raycompare.models import build_model, save_model
 from raycompare.record import SCHEMAS, TrialEnd, TrialStart
 from raycompare.task import Sink, TrialTask
 from raycompare.trainer import build_trainer, planned_steps, precision, sorted_by_length

@@ -385,3 +385,16 @@ def test_a_key_written_twice() -> None:
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not exist"):
         read_draft(tmp_path / "nothing.yaml")
+
+
+def test_a_field_of_the_config_is_one_part_of_an_overriding_key() -> None:
+    overrides = [
+        "search_space.config.num_hidden_layers.choice=[1, 2]",
+        "models.0.training.config.hidden_dropout_prob=0.2",
+        "data.config=plain",
+    ]
+    draft = parse_draft("name: x\ndata: {dataset: x}\nmodels: [{name: a}]\n", "x.yaml", overrides)
+    assert draft.problems == ()
+    assert draft.search_space["config.num_hidden_layers"].choices == [1, 2]
+    assert draft.models["models.0"].training == {"config.hidden_dropout_prob": 0.2}
+    assert draft.sections["data"].config == "plain"

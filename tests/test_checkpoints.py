@@ -12,6 +12,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from raycompare import trainer as trainer_module
+from raycompare.models import load_saved
 from raycompare.record import Evaluation
 from raycompare.task import TrialTask
 from tests.trials import cut_off, gone_on, trained, with_arguments
@@ -142,6 +143,17 @@ def test_a_full_disk_is_told_apart_from_a_mistake(
 
     monkeypatch.setattr("tests.trials.ListSink.save_checkpoint", full)
     assert trained(pausing).failure.disk_full
+
+
+def test_pooling_is_part_of_what_is_saved(task: TrialTask, tmp_path: Path) -> None:
+    sink = gone_on(with_arguments(task, pooling="mean"), tmp_path)
+    saved = load_saved(tmp_path / "kept-weights").eval()
+    rows = [task.data.test[row] for row in range(3)]
+    batch = task.data.padding.collate(rows, with_segments=True)
+    with torch.no_grad():
+        predicted = saved(**batch).logits.softmax(-1)
+    expected = torch.tensor(sink.tables[0]["probabilities"].to_pylist()[:3])
+    torch.testing.assert_close(predicted, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_the_weights_of_a_finalist_load_as_any_other_model(task: TrialTask, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from raycompare.results import RunFolder
 from raycompare.spec import Experiment
 from tests import runs
 
-REAL = RunFolder.at(next(Path(__file__).parents[1].glob("reports/ag-news/*/")))
+REAL = RunFolder.at(next(Path(__file__).parents[1].glob("reports/ag-news/*/report.md")).parent)
 
 
 def confirmed(**sections: Any) -> runs.Run:

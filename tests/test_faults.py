@@ -16,6 +16,7 @@ from pathlib import Path
 from time import monotonic, sleep
 
 import pytest
+from ray.cluster_utils import Cluster
 
 from raycompare.results import RunFolder
 from tests.real_runs import (
@@ -34,6 +35,7 @@ from tests.real_runs import (
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
 KILLS = 10
+OBJECT_STORE_BYTES = 100 * 2**20
 INJECTED = str(Path(__file__).parent / "injected")
 
 
@@ -110,6 +112,35 @@ def test_a_killed_worker_costs_its_trial_nothing_but_time(
     assert sum(trial.starts for trial in folder.read_trials()) > sum(
         trial.starts for trial in undisturbed.read_trials()
     )
+
+
+@pytest.fixture
+def two_machines() -> Iterator[Cluster]:
+    """A head without CPUs and two nodes of one CPU each, all on this machine."""
+    memory = {"object_store_memory": OBJECT_STORE_BYTES}
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **memory})
+    for _ in range(2):
+        cluster.add_node(num_cpus=1, **memory)
+    cluster.wait_for_nodes()
+    yield cluster
+    cluster.shutdown()
+
+
+def test_the_trials_of_a_lost_machine_go_on_elsewhere(
+    content: Content, undisturbed: RunFolder, tmp_path: Path, two_machines: Cluster
+) -> None:
+    write(content, tmp_path)
+    with job(["run", "experiment.yaml"], tmp_path, RAY_ADDRESS=two_machines.address) as driver:
+        folder = folder_in(tmp_path)
+        until = monotonic() + 100
+        while len(folder.names("checkpoints")) < 2:  # one on each machine
+            assert monotonic() < until
+            sleep(0.1)
+        two_machines.remove_node(two_machines.worker_nodes[0], allow_graceful=False)
+        said, _ = driver.communicate()
+    assert driver.returncode == 0, said
+    assert "lost its worker and starts again" in said
+    assert_same(folder, undisturbed)
 
 
 def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(

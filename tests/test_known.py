@@ -27,7 +27,7 @@ from raycompare.space import Domain
 from raycompare.spec import Experiment
 from tests import runs
 
-REAL = RunFolder.at(next(Path(__file__).parents[1].glob("reports/ag-news/*/")))
+REAL = RunFolder.at(next(Path(__file__).parents[1].glob("reports/ag-news/*/report.md")).parent)
 SPACE = {"x": {"uniform": [0, 10]}}
 
 

@@ -19,7 +19,7 @@ from raycompare.space import DOMAINS, LISTED, Domain
 from raycompare.spec import Experiment
 from tests import runs
 
-REAL = RunFolder.at(next(Path(__file__).parents[1].glob("reports/ag-news/*/")))
+REAL = RunFolder.at(next(Path(__file__).parents[1].glob("reports/ag-news/*/report.md")).parent)
 STOPPED: dict[str, Any] = {"status": "stopped_early", "ending": "rung", "steps": 100}
 
 

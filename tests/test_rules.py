@@ -10,17 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from raycompare.metrics import Mode
 from raycompare.pasha import Pasha
 from raycompare.rules import MedianStopping, TopK
-from raycompare.rungs import Entry, PlanOrderRule, Rungs, Say, Standing, Verdict
+from raycompare.rungs import Entry, PlanOrderRule, Rungs, Say, Verdict
 from tests.test_rungs import GO, Cluster, Curves, World, complete, reasons
 
 STEPS, LENGTH = (1, 2, 4, 5), 6
-WAIT = Standing(Say.WAIT)
 SETTLED = "the ranking had settled by step "
 
 Make = Callable[[Mode], PlanOrderRule]
@@ -70,7 +69,7 @@ def test_trials_wait_where_it_is_announced_and_none_is_left_waiting(
     cluster = Cluster(make("max"), world, workers, seed)
     for _ in cluster.events():
         assert {cluster.reports[trial] for trial in cluster.paused} <= set(cluster.rule.waits_at)
-    assert WAIT not in [cluster.rule.standing(trial) for trial in world.trials]
+    assert Say.WAIT not in [cluster.rule.standing(trial).say for trial in world.trials]
     assert sorted(cluster.ended) == world.trials
 
 
@@ -97,8 +96,7 @@ def test_the_best_at_every_rung_is_stopped_only_when_the_ranking_has_settled(
 ) -> None:
     best = [max(values) + 1 for values in zip(*curves, strict=True)]
     with_best = [*curves[:place], best, *curves[place:]]
-    standings = Cluster(make("max"), complete(with_best)).run()
-    standing = standings[str(with_best.index(best))]
+    standing = Cluster(make("max"), complete(with_best)).run()[str(with_best.index(best))]
     assert standing == GO or standing.reason.startswith(SETTLED)
 
 
@@ -240,8 +238,8 @@ def by_rankings(curves: Curves) -> dict[str, str]:
                 passed = [other for other in there if curves[other][step - 1] >= cut]
         if capped:
             return ruled_out | {str(trial): f"{SETTLED}{step}" for trial in alive}
-        reason = f"not in the best part of the rung at step {step}"
-        ruled_out |= {str(trial): reason for trial in alive if trial not in passed}
+        out = (str(trial) for trial in alive if trial not in passed)
+        ruled_out |= dict.fromkeys(out, f"not in the best part of the rung at step {step}")
         alive = passed
     return ruled_out
 
@@ -257,6 +255,7 @@ def made_up(chance: random.Random) -> Curves:
 
 
 @settings(max_examples=400)
+@example(seed=152)  # noise at a cap that is not noise at the next
 @given(seed=seeds)
 def test_the_cap_rises_where_longer_training_changes_the_ranking(seed: int) -> None:
     world, told = complete(made_up(random.Random(seed))), Pasha(STEPS, 2, "max")

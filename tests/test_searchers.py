@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pickle
+
 from raycompare.messages import PLAN
 from raycompare.record import TrialPlan
 from raycompare.searchers import Planned
@@ -30,6 +32,7 @@ def test_a_plan_that_learns_is_not_made_before_there_is_room_for_it() -> None:
             yield plan
 
     searcher = Planned(learning(), lambda live: live < 2)  # type: ignore[arg-type]
+    assert pickle.dumps(searcher), "as Tune does, though a generator can't be"
     assert searcher.suggest("x")
     assert searcher.suggest("y")
     assert searcher.suggest("z") is None
