@@ -32,6 +32,18 @@ class _Rule:
     decides: Callable[[object], bool]
 
 
+OPTUNA_KINDS = (
+    "uniform",
+    "quniform",
+    "loguniform",
+    "randint",
+    "qrandint",
+    "lograndint",
+    "choice",
+)
+"""Ray's OptunaSearch (2.60) refuses grids and normals, and drops a step on a logarithmic scale."""
+
+
 def _positive(value: object) -> bool:
     return isinstance(value, int | float) and value > 0
 
@@ -103,8 +115,9 @@ def _range_problems(given: Given, tune: TuneSpec) -> Iterator[Problem]:
     for name, domain in given.space.items():
         if tune.search_alg == "grid" and not domain.is_listed:
             allowed, hint = "grid or choice, as tune.search_alg is grid", "list the values to try"
-        elif tune.search_alg == "optuna" and domain.kind == "grid":
-            allowed, hint = "ranges that optuna draws from, as tune.search_alg says", "use choice"
+        elif tune.search_alg == "optuna" and domain.kind not in OPTUNA_KINDS:
+            allowed = f"what optuna draws from: {', '.join(OPTUNA_KINDS)}"
+            hint = "use choice" if domain.kind == "grid" else "use another kind of range"
         else:
             continue
         yield Problem(where=given.place(name), found=domain.kind, allowed=allowed, hint=hint)

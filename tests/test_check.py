@@ -215,6 +215,8 @@ def test_every_kind_of_hyperparameter_may_be_right(good: Content, tmp_path: Path
         ("grid", {"uniform": [0, 0.1]}, "grid or choice"),
         ("grid", {"randint": [0, 4]}, "list the values"),
         ("optuna", {"grid": [0.1, 0.2]}, "use choice"),
+        ("optuna", {"normal": [0.1, 0.02]}, "use another kind of range"),
+        ("optuna", {"qloguniform": [0.01, 0.1, 0.01]}, "use another kind of range"),
     ],
 )
 def test_ranges_that_a_search_can_not_take(

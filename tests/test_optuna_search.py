@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raycompare.known import KnownPoint
+from raycompare.known import KnownPoint, in_range
 from raycompare.optuna_search import Tpe, _random_trials
 from raycompare.record import EvalRecord, TrialRecord
 from raycompare.search import Slot
 from raycompare.spec import Arguments
+from raycompare.unread import OPTUNA_KINDS
 from tests.test_search import experiment, trial
 
 SPACE = {"learning_rate": {"loguniform": [1e-6, 1e-1]}, "optim": {"choice": ["sgd", "adafactor"]}}
@@ -146,3 +147,28 @@ def test_values_are_plain_numbers_of_the_kind_that_the_range_has() -> None:
 @pytest.mark.parametrize(("samples", "random"), [(4, 3), (8, 3), (24, 8), (100, 10)])
 def test_a_third_is_drawn_at_random_within_bounds(samples: int, random: int) -> None:
     assert _random_trials(samples) == random
+
+
+@pytest.mark.parametrize(
+    "domain",
+    [
+        {"uniform": [0.0, 0.3]},
+        {"quniform": [0.0, 0.3, 0.1]},
+        {"loguniform": [1e-5, 1e-3]},
+        {"randint": [1, 9]},
+        {"qrandint": [8, 64, 8]},
+        {"lograndint": [8, 64]},
+        {"choice": [0.1, 0.2]},
+    ],
+    ids=lambda domain: next(iter(domain)),
+)
+def test_every_kind_that_check_lets_through_can_be_drawn(domain: dict[str, Any]) -> None:
+    (kind,) = domain
+    assert kind in OPTUNA_KINDS
+    of = experiment(
+        search_space={"weight_decay": domain}, tune={"num_samples": 9, "search_alg": "optuna"}
+    )
+    space = of.search_space_of(of.models[0])
+    found = Tpe(of, lambda: ([], []))(Slot(order=1, model="a", number=1))
+    assert found is not None
+    assert in_range(space["weight_decay"], found["weight_decay"])

@@ -44,7 +44,7 @@ def test_a_run_that_was_not_told_anything_knows_nothing(tmp_path: Path) -> None:
 
 
 def test_a_search_that_does_not_learn_is_not_told(earlier: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="does not learn from trials.*raycompare refine"):
+    with pytest.raises(UserError, match=r"does not learn from trials.*raycompare refine"):
         known_from(earlier, RunFolder.at(tmp_path / "now"), ready("random"), print)
 
 
