@@ -9,7 +9,7 @@ from importlib.metadata import version
 from raycompare.data import LabelledData
 from raycompare.spec import Experiment, ModelSpec
 
-OUTCOME = 1
+OUTCOME = 2
 """Raised when a change of raycompare gives a trial other numbers."""
 PACKAGES = ("torch", "transformers", "tokenizers")
 

@@ -19,6 +19,7 @@ from transformers import (
     TrainerCallback,
     TrainingArguments,
 )
+from transformers.trainer_utils import EvalLoopOutput
 
 from raycompare.arguments import BY_LENGTH, batch_size_of, training_arguments
 from raycompare.batches import BatchSize, LengthBatches, longest_first, parts_by_length
@@ -125,6 +126,12 @@ class LengthTrainer(Trainer):
             losses.append(super().training_step(model, part, num_items_in_batch))
         self.current_gradient_accumulation_steps = accumulated
         return torch.stack(losses).sum()
+
+    def evaluation_loop(self, *args: Any, **settings: Any) -> EvalLoopOutput:
+        """Leave the random numbers of the training alone, however often it is evaluated."""
+        device = self.args.device
+        with torch.random.fork_rng([] if device.type == "cpu" else [device]):
+            return super().evaluation_loop(*args, **settings)
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Nobody reads this count, and making it walks through all parameters at every step."""

@@ -128,6 +128,14 @@ def test_the_clocks_leave_out_reporting(task: TrialTask, monkeypatch: pytest.Mon
     assert sink.end.eval_seconds == pytest.approx(sink.evaluations[-1].eval_seconds)
 
 
+def test_how_often_a_trial_is_evaluated_does_not_change_what_it_learns(task: TrialTask) -> None:
+    """A scheduler with more rungs evaluates more; its trials must be those of any other."""
+    never = trained(with_arguments(task, eval_strategy="no"))
+    often = trained(with_arguments(task, eval_strategy="steps", eval_steps=4))
+    assert len(often.evaluations) > len(never.evaluations) == 1
+    assert often.evaluations[-1].metrics == never.evaluations[-1].metrics
+
+
 def test_a_loss_that_is_no_number_ends_the_trial(task: TrialTask) -> None:
     sink = trained(with_arguments(task, learning_rate=1e30, max_grad_norm=0.0, optim="sgd"))
     assert sink.end.reason == "diverged"
