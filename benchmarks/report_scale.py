@@ -11,15 +11,14 @@ from statistics import median
 from time import perf_counter
 
 import numpy as np
-import pyarrow as pa
 
 from benchmarks.page import Goal, Page
 from raycompare.markdown import count, table
-from raycompare.record import SCHEMAS, TrialRecord
+from raycompare.record import TrialRecord
 from tests import runs
 
 MODELS = [f"organisation/model-{number}" for number in range(8)]
-DISTINCT, COPIES, STEPS, SEEDS, TEST_ROWS = 50, 25, 500, 3, 2000
+DISTINCT, COPIES, STEPS, SEEDS, TEST_ROWS = 50, 25, 500, 3, 1000
 STOPPED = {
     "status": "stopped_early",
     "ending": "rung",
@@ -62,21 +61,6 @@ def _renamed(trial: TrialRecord, copy: int) -> TrialRecord:
     return replace(trial, trial_id=f"{trial.trial_id}-{copy}", order=order, is_default=default)
 
 
-def write(run: runs.Run, place: Path) -> None:
-    """Write the run folder, with predictions of the finalists."""
-    folder = run.write(place)
-    probabilities = np.random.default_rng(7).dirichlet([1.0] * 4, TEST_ROWS).astype(np.float32)
-    for trial in run.trials:
-        if trial.stage != "confirm":
-            continue
-        of_trial = [[name] * TEST_ROWS for name in (trial.trial_id, trial.model, trial.seed)]
-        of_rows = [range(TEST_ROWS), [0] * TEST_ROWS, probabilities.argmax(axis=1)]
-        schema = SCHEMAS["predictions"]
-        columns = dict(zip(schema.names, [*of_trial, *of_rows, list(probabilities)], strict=True))
-        name = f"predictions/{trial.trial_id.replace('/', '-')}.parquet"
-        folder.write_table(name, pa.table(columns, schema=schema))
-
-
 def seconds(command: list[str]) -> list[float]:
     """Time the command, several times."""
     times = []
@@ -91,7 +75,7 @@ def main() -> None:
     """Build, time, write the page."""
     run = large_run()
     with tempfile.TemporaryDirectory() as place:
-        write(run, Path(place))
+        run.write(Path(place))
         timed = {"raycompare report": seconds([*REPORT, place]), "imports alone": seconds(IMPORTS)}
         size = (Path(place) / "report.md").stat().st_size
     rows = [

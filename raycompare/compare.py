@@ -1,8 +1,4 @@
-"""From records to a comparison: who leads, what tuning bought, what was saved, what failed.
-
-This version compares by mean, standard deviation and number of seeds alone. Paired tests on the
-stored predictions are not made here; models whose intervals overlap are left undecided.
-"""
+"""From records to a comparison: who leads, what tuning bought, what was saved, what failed."""
 
 from __future__ import annotations
 
@@ -10,6 +6,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
+
+import pyarrow as pa
 
 from raycompare.endings import first_cause, first_line
 from raycompare.figure_data import (
@@ -21,7 +19,9 @@ from raycompare.figure_data import (
     learning_curves,
     wall_clock,
 )
-from raycompare.leaderboard import Baseline, ModelRow, leaderboard, tied_with_leader
+from raycompare.health import Flag, Records, flags
+from raycompare.judgement import Judgement, judge
+from raycompare.leaderboard import Baseline, ModelRow, leaderboard, tested_finalists
 from raycompare.manifest import Manifest
 from raycompare.metrics import MODES, MetricName
 from raycompare.record import Ending, EvalRecord, TrialRecord
@@ -86,8 +86,7 @@ class Comparison:
     verdict: str
     """One sentence of Markdown."""
     leaderboard: tuple[ModelRow, ...]
-    tied: tuple[str, ...]
-    """The models that can't be told apart from the leader yet."""
+    judgement: Judgement
     baseline: Baseline | None
     configurations: tuple[Configuration, ...]
     trials: tuple[TrialRecord, ...]
@@ -98,6 +97,8 @@ class Comparison:
     out_of_budget: Savings
     diverged: Savings
     failures: tuple[Failure, ...]
+    flags: tuple[Flag, ...]
+    """What to look at."""
     curves: tuple[Curve, ...]
     """Of every evaluated trial that the figure is about; `figure_data.thinned` picks for it."""
     wall_clock: tuple[WallClock, ...]
@@ -108,27 +109,38 @@ class Comparison:
         """The metric that decides."""
         return self.experiment.tune.metric
 
+    @property
+    def tied(self) -> tuple[str, ...]:
+        """The models that can't be told apart from the leader."""
+        return self.judgement.tied([row.model for row in self.leaderboard if row.test])
+
 
 def compare(
     experiment: Experiment,
     manifest: Manifest,
     trials: list[TrialRecord],
     evaluations: list[EvalRecord],
+    predictions: Iterable[tuple[str, pa.Table]],
 ) -> Comparison:
-    """Compare the models of an experiment by the records of its run."""
+    """Compare the models of an experiment by the records of its run.
+
+    `predictions` are as `RunFolder.read_predictions` returns them.
+    """
     metric = experiment.tune.metric
     rows = leaderboard(experiment, trials, evaluations)
     models = [row.model for row in rows]
-    tied = tied_with_leader(rows, metric)
+    finalists = tested_finalists(trials, evaluations)
+    tested = [row.model for row in rows if row.test]
+    judgement = judge(finalists, predictions, tested, metric)
     tune = [trial for trial in trials if trial.stage == "tune"]
     test_rows = manifest.data.get("rows", {}).get("test")
     label_counts = manifest.data.get("test_label_counts")
     return Comparison(
         experiment=experiment,
         manifest=manifest,
-        verdict=verdict(experiment, rows, tied, first_cause(trials), test_rows),
+        verdict=verdict(experiment, rows, judgement, first_cause(trials), test_rows),
         leaderboard=rows,
-        tied=tied,
+        judgement=judgement,
         baseline=Baseline.of(label_counts) if label_counts else None,
         configurations=_configurations(models, trials, metric),
         trials=tuple(sorted(trials, key=lambda trial: _place(trial, models, metric))),
@@ -137,6 +149,7 @@ def compare(
         out_of_budget=Savings.of(tune, "budget"),
         diverged=Savings.of(tune, "diverged"),
         failures=_failures(trials),
+        flags=flags(Records(experiment, manifest, trials, evaluations)),
         curves=learning_curves(trials, evaluations, metric),
         wall_clock=wall_clock(rows),
         best_so_far=best_so_far(models, evaluations, metric),

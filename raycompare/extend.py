@@ -130,7 +130,7 @@ def _training(
 def compared(before: Finalist, after: Finalist, metric: MetricName) -> str:
     """Say in one sentence what the longer training bought on the test split.
 
-    They are apart where the intervals mean ± sd leave a gap, as in the leaderboard.
+    They are apart where the intervals mean ± sd leave a gap; no test is made.
     """
     then, now = before.row.test[metric], after.row.test[metric]
     seeds = (

@@ -104,14 +104,12 @@ def leaderboard(
     return tuple(sorted(rows, key=lambda row: _standing(row, experiment.tune.metric)))
 
 
-def tied_with_leader(rows: Sequence[ModelRow], metric: MetricName) -> tuple[str, ...]:
-    """Name the models that can't be told apart from the first one yet."""
-    tested = [row for row in rows if row.test]
-    return tuple(
-        row.model
-        for row in tested[1:]
-        if not row.test[metric].is_apart_from(tested[0].test[metric])
-    )
+def tested_finalists(
+    trials: Iterable[TrialRecord], evaluations: Iterable[EvalRecord]
+) -> list[TrialRecord]:
+    """Return the confirm trials behind the test values of the leaderboard."""
+    tests = {row.trial_id for row in evaluations if row.split == "test"}
+    return [trial for trial in _confirmed(trials) if trial.trial_id in tests]
 
 
 def _standing(row: ModelRow, metric: MetricName) -> tuple[int, float]:
@@ -136,7 +134,10 @@ def _row(
         test=_spreads([tests[trial.trial_id] for trial in tested]),
         validation=_mean(trial.best_value for trial in tested),
         seeds_planned=len(experiment.confirm.seeds),
-        num_parameters=next((t.num_parameters for t in trials if t.num_parameters), None),
+        # Where layers are searched, those of the finalists are the ones that were tested.
+        num_parameters=next(
+            (t.num_parameters for t in (*tested, *trials) if t.num_parameters), None
+        ),
         train_seconds=_mean(trial.train_seconds for trial in tested),
         eval_seconds=_mean(trial.eval_seconds for trial in tested),
         steps_to_best=median(steps) if steps else None,

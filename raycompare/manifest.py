@@ -23,7 +23,8 @@ class Manifest:
     command: str
     """Makes the same run again from the run folder's experiment.yaml."""
     data: dict[str, Any]
-    """dataset, hash, labels (names in id order), rows per split, test_label_counts, max_length per
+    """dataset, hash, labels (names in id order), rows per split, test_label_counts, also_in_train
+    (rows of the other splits), two_labels (texts of train), max_length and cut (share) per
     model."""
     seeds: dict[str, Any]
     """experiment: the seed of splits, samples and the tune stage; confirm: a list."""

@@ -13,16 +13,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Self, cast
+from typing import Self, cast
 
 from pydantic import JsonValue
 
 from raycompare.errors import UserError
 from raycompare.figure_data import best_trials
-from raycompare.known import NOISE, has_value, in_range, settings_of
+from raycompare.known import has_value, in_range, settings_of
 from raycompare.markdown import number_of, score, setting
 from raycompare.metrics import LABELS, MODES
 from raycompare.record import TrialRecord
+from raycompare.scale import DOWN, UP, Scale, beyond
 from raycompare.space import Domain
 from raycompare.spec import Arguments, Experiment, ModelSpec
 
@@ -31,16 +32,6 @@ FEWEST_TRIALS = 4
 FEWEST_COMPLETED = 3
 """From fewer, trials that were stopped count too: those that got furthest."""
 BEST_SHARE, FEWEST_BEST = 0.25, 2
-MARGIN = 0.1
-"""Of a range's width, in its scale: the padding around the best values, and what counts as being
-at an edge."""
-BEYOND = 0.5
-"""Of a range's width, in its scale: how far an edge moves out."""
-DIGITS = 3  # significant ones of a bound
-
-Side = Literal[-1, 1]
-DOWN: Side = -1
-UP: Side = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,16 +209,13 @@ def _shown(domain: Domain) -> str:
 
 def _moved(domain: Domain, values: Sequence[float], fixed_edges: bool) -> tuple[Domain, str]:
     """Return the range around `values`, best first, and words about an edge it is at."""
-    low, high, *step = cast(tuple[float, ...], domain.args)
     if domain.kind.endswith("normal"):
         return _bell(domain, values), ""
-    whole = domain.kind.endswith("randint")
-    beyond = 1 if whole and not step else 0  # Ray draws the upper bound only where there are steps
-    unit = step[0] if step else 1.0 if whole else None
-    scale = _Scale(low, high - beyond, "log" in domain.kind, unit)
+    scale = Scale.of(domain)
     at = [side for side in (DOWN, UP) if scale.is_at_edge(side, values[0])]
     bounds = [scale.bound(side, values, side in at and not fixed_edges) for side in (DOWN, UP)]
-    numbers = [int(bounds[0]), int(bounds[1]) + beyond] if whole else bounds
+    whole = domain.kind.endswith("randint")
+    numbers = [int(bounds[0]), int(bounds[1]) + beyond(domain)] if whole else bounds
     name = "lower" if DOWN in at else "upper"
     does = "stays, since the model sets how far it can go" if fixed_edges else "moves out"
     about = f"; the very best, {values[0]:.3g}, is at the {name} edge, which {does}" if at else ""
@@ -237,59 +225,7 @@ def _moved(domain: Domain, values: Sequence[float], fixed_edges: bool) -> tuple[
 def _bell(domain: Domain, values: Sequence[float]) -> Domain:
     """Return the normal distribution with the new range within two standard deviations."""
     mean, sd = cast(tuple[float, ...], domain.args[:2])
-    scale = _Scale(min(mean - 2 * sd, *values), max(mean + 2 * sd, *values), False, None)
+    scale = Scale(min(mean - 2 * sd, *values), max(mean + 2 * sd, *values), False, None)
     low, high = (scale.bound(side, values, leaves=False) for side in (DOWN, UP))
     middle, fourth = float(f"{(low + high) / 2:.3g}"), scale.rounded((high - low) / 4, UP)
     return Domain.model_validate({domain.kind: [middle, fourth, *domain.args[2:]]})
-
-
-@dataclass(frozen=True)
-class _Scale:
-    """A range in the scale it is drawn in; both bounds can be drawn."""
-
-    low: float
-    high: float
-    is_log: bool
-    step: float | None
-    """Of what values are multiples."""
-
-    def width(self) -> float:
-        return self.at(self.high) - self.at(self.low)
-
-    def at(self, value: float) -> float:
-        return math.log(value) if self.is_log else value
-
-    def edge(self, side: Side) -> float:
-        return self.low if side == DOWN else self.high
-
-    def is_at_edge(self, side: Side, value: float) -> bool:
-        return 0 < self.width() >= abs(self.at(value) - self.at(self.edge(side))) / MARGIN
-
-    def bound(self, side: Side, values: Sequence[float], leaves: bool) -> float:
-        """Return the new bound on a side: beyond the old one, or around the values."""
-        edge, most = self.edge(side), _outer(side, *values)
-        start, margin = (edge, BEYOND) if leaves else (most, MARGIN)
-        place = self.at(start) + side * margin * self.width()
-        rounded = self.rounded(math.exp(place) if self.is_log else place, side)
-        return -_outer(side, -rounded, -(self.limit(side) if leaves else edge))
-
-    def limit(self, side: Side) -> float:
-        """Return how far an edge may move: numbers stay above 0, and shares of 1 below 1."""
-        if side == DOWN and self.is_log:
-            return self.step or 0.0
-        if side == DOWN and self.low >= 0:
-            return min(self.low, self.rounded(self.low / 2, UP))
-        if side == UP and self.step != 1 and self.low >= 0 and self.high <= 1:
-            return max(self.high, self.rounded((1 + self.high) / 2, DOWN))
-        return side * math.inf
-
-    def rounded(self, value: float, side: Side) -> float:
-        """Round outwards to a multiple of the step, or to three significant digits."""
-        size = math.floor(math.log10(abs(value))) if value else 0
-        unit = self.step or float(f"1e{size - DIGITS + 1}")
-        count = side * math.ceil(side * value / unit - NOISE * max(1.0, abs(value / unit)))
-        return float(f"{count * unit:.12g}")
-
-
-def _outer(side: Side, *values: float) -> float:
-    return max(values) if side == UP else min(values)

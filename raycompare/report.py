@@ -6,19 +6,21 @@ import csv
 from collections.abc import Mapping
 from io import StringIO
 
-from raycompare import report_run, report_scores, report_search
+from raycompare import report_health, report_pairs, report_run, report_scores, report_search
 from raycompare.compare import Comparison, compare
 from raycompare.errors import UserError
 from raycompare.experiment_text import read_experiment
-from raycompare.leaderboard import ModelRow
+from raycompare.leaderboard import ModelRow, shown_metrics
 from raycompare.metrics import MODES
 from raycompare.plots import draw_all, png_bytes
 from raycompare.results import RunFolder
 
 SECTIONS = (
     report_scores.leaderboard_section,
+    report_pairs.pairs_section,
     report_scores.hyperparameters_section,
     report_search.search_section,
+    report_health.health_section,
 )
 SECTIONS_AFTER_FIGURES = (
     report_run.failures_section,
@@ -43,7 +45,9 @@ def write_report(folder: RunFolder) -> Comparison:
             f"{folder.child('trials.parquet')} is missing or empty, though the run has ended. "
             "Copy the whole run folder."
         )
-    comparison = compare(experiment, manifest, trials, folder.read_evaluations())
+    comparison = compare(
+        experiment, manifest, trials, folder.read_evaluations(), folder.read_predictions()
+    )
     figures = {}
     for name, figure in draw_all(comparison).items():
         figures[name] = f"figures/{name}.png"
@@ -82,9 +86,11 @@ def _csv_row(comparison: Comparison, place: tuple[int, ModelRow]) -> dict[str, o
         "rank": rank if row.test else None,
         "model": row.model,
         "tied_with_first": row.model in comparison.tied,
+        **_csv_standing(comparison, row),
         "seeds": row.seeds_done,
         "seeds_planned": row.seeds_planned,
         **_csv_scores(row),
+        **_csv_intervals(comparison, row),
         f"validation_{comparison.metric}": row.validation,
         "num_parameters": row.num_parameters,
         "train_seconds": row.train_seconds,
@@ -102,3 +108,22 @@ def _csv_scores(row: ModelRow) -> dict[str, float | None]:
         scores[f"test_{name}_mean"] = spread.mean if spread else None
         scores[f"test_{name}_sd"] = spread.sd if spread else None
     return scores
+
+
+def _csv_standing(comparison: Comparison, row: ModelRow) -> dict[str, object]:
+    ranks = comparison.judgement.ranks.get(row.model)
+    return {
+        "tier": comparison.judgement.tiers.get(row.model),
+        "best_rank": ranks.best if ranks else None,
+        "worst_rank": ranks.worst if ranks else None,
+    }
+
+
+def _csv_intervals(comparison: Comparison, row: ModelRow) -> dict[str, float | None]:
+    own = comparison.judgement.intervals.get(row.model, {})
+    bounds: dict[str, float | None] = {}
+    for name in shown_metrics(comparison.judgement.metric):
+        interval = own.get(name)
+        bounds[f"test_{name}_low"] = interval.low if interval else None
+        bounds[f"test_{name}_high"] = interval.high if interval else None
+    return bounds

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from raycompare.compare import Comparison, Configuration
+from raycompare.judgement import Judgement
 from raycompare.leaderboard import ModelRow, shown_metrics, spread
 from raycompare.markdown import (
     NOTHING,
@@ -19,6 +20,9 @@ from raycompare.markdown import (
     table,
 )
 from raycompare.metrics import LABELS, MODES
+from raycompare.verdict import bounds
+
+METHODS = "How and why: docs/statistics.md of raycompare."
 
 
 def leaderboard_section(comparison: Comparison) -> str:
@@ -39,9 +43,11 @@ def _headers(comparison: Comparison) -> list[str]:
         "#",
         "model",
         *(f"test {LABELS[name]}" for name in shown_metrics(comparison.metric)),
+        f"{LABELS[comparison.judgement.metric]}, 95 %",
+        "tier",
+        "ranks",
         f"validation {LABELS[comparison.metric]}",
         "seeds",
-        "apart from #1",
         "parameters",
         "training",
         "evaluation",
@@ -57,9 +63,9 @@ def _cells(comparison: Comparison, rank: int, row: ModelRow) -> list[str]:
         str(rank) if row.test else NOTHING,
         escape(row.model),
         *tests,
+        *_standing(comparison.judgement, row.model),
         score(row.validation),
         f"{row.seeds_done} of {row.seeds_planned}",
-        _apart(comparison, rank, row),
         count(row.num_parameters),
         duration(row.train_seconds),
         duration(row.eval_seconds),
@@ -67,10 +73,15 @@ def _cells(comparison: Comparison, rank: int, row: ModelRow) -> list[str]:
     ]
 
 
-def _apart(comparison: Comparison, rank: int, row: ModelRow) -> str:
-    if rank == 1 or not row.test:
-        return NOTHING
-    return "not yet" if row.model in comparison.tied else "yes"
+def _standing(judgement: Judgement, model: str) -> list[str]:
+    if model not in judgement.tiers:
+        return [NOTHING] * 3
+    ranks = judgement.ranks[model]
+    return [
+        bounds(judgement.intervals[model][judgement.metric]),
+        judgement.tiers[model],
+        str(ranks.best) if ranks.best == ranks.worst else f"{ranks.best} to {ranks.worst}",
+    ]
 
 
 def _baseline(comparison: Comparison) -> str:
@@ -100,13 +111,32 @@ def _how_to_read(comparison: Comparison) -> str:
             "- Each seed retrained the model's best configuration to full budget and was tested "
             f"once, with its best checkpoint by validation {LABELS[metric]}. Averages over "
             "evaluations are never used.",
-            "- *Apart from #1* is *not yet* where mean ± sd overlaps that of the first model, or "
-            "where one of the two has a single seed, which has no spread. This is only mean, sd "
-            "and number of seeds: no significance test was made, and *yes* is not one.",
+            *_how_to_compare(comparison),
             "- *Training* and *evaluation* are mean wall-clock per seed; *steps to best* is the "
             "median.",
         ]
     )
+
+
+def _how_to_compare(comparison: Comparison) -> list[str]:
+    judgement = comparison.judgement
+    if judgement.gap is not None:
+        return [f"- No intervals and no tests were made, and nothing is claimed: {judgement.gap}."]
+    single = [escape(row.model) for row in comparison.leaderboard if row.seeds_done == 1]
+    rows = number_of(judgement.examples, "test row")
+    notes = [
+        "- *95 %* is the interval of the expected score: a bootstrap of the seeds and of the "
+        f"{rows}, {count(judgement.resamples)} resamples, widened by Student's t for few seeds.",
+        "- Models that share a letter of *tier* can't be told apart, by Student's t of seeds and "
+        "test rows, 5 % over all pairs (Holm). *Ranks* are those that no test rules out. "
+        f"{METHODS}",
+    ]
+    if single:
+        notes.append(
+            f"- {listing(single)} finished one seed: the interval is over test rows only and says "
+            "nothing of other seeds, and no test is made."
+        )
+    return notes
 
 
 def hyperparameters_section(comparison: Comparison) -> str:

@@ -15,7 +15,7 @@ half of one. A folder without a manifest belongs to a run that has not ended.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -163,6 +163,26 @@ class RunFolder:
     def read_evaluations(self) -> list[EvalRecord]:
         """Read evaluations.parquet, in the order it was written."""
         return self._read_rows("evaluations.parquet", EvalRecord)
+
+    def read_predictions(self) -> Iterator[tuple[str, pa.Table]]:
+        """Read the answers of each finalist: its trial id, and a row per test example.
+
+        The tables have the columns example_id, label and prediction; there are none if the run
+        left no predictions.
+        """
+        for name in self.names("predictions"):
+            if not name.endswith(".parquet"):
+                continue
+            filesystem, path = self._open(f"predictions/{name}")
+            table = pq.read_table(
+                path,
+                filesystem=filesystem,
+                columns=["trial_id", "example_id", "label", "prediction"],
+                read_dictionary=["trial_id"],
+                partitioning=None,
+            )
+            if table.num_rows:
+                yield table["trial_id"][0].as_py(), table.drop_columns("trial_id")
 
     def _read_rows(self, name: str, row_type: type[Row]) -> list[Row]:
         if not self.exists(name):

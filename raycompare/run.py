@@ -116,7 +116,9 @@ class _Run:
             self.setting = Setting(nodes=nodes)
             with clock("tokenize"):
                 shared = share(self.ready, self.folder, nodes)
-            self.setting = replace(self.setting, lengths=shared.lengths, resources=shared.resources)
+            self.setting = replace(
+                self.setting, lengths=shared.lengths, cut=shared.cut, resources=shared.resources
+            )
             for line in sharing(shared.resources):
                 self.display.say(line)
             stages = Stages(

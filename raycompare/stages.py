@@ -66,6 +66,10 @@ def share(ready: Ready, folder: RunFolder, nodes: Sequence[Node]) -> Shared:
         lengths={name: data.max_length for name, data in default.items()},
         rungs=rungs_of(experiment, {name: data.train.lengths for name, data in default.items()}),
         resources={},
+        cut={
+            name: float((data.train.lengths >= data.max_length).mean())
+            for name, data in default.items()
+        },
     )
     resources = resolve(unmeasured.experiment, nodes, partial(_measured, unmeasured))
     return replace(unmeasured, resources=resources)

@@ -159,6 +159,8 @@ class Setting:
 
     nodes: Sequence[Node] = ()
     lengths: Mapping[str, int] = field(default_factory=dict)
+    cut: Mapping[str, float] = field(default_factory=dict)
+    """The share of the training texts that are as long as they may be, and so mostly cut."""
     resources: Mapping[str, ResourceSpec] = field(default_factory=dict)
 
 
@@ -178,6 +180,7 @@ def manifest(
             "dataset": experiment.data.dataset,
             **facts(ready.data),
             "max_length": dict(setting.lengths),
+            "cut": dict(setting.cut),
         },
         seeds={"experiment": experiment.seed, "confirm": list(experiment.confirm.seeds)},
         versions={

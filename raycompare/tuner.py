@@ -6,7 +6,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,8 @@ class Shared:
     """Where trials of the tune stage are compared, in `tune.time_attr`, by the model's name."""
     resources: Mapping[str, ResourceSpec]
     """What a trial takes of the cluster, by the model's name."""
+    cut: Mapping[str, float] = field(default_factory=dict)
+    """The share of training texts that are as long as they may be, by the model's name."""
 
     def evaluations_of(self, plan: TrialPlan, model: ModelSpec) -> tuple[int, ...]:
         """Return the steps to evaluate at; none where the experiment says when to evaluate."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from raycompare.endings import first_line
+from raycompare.judgement import Judgement
 from raycompare.leaderboard import ModelRow, shown_metrics, spread
-from raycompare.markdown import count, escape, listing, number_of
-from raycompare.metrics import LABELS
+from raycompare.markdown import count, escape, listing, number_of, score
+from raycompare.metrics import LABELS, MetricName
+from raycompare.pairwise import Pair
 from raycompare.record import TrialRecord
 from raycompare.spec import Experiment
+from raycompare.statistics import Interval
 
 CHANCE = 0.02
 """Below this distance from 0, the test MCC is that of guessing."""
@@ -17,10 +20,13 @@ CHANCE = 0.02
 MOST_NAMES = 3
 
 
+SMALLEST_P = 0.001
+
+
 def verdict(
     experiment: Experiment,
     rows: Sequence[ModelRow],
-    tied: Sequence[str],
+    judgement: Judgement,
     cause: TrialRecord | None,
     test_rows: int | None,
 ) -> str:
@@ -28,9 +34,10 @@ def verdict(
     leader, *others = rows
     if not leader.test:
         return _none_finished(experiment, cause)
-    clauses = [f"{_place(experiment, leader, tied)}: {_scores(experiment, leader, test_rows)}"]
-    if tied:
-        clauses.append(f"{_names(tied)} can't be told apart from it yet")
+    tested = [row for row in rows if row.test]
+    scores = _scores(experiment, leader, judgement, test_rows)
+    clauses = [f"{_place(experiment, leader, _is_best(tested, judgement))}: {scores}"]
+    clauses += _against_others(tested, judgement, experiment.tune.metric)
     if missing := [row.model for row in others if not row.test]:
         clauses.append(f"{_names(missing)} did not finish")
     if abs(leader.test["matthews_correlation"].mean) < CHANCE:
@@ -38,29 +45,102 @@ def verdict(
     return "; ".join(clauses) + "."
 
 
-def _place(experiment: Experiment, leader: ModelRow, tied: Sequence[str]) -> str:
+def _is_best(tested: Sequence[ModelRow], judgement: Judgement) -> bool:
+    pairs = judgement.of_leader([row.model for row in tested])
+    return bool(pairs) and all(pair.better == pair.first for pair in pairs)
+
+
+def _place(experiment: Experiment, leader: ModelRow, is_best: bool) -> str:
     name, number = f"**{escape(leader.model)}**", len(experiment.models)
     if number == 1:
         return f"{name} is the only model that was tried on {experiment.name}"
-    place = "comes first" if tied else "is the best"
+    place = "is the best" if is_best else "comes first"
     metric = LABELS[experiment.tune.metric]
     return f"{name} {place} of {number} models on {experiment.name} by {metric}"
 
 
-def _scores(experiment: Experiment, leader: ModelRow, test_rows: int | None) -> str:
+def _scores(
+    experiment: Experiment, leader: ModelRow, judgement: Judgement, test_rows: int | None
+) -> str:
+    own = judgement.intervals.get(leader.model, {})
     scores = [
-        f"{LABELS[name]} {spread(leader.test[name])}"
+        f"{LABELS[name]} {_score(leader, name, own.get(name))}"
         for name in shown_metrics(experiment.tune.metric)
     ]
     rows = f", {number_of(test_rows, 'test row')}" if test_rows else ""
-    return f"test {', '.join(scores)} ({_over_seeds(leader)}{rows})"
+    return f"test {', '.join(scores)} ({_over_seeds(leader, bool(own))}{rows})"
 
 
-def _over_seeds(row: ModelRow) -> str:
+def _score(row: ModelRow, name: MetricName, interval: Interval | None) -> str:
+    if interval is None:
+        return spread(row.test[name])
+    return f"{score(row.test[name].mean)} {bounds(interval)}"
+
+
+def bounds(interval: Interval) -> str:
+    """Return an interval such as [0.790, 0.834]."""
+    return f"[{score(interval.low)}, {score(interval.high)}]"
+
+
+def _over_seeds(row: ModelRow, has_interval: bool) -> str:
     of_planned = f" of {row.seeds_planned}" if row.seeds_done < row.seeds_planned else ""
     if row.seeds_done == 1:
         return f"one{of_planned} seeds" if of_planned else "one seed"
-    return f"mean ± sd over {row.seeds_done}{of_planned} seeds"
+    what = "mean and 95 % interval" if has_interval else "mean ± sd"
+    return f"{what} over {row.seeds_done}{of_planned} seeds"
+
+
+def p_text(p: float) -> str:
+    """Return a p value such as p = 0.012 or p < 0.001."""
+    return f"p < {SMALLEST_P}" if p < SMALLEST_P else f"p = {p:.3f}"
+
+
+def _against_others(
+    tested: Sequence[ModelRow], judgement: Judgement, metric: MetricName
+) -> list[str]:
+    models = [row.model for row in tested]
+    if judgement.gap is not None:
+        tied = judgement.tied(models)
+        return [f"{_names(tied)} can't be told apart from it: {judgement.gap}"] if tied else []
+    pairs = judgement.of_leader(models)
+    by = "" if metric == judgement.metric else f" by {LABELS[judgement.metric]}"
+    clauses = [
+        _apart(f"better{by} than", [pair for pair in pairs if pair.better == pair.first]),
+        _apart(f"worse{by} than", [pair for pair in pairs if pair.better == pair.second]),
+        _close([pair for pair in pairs if pair.test and not pair.apart], tested, judgement),
+        _untested([pair for pair in pairs if not pair.test]),
+    ]
+    return [clause for clause in clauses if clause]
+
+
+def _apart(how: str, pairs: Sequence[Pair]) -> str:
+    if not pairs:
+        return ""
+    largest = max(pair.p_holm for pair in pairs if pair.p_holm is not None)
+    each = "each " if len(pairs) > 1 and largest >= SMALLEST_P else ""
+    p = p_text(largest).replace("=", "≤") if each else p_text(largest)
+    return f"{how} {_names([pair.second for pair in pairs])} ({each}{p}, Holm)"
+
+
+def _close(pairs: Sequence[Pair], tested: Sequence[ModelRow], judgement: Judgement) -> str:
+    if not pairs:
+        return ""
+    names = [pair.second for pair in pairs]
+    smallest = min(pair.test.detectable for pair in pairs if pair.test)
+    seeds = sorted({row.seeds_done for row in tested if row.model in {pairs[0].first, *names}})
+    over = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+    return (
+        f"{_names(names)} can't be told apart from it: a gap under {score(smallest)} "
+        f"{LABELS[judgement.metric]} can't be seen with {over} seeds and "
+        f"{number_of(judgement.examples, 'test row')}"
+    )
+
+
+def _untested(pairs: Sequence[Pair]) -> str:
+    if not pairs:
+        return ""
+    names = _names([pair.second for pair in pairs])
+    return f"{names} can't be told apart from it: one seed says nothing of others"
 
 
 def _names(models: Sequence[str]) -> str:

@@ -12,6 +12,8 @@ from math import exp
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 from pydantic import TypeAdapter
 
 from raycompare.compare import Comparison, compare
@@ -36,6 +38,7 @@ class Run:
     manifest: Manifest
     trials: list[TrialRecord] = field(default_factory=list)
     evaluations: list[EvalRecord] = field(default_factory=list)
+    has_predictions: bool = True
 
     def add(self, trial: TrialRecord, quality: float, test: float | None = None) -> TrialRecord:
         """Add a trial whose validation MCC rises towards `quality`, with its evaluations."""
@@ -86,7 +89,16 @@ class Run:
 
     def compare(self) -> Comparison:
         """Compare the models by the records so far."""
-        return compare(self.experiment, self.manifest, self.trials, self.evaluations)
+        return compare(
+            self.experiment, self.manifest, self.trials, self.evaluations, self.predictions()
+        )
+
+    def predictions(self) -> list[tuple[str, pa.Table]]:
+        """Return what each tested finalist answered, by its trial id."""
+        tests = [row for row in self.evaluations if row.split == "test" and self.has_predictions]
+        mccs = {row.trial_id: row.matthews_correlation for row in tests}
+        finalists = [trial for trial in self.trials if trial.trial_id in mccs]
+        return [(trial.trial_id, answers(trial, mccs[trial.trial_id])) for trial in finalists]
 
     def write(self, place: Path) -> RunFolder:
         """Write the run folder, manifest last."""
@@ -94,6 +106,10 @@ class Run:
         folder.write_text("experiment.yaml", write_experiment(self.experiment))
         folder.write_trials(self.trials)
         folder.write_evaluations(self.evaluations)
+        for trial_id, table in self.predictions():
+            name = f"predictions/{trial_id.replace('/', '-')}.parquet"
+            ids = pa.array([trial_id] * table.num_rows)
+            folder.write_table(name, table.append_column("trial_id", ids))
         folder.write_manifest(self.manifest)
         return folder
 
@@ -143,6 +159,22 @@ def scores(mcc: float) -> dict[str, float]:
         "macro_precision": accuracy,
         "macro_recall": accuracy,
     }
+
+
+def answers(trial: TrialRecord, mcc: float) -> pa.Table:
+    """Return answers to 1,000 examples of four classes with about this MCC.
+
+    Some examples are hard for all; each trial adds its own luck.
+    """
+    rows = 1000
+    luck = np.random.default_rng([trial.seed, *trial.model.encode()])
+    difficulty = np.random.default_rng(5).random(rows) + 0.3 * luck.random(rows)
+    labels = np.arange(rows) % 4
+    wrong = round(0.75 * (1 - mcc) * rows)
+    hardest = np.argsort(-difficulty)[:wrong]
+    predictions = labels.copy()
+    predictions[hardest] = (labels[hardest] + 1 + np.arange(wrong) % 3) % 4
+    return pa.table({"example_id": np.arange(rows), "label": labels, "prediction": predictions})
 
 
 def _course(trial: TrialRecord, quality: float, began: float) -> list[EvalRecord]:

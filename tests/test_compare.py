@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
+from raycompare.compare import Comparison, compare
 from raycompare.leaderboard import Baseline, Spread
+from raycompare.statistics import Interval
 from tests import runs
 
 
@@ -56,13 +61,14 @@ def test_one_seed_has_no_spread_and_ties_with_everything():
     found = run.compare()
     assert found.leaderboard[0].test["accuracy"].sd is None
     assert found.tied == ("b",)
-    assert "(one seed, 1,000 test rows); b can't be told apart from it yet." in found.verdict
+    says = "(one seed, 1,000 test rows); b can't be told apart from it: one seed says nothing of"
+    assert says in found.verdict
 
 
 @pytest.mark.parametrize(
-    ("rival", "tied"), [([0.74, 0.76, 0.78], ("b",)), ([0.70, 0.72, 0.74], ())]
+    ("rival", "tied"), [([0.74, 0.76, 0.78], ("b",)), ([0.60, 0.62, 0.64], ())]
 )
-def test_models_tie_where_their_intervals_overlap(rival: list[float], tied: tuple[str, ...]):
+def test_models_tie_where_no_test_tells_them_apart(rival: list[float], tied: tuple[str, ...]):
     run = runs.empty("a", "b")
     run.confirm("a", [0.76, 0.78, 0.80])
     run.confirm("b", rival)
@@ -81,6 +87,95 @@ def test_a_metric_that_is_no_number_ranks_below_and_is_not_called_apart():
     ]
     assert order(run) == ["fine", "broken"]
     assert run.compare().tied == ("broken",)
+
+
+def test_the_verdict_says_what_was_tested_and_what_could_not_be_seen():
+    found = runs.typical().compare()
+    (close,) = [pair for pair in found.judgement.pairs if pair.second == "minilm-2"]
+    gap = f"{close.test.detectable:.3f}"
+    assert found.verdict.endswith(
+        "; better than bert\\|tiny (p < 0.001, Holm); minilm-2 can't be told apart from it: "
+        f"a gap under {gap} MCC can't be seen with 3 seeds and 1,000 test rows."
+    )
+    low, high = (getattr(_interval(found, "minilm-3"), side) for side in ("low", "high"))
+    assert f"MCC 0.831 [{low:.3f}, {high:.3f}] (mean and 95 % interval" in found.verdict
+
+
+def _interval(found: Comparison, model: str) -> Interval:
+    return found.judgement.intervals[model]["matthews_correlation"]
+
+
+def test_the_best_is_called_so_where_it_beats_every_other_model():
+    run = runs.empty("a", "b", "c")
+    for model, mcc in (("a", 0.9), ("b", 0.6), ("c", 0.3)):
+        run.confirm(model, [mcc - 0.01, mcc, mcc + 0.01])
+    found = run.compare()
+    assert found.verdict.startswith("**a** is the best of 3 models")
+    assert "; better than b and c (p < 0.001, Holm)." in found.verdict
+    assert dict(found.judgement.tiers) == {"a": "a", "b": "b", "c": "c"}
+    assert [found.judgement.ranks[model].worst for model in "abc"] == [1, 2, 3]
+
+
+def test_without_predictions_nothing_is_claimed():
+    run = runs.empty("a", "b")
+    run.confirm("a", [0.9, 0.91, 0.92])
+    run.confirm("b", [0.1, 0.11, 0.12])
+    run.has_predictions = False
+    found = run.compare()
+    assert found.tied == ("b",)
+    assert (found.judgement.pairs, found.judgement.tiers) == ((), {})
+    assert "comes first of 2 models" in found.verdict
+    assert "(mean ± sd over 3 seeds, 1,000 test rows)" in found.verdict
+    assert found.verdict.endswith(
+        "b can't be told apart from it: the run folder has no predictions of a-confirm-00 "
+        "and 5 more."
+    )
+
+
+def _without_the_first(run: runs.Run) -> list[tuple[str, pa.Table]]:
+    return run.predictions()[1:]
+
+
+def _of_other_examples(run: runs.Run) -> list[tuple[str, pa.Table]]:
+    (name, table), *others = run.predictions()
+    return [(name, table.slice(1)), *others]
+
+
+@pytest.mark.parametrize(
+    ("broken", "says"),
+    [
+        (_without_the_first, "no predictions of a-confirm-00"),
+        (_of_other_examples, "not of the same test examples"),
+    ],
+)
+def test_predictions_that_do_not_cover_all_finalists_claim_nothing(
+    broken: Callable[[runs.Run], list[tuple[str, pa.Table]]], says: str
+):
+    run = runs.empty("a", "b")
+    run.confirm("a", [0.9, 0.9])
+    run.confirm("b", [0.1, 0.1])
+    found = compare(run.experiment, run.manifest, run.trials, run.evaluations, broken(run))
+    assert says in str(found.judgement.gap)
+    assert found.tied == ("b",)
+
+
+def test_the_order_of_the_examples_in_a_file_does_not_matter():
+    run = runs.typical()
+    turned = [(name, table.take(np.arange(1000)[::-1])) for name, table in run.predictions()]
+    found = compare(run.experiment, run.manifest, run.trials, run.evaluations, turned)
+    assert found == run.compare()
+
+
+def test_where_the_loss_ranks_the_tests_are_by_mcc_and_say_so():
+    run = runs.empty("low-loss", "high-loss", tune={"metric": "loss"})
+    run.confirm("low-loss", [0.4, 0.41, 0.42])
+    run.confirm("high-loss", [0.9, 0.91, 0.92])
+    run.evaluations = [
+        replace(row, loss=0.1 if row.model == "low-loss" else 2.0) for row in run.evaluations
+    ]
+    found = run.compare()
+    assert found.verdict.startswith("**low-loss** comes first of 2 models on ag-news by loss")
+    assert "; worse by MCC than high-loss (p < 0.001, Holm)." in found.verdict
 
 
 def test_a_model_whose_finalists_failed_is_last_with_its_reason():

@@ -10,13 +10,13 @@ import os
 import random
 import signal
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic, sleep
 
 import pytest
-from ray.cluster_utils import Cluster
 
 from raycompare.results import RunFolder
 from tests.real_runs import (
@@ -35,7 +35,6 @@ from tests.real_runs import (
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
 KILLS = 10
-OBJECT_STORE_BYTES = 100 * 2**20
 INJECTED = str(Path(__file__).parent / "injected")
 
 
@@ -115,28 +114,33 @@ def test_a_killed_worker_costs_its_trial_nothing_but_time(
 
 
 @pytest.fixture
-def two_machines() -> Iterator[Cluster]:
-    """A head without CPUs and two nodes of one CPU each, all on this machine."""
-    memory = {"object_store_memory": OBJECT_STORE_BYTES}
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **memory})
-    for _ in range(2):
-        cluster.add_node(num_cpus=1, **memory)
-    cluster.wait_for_nodes()
-    yield cluster
-    cluster.shutdown()
+def two_machines() -> Iterator[subprocess.Popen[str]]:
+    words = [sys.executable, "-m", "tests.two_machines"]
+    root = Path(__file__).parents[1]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(words, cwd=root, text=True, **pipes) as cluster:
+        yield cluster
 
 
 def test_the_trials_of_a_lost_machine_go_on_elsewhere(
-    content: Content, undisturbed: RunFolder, tmp_path: Path, two_machines: Cluster
+    content: Content,
+    undisturbed: RunFolder,
+    tmp_path: Path,
+    two_machines: subprocess.Popen[str],
 ) -> None:
     write(content, tmp_path)
-    with job(["run", "experiment.yaml"], tmp_path, RAY_ADDRESS=two_machines.address) as driver:
+    assert two_machines.stdout is not None
+    assert two_machines.stdin is not None
+    told = (line.split() for line in two_machines.stdout)
+    address = next(words[1] for words in told if words[:1] == ["address"])
+    with job(["run", "experiment.yaml"], tmp_path, RAY_ADDRESS=address) as driver:
         folder = folder_in(tmp_path)
         until = monotonic() + 100
         while len(folder.names("checkpoints")) < 2:  # one on each machine
             assert monotonic() < until
             sleep(0.1)
-        two_machines.remove_node(two_machines.worker_nodes[0], allow_graceful=False)
+        two_machines.stdin.write("kill a node\n")
+        two_machines.stdin.flush()
         said, _ = driver.communicate()
     assert driver.returncode == 0, said
     assert "lost its worker and starts again" in said

@@ -14,6 +14,7 @@ import pytest
 from raycompare.errors import UserError
 from raycompare.markdown import count, duration, escape, fenced, score, setting, table
 from raycompare.report import leaderboard_csv, render, write_report
+from raycompare.report_pairs import pairs_section
 from tests import runs
 
 BLOCKED = ("ray", "torch", "transformers", "datasets")
@@ -147,6 +148,57 @@ def test_the_csv_has_every_digit_and_an_empty_cell_for_nothing():
     assert float(rows[0]["test_matthews_correlation_sd"]) == good.sd
     assert rows[1]["test_accuracy_mean"] == ""
     assert rows[1]["reason"] == "confirm: boom, with a comma"
+
+
+def test_the_csv_has_the_bounds_the_tier_and_the_ranks():
+    found = runs.typical().compare()
+    rows = list(csv.DictReader(StringIO(leaderboard_csv(found))))
+    interval = found.judgement.intervals["minilm-3"]["matthews_correlation"]
+    assert float(rows[0]["test_matthews_correlation_low"]) == interval.low
+    assert float(rows[0]["test_matthews_correlation_high"]) == interval.high
+    assert [row["tier"] for row in rows] == ["a", "a", "b"]
+    assert [(row["best_rank"], row["worst_rank"]) for row in rows] == [
+        ("1", "2"),
+        ("1", "2"),
+        ("3", "3"),
+    ]
+
+
+def test_predictions_that_were_written_are_those_that_are_judged(tmp_path: Path):
+    run = runs.typical()
+    assert write_report(run.write(tmp_path)).judgement == run.compare().judgement
+
+
+def test_a_folder_without_predictions_has_a_report_that_claims_nothing(tmp_path: Path):
+    run = runs.typical()
+    run.has_predictions = False
+    write_report(run.write(tmp_path))
+    report = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "No intervals and no tests were made, and nothing is claimed" in report
+    assert "| 1 | minilm-3 | 0.873 ± 0.004 | 0.871 ± 0.004 | 0.831 ± 0.005 | - | - | - |" in report
+    assert "## Pairs of models" not in report
+
+
+@pytest.mark.parametrize(("models", "folded"), [(5, False), (6, True)])
+def test_many_pairs_are_folded_away(models: int, folded: bool):
+    section = pairs_section(runs.many(models).compare())
+    assert ("<summary>15 pairs</summary>" in section) == folded
+    assert section.count("\n| organisation/") == models * (models - 1) // 2
+
+
+def test_one_seed_shows_networks_and_calls_them_so():
+    run = runs.empty("a", "b", "c")
+    run.confirm("a", [0.9, 0.9, 0.9])
+    run.confirm("b", [0.8, 0.8, 0.8])
+    run.confirm("c", [0.1])
+    report = render(run.compare(), {})
+    networks = run.compare().judgement.pairs[1].networks
+    assert (
+        f"| a | c | 1 and 1 | {networks.only_first} | {networks.only_second} | < 0.001 |" in report
+    )
+    assert "makes no claim about the models" in report
+    assert "c finished one seed: the interval is over test rows only" in report
+    assert "corrected for 1 pair." in report
 
 
 def test_a_searched_value_falls_back_to_the_fixed_one_for_the_default():
