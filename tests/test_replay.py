@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import typer
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from benchmarks import page
 from benchmarks.replay.__main__ import HEADERS, main
@@ -16,27 +16,27 @@ from benchmarks.replay.contenders import (
     Contender,
     contenders,
     exhaustive,
+    median,
+    pasha,
     per_model_halving,
     pooled_asha,
+    top_k_after_first_rung,
 )
 from benchmarks.replay.curves import load
-from benchmarks.replay.simulator import (
-    Outcome,
-    SimulatedTrial,
-    Timeline,
-    TrialOutcome,
-    simulate,
-)
+from benchmarks.replay.simulator import Outcome, TrialOutcome, simulate
 from benchmarks.replay.studies import Archive, chosen_configurations, draw, replay
 from benchmarks.replay.summary import (
+    KEPT_AIM,
     Options,
     Summary,
-    best_setting,
+    cheapest,
     default_setting,
     replay_all,
     summarise,
 )
-from raycompare.record import TrialPlan
+from raycompare.rule_book import rung_positions
+from raycompare.schedulers import Comparing
+from raycompare.settings import TuneSpec
 from tests.synthetic_curves import (
     BEST_CONFIG,
     BUDGET,
@@ -46,6 +46,7 @@ from tests.synthetic_curves import (
     synthetic_rows,
     write_curves,
 )
+from tests.test_replay_curves import StopAt
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,7 @@ def run(archive: Archive, contender: Contender, workers: int, seed: int = 0) -> 
 
 
 def decisions(outcome: Outcome) -> dict[str, tuple[int, bool]]:
-    return {t.trial.trial_id: (t.steps, t.completed) for t in outcome.trials}
+    return {t.trial.plan.trial_id: (t.steps, t.completed) for t in outcome.trials}
 
 
 def halving(archive: Archive) -> Contender:
@@ -76,76 +77,19 @@ def pooled(archive: Archive) -> Contender:
     return pooled_asha(archive.recording, DEFAULT_GRACE, 2)
 
 
-class StopAt(FIFOScheduler):
-    """Stops given trials at their first report."""
-
-    def __init__(self, *stopped: str) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.stopped = stopped
-        self.heard: list[tuple[str, str, int]] = []
-
-    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        self.heard.append(("add", trial.trial_id, 0))
-
-    def on_trial_result(self, tune_controller: Any, trial: Any, result: Any) -> str:
-        self.heard.append(("result", trial.trial_id, result["step"]))
-        stop = trial.trial_id in self.stopped
-        return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
-
-    def on_trial_complete(self, tune_controller: Any, trial: Any, result: Any) -> None:
-        self.heard.append(("complete", trial.trial_id, result["step"]))
+def top_k(archive: Archive, k: int = 2) -> Contender:
+    return top_k_after_first_rung(archive.recording, DEFAULT_GRACE, k)
 
 
-def by_hand(name: str, order: int, *seconds: float) -> SimulatedTrial:
-    plan = TrialPlan(trial_id=name, stage="tune", model=name, order=order, seed=1, is_default=False)
-    steps = tuple(range(10, 10 * len(seconds) + 1, 10))
-    return SimulatedTrial.of(
-        plan, Timeline(tuple({"step": step} for step in steps), steps, seconds)
-    )
+def short_pasha(archive: Archive) -> Contender:
+    return pasha(archive.recording, Fraction(1, 16), 2)
 
 
-# a starts at 0 and ends at 10, b is stopped at 3, c runs from 3 to 11, d from 10 to 15.
-HAND = (
-    by_hand("a", 0, 5, 10),
-    by_hand("b", 1, 3, 20),
-    by_hand("c", 2, 7, 8),
-    by_hand("d", 3, 4, 5),
-)
+def below_median(archive: Archive) -> Contender:
+    return median(archive.recording, DEFAULT_GRACE)
 
 
-def test_the_clock_of_two_workers_is_right() -> None:
-    scheduler = StopAt("b")
-    outcome = simulate(HAND, scheduler, 2)
-    assert outcome.makespan == 15
-    assert outcome.seconds == 10 + 3 + 8 + 5
-    assert (outcome.steps, outcome.evaluations) == (70, 7)
-    assert [trial.completed for trial in outcome.trials] == [True, False, True, True]
-    assert scheduler.heard == [
-        *(("add", name, 0) for name in "abcd"),
-        ("result", "b", 10),
-        ("complete", "b", 10),
-        ("result", "a", 10),
-        ("result", "a", 20),  # at 10, as c's first: the earlier planned goes first
-        ("complete", "a", 20),
-        ("result", "c", 10),
-        ("result", "c", 20),
-        ("complete", "c", 20),
-        ("result", "d", 10),
-        ("result", "d", 20),
-        ("complete", "d", 20),
-    ]
-
-
-@pytest.mark.parametrize(("workers", "makespan"), [(1, 43), (2, 23), (3, 20), (4, 20), (9, 20)])
-def test_more_workers_shorten_the_makespan_only(workers: int, makespan: float) -> None:
-    outcome = simulate(HAND, StopAt(), workers)
-    assert (outcome.makespan, outcome.seconds, outcome.steps) == (makespan, 43, 80)
-
-
-def test_a_stop_at_the_schedulers_own_end_is_a_completion() -> None:
-    short = [by_hand("a", 0, 5)]
-    assert not simulate(short, StopAt("a"), 1).trials[0].completed
-    assert simulate(short, StopAt("a"), 1, max_t=10).trials[0].completed
+ours = pytest.mark.parametrize("make", [halving, top_k, short_pasha, below_median])
 
 
 def test_the_draw_is_planned_as_the_program_plans(archive: Archive) -> None:
@@ -169,6 +113,23 @@ def test_fifo_does_every_step_and_names_the_best(archive: Archive) -> None:
     per_step = sum(seconds for _, _, seconds in MODELS.values())
     assert finding.seconds == pytest.approx(CONFIGS * (BUDGET + 16 * 10) * per_step)
     assert (finding.named, finding.right, finding.exact, finding.regret) == ("slow", True, True, 0)
+    assert finding.shortfall == 0
+
+
+def test_the_shortfall_is_that_of_all_models_and_the_regret_that_of_the_best(
+    archive: Archive,
+) -> None:
+    def stop_the_best_of_fast(plans: Any) -> StopAt:
+        searched = {"config": BEST_CONFIG}
+        stopped = (p.trial_id for p in plans if (p.model, p.hyperparameters) == ("fast", searched))
+        return StopAt(*stopped)
+
+    contender = Contender(scheduler="unfair", make=stop_the_best_of_fast)
+    finding = replay(archive, drawn(archive), contender, workers=8)
+    instead = chosen_configurations(archive, run(archive, contender, 8))["fast"]
+    short = archive.truth["fast"] - archive.confirmed["fast"][instead]
+    assert finding.shortfall == pytest.approx(100 * short / len(MODELS))
+    assert finding.shortfall > finding.regret == 0
 
 
 def test_the_best_configuration_by_validation_is_chosen(archive: Archive) -> None:
@@ -191,11 +152,61 @@ def is_best_config(outcome: TrialOutcome) -> bool:
     return outcome.trial.plan.hyperparameters.get("config") == BEST_CONFIG
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_per_model_halving_decides_the_same_with_one_worker_and_eight(
-    archive: Archive, seed: int
+def test_where_none_completed_the_best_of_those_that_got_furthest_is_chosen(
+    archive: Archive,
 ) -> None:
-    alone, together = (run(archive, halving(archive), workers, seed) for workers in (1, 8))
+    outcome = run(archive, short_pasha(archive), 8)
+    chosen = chosen_configurations(archive, outcome)
+    ended = {model: [t for t in outcome.trials if t.trial.plan.model == model] for model in MODELS}
+    unfinished = [model for model in MODELS if not any(t.completed for t in ended[model])]
+    assert unfinished
+    for model in unfinished:
+        furthest = max(t.steps for t in ended[model])
+        assert furthest < BUDGET
+        best = max((t for t in ended[model] if t.steps == furthest), key=value_at_the_end)
+        assert chosen[model] == best.trial.plan.hyperparameters.get("config", 0)
+
+
+def value_at_the_end(outcome: TrialOutcome) -> float:
+    value: float = outcome.trial.timeline.results[outcome.evaluations - 1]["accuracy"]
+    return value
+
+
+def test_all_trials_wait_at_the_first_rung_and_the_best_k_go_on(archive: Archive) -> None:
+    outcome = run(archive, top_k(archive, 2), 8)
+    for model in MODELS:
+        ended = [t for t in outcome.trials if t.trial.plan.model == model]
+        completed = [t for t in ended if t.completed]
+        out = [t for t in ended if not t.completed]
+        assert (len(completed), len(out)) == (2, CONFIGS - 2)
+        assert {t.steps for t in completed} == {BUDGET}
+        assert {t.steps for t in out} == {BUDGET * DEFAULT_GRACE}
+        at_the_rung = {t: t.trial.timeline.results[3]["accuracy"] for t in ended}
+        assert min(at_the_rung[t] for t in completed) > max(at_the_rung[t] for t in out)
+
+
+def test_waiting_for_others_lengthens_the_makespan_and_costs_nothing(archive: Archive) -> None:
+    alone, together = (run(archive, top_k(archive, 1), workers) for workers in (1, 8))
+    assert alone.makespan == pytest.approx(alone.seconds), "no worker ever waits, no step is twice"
+    assert together.seconds == alone.seconds
+    assert together.makespan > 1.5 * together.seconds / 8
+
+
+def test_the_default_is_the_program_with_nothing_set(archive: Archive) -> None:
+    (default,) = (each for each in contenders(archive.recording) if each.is_default)
+    scheduler = default.make([])
+    assert isinstance(scheduler, Comparing)
+    budgets = dict.fromkeys(MODELS, BUDGET)
+    steps = {model: rule.steps for model, rule in scheduler._rules.items()}
+    assert steps == rung_positions(TuneSpec(), budgets) == dict.fromkeys(MODELS, (80, 160))
+
+
+@ours
+@pytest.mark.parametrize("seed", range(3))
+def test_our_schedulers_decide_the_same_with_one_worker_and_eight(
+    archive: Archive, make: Any, seed: int
+) -> None:
+    alone, together = (run(archive, make(archive), workers, seed) for workers in (1, 8))
     assert decisions(alone) == decisions(together)
     assert alone.makespan > together.makespan
     assert not all(trial.completed for trial in alone.trials)
@@ -233,19 +244,31 @@ def test_a_seed_decides_everything(archive: Archive) -> None:
     assert once != other
 
 
-def test_goals_are_held_to_the_rule(archive: Archive) -> None:
+def test_what_is_kept_is_counted_where_the_exhaustive_search_is_right(archive: Archive) -> None:
+    found = replay(archive, drawn(archive), exhaustive(), workers=8)
+    wrong = replace(found, right=False)
+    every = [found, found, found, wrong]
+    other = summarise(exhaustive(), [found, wrong, wrong, found], every)
+    assert (other.right, other.kept) == (0.5, pytest.approx(1 / 3))
+    assert summarise(exhaustive(), every, every).kept == 1
+    assert np.isnan(summarise(exhaustive(), every, [wrong] * 4).kept)
+
+
+def test_a_goal_is_held_to_the_cheapest_that_is_right_often_enough(archive: Archive) -> None:
     made = summaries(archive)
-    assert (made[0].cost, made[0].steps, made[0].makespan, made[0].relative) == (1, 1, 1, 1)
+    assert (made[0].cost, made[0].steps, made[0].makespan, made[0].kept) == (1, 1, 1, 1)
     default = default_setting(made)
     assert (default.contender.grace, default.contender.factor) == (DEFAULT_GRACE, 2)
     assert 0 < default.cost < 1
-    best = best_setting(made)
-    assert best.contender.scheduler == default.contender.scheduler
-    assert best.cost <= default.cost
-    rarely = [replace(each, relative=each.cost / 2) for each in made]
-    assert best_setting(rarely).cost == max(
-        each.cost for each in made if each.contender.scheduler == default.contender.scheduler
-    )
+    own = [each for each in made if each.contender.scheduler == default.contender.scheduler]
+    often = [replace(each, kept=KEPT_AIM) for each in made]
+    assert cheapest(often).cost == min(each.cost for each in made)
+    assert cheapest(often, default.contender.scheduler).cost == min(each.cost for each in own)
+    wrong = [replace(each, kept=KEPT_AIM - 0.01 * (each.cost < 0.5)) for each in made]
+    assert cheapest(wrong).cost == min(each.cost for each in made if each.cost >= 0.5)
+    rarely = [replace(each, kept=each.cost / 2) for each in made]
+    assert cheapest(rarely) == rarely[0]
+    assert cheapest(rarely, default.contender.scheduler).cost == max(each.cost for each in own)
 
 
 def test_the_command_leaves_a_page(

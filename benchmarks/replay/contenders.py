@@ -1,7 +1,8 @@
 """The schedulers that are compared, each with its settings.
 
 A contender is a name, its settings, and a function that makes a fresh scheduler from the plans
-of one experiment; add one by writing such a function and listing it in `contenders`.
+of one experiment; add one by writing such a function and listing it in `contenders`. The program's
+own schedulers are made from settings of an experiment file, by the program's own rule book.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import product
 
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 
@@ -17,7 +19,8 @@ from benchmarks.replay.curves import Recording
 from benchmarks.replay.simulator import STEP
 from raycompare.metrics import MODES
 from raycompare.record import TrialPlan
-from raycompare.rungs import DEFAULT_GRACE, Rungs, milestones
+from raycompare.rule_book import rules_for, rung_positions
+from raycompare.rungs import DEFAULT_GRACE
 from raycompare.schedulers import Comparing
 from raycompare.settings import TuneSpec
 
@@ -29,6 +32,7 @@ EXHAUSTIVE, POOLED, PER_MODEL = "FIFO (exhaustive)", "pooled ASHA (Ray's)", "per
 
 GRACES = (Fraction(1, 16), Fraction(1, 8), DEFAULT_GRACE)
 FACTORS = (DEFAULTS.reduction_factor, 3, 4)
+TOPS = (1, 2, 3)
 
 SchedulerFactory = Callable[[Sequence[TrialPlan]], TrialScheduler]
 
@@ -39,12 +43,21 @@ class Contender:
 
     scheduler: str
     grace: Fraction | None = None
-    """Share of the full budget before a trial can be stopped."""
+    """Share of the full budget before a trial can be stopped or paused."""
     factor: int | None = None
-    """The best 1/factor of a rung pass it."""
+    """Rungs are so many times apart; where trials are halved, the best 1/factor pass one."""
+    top_k: int | None = None
+    """Trials of each model that go on after the first rung."""
     make: SchedulerFactory
     max_t: float = math.inf
     """Optimizer steps at which the scheduler itself ends every trial."""
+
+    @property
+    def setting(self) -> str:
+        """The settings it has, in words."""
+        named = {"grace": self.grace, "factor": self.factor, "top k": self.top_k}
+        found = [f"{name} {value}" for name, value in named.items() if value is not None]
+        return ", ".join(found) or "nothing to set"
 
     @property
     def is_default(self) -> bool:
@@ -54,12 +67,15 @@ class Contender:
 
 
 def contenders(recording: Recording) -> list[Contender]:
-    """List what is compared: no stopping first, then each way to stop on the same grid."""
-    grid = [(grace, factor) for grace in GRACES for factor in FACTORS]
+    """List what is compared: no stopping first, then each way to stop on a grid of its settings."""
+    grid = list(product(GRACES, FACTORS))
     return [
         exhaustive(),
         *(pooled_asha(recording, grace, factor) for grace, factor in grid),
         *(per_model_halving(recording, grace, factor) for grace, factor in grid),
+        *(top_k_after_first_rung(recording, grace, k) for grace, k in product(GRACES, TOPS)),
+        *(pasha(recording, grace, factor) for grace, factor in product(GRACES[:2], FACTORS[:2])),
+        *(median(recording, grace) for grace in GRACES[1:]),
     ]
 
 
@@ -86,17 +102,47 @@ def pooled_asha(recording: Recording, grace: Fraction, factor: int) -> Contender
 
 
 def per_model_halving(recording: Recording, grace: Fraction, factor: int) -> Contender:
-    """Stop as this program does; the rungs follow the budget of the model's default."""
+    """Stop as this program does unless told otherwise."""
+    settings = TuneSpec(scheduler="asha", reduction_factor=factor)
+    make = _factory(recording, settings, grace)
+    return Contender(scheduler=PER_MODEL, grace=grace, factor=factor, make=make)
 
-    def make_rungs(model: str) -> Rungs:
-        most = recording.budget_of(model)
-        return Rungs(milestones(math.ceil(most * grace), factor, most), factor, MODE)
+
+def top_k_after_first_rung(recording: Recording, grace: Fraction, k: int) -> Contender:
+    """Let all trials of a model wait at the first rung; the best k go on."""
+    settings = TuneSpec(scheduler="top-k-after-first-rung", top_k=k)
+    make = _factory(recording, settings, grace)
+    return Contender(scheduler=settings.scheduler, grace=grace, top_k=k, make=make)
+
+
+def pasha(recording: Recording, grace: Fraction, factor: int) -> Contender:
+    """Train on only while longer training changes the ranking."""
+    settings = TuneSpec(scheduler="pasha", reduction_factor=factor)
+    make = _factory(recording, settings, grace)
+    return Contender(scheduler=settings.scheduler, grace=grace, factor=factor, make=make)
+
+
+def median(recording: Recording, grace: Fraction) -> Contender:
+    """Stop what is worse than the median of earlier trials; rungs are as far apart as usual."""
+    settings = TuneSpec(scheduler="median")
+    make = _factory(recording, settings, grace)
+    factor = settings.reduction_factor
+    return Contender(scheduler=settings.scheduler, grace=grace, factor=factor, make=make)
+
+
+def _factory(recording: Recording, settings: TuneSpec, grace: Fraction) -> SchedulerFactory:
+    """Make schedulers as the program does; the rungs follow the budget of a model's default."""
+    rungs: dict[str, tuple[int, ...]] = {}
+    for model in recording.models:
+        budget = recording.budget_of(model)
+        of_model = settings.model_copy(update={"grace_period": math.ceil(budget * grace)})
+        rungs |= rung_positions(of_model, {model: budget})
 
     def make(plans: Sequence[TrialPlan]) -> TrialScheduler:
-        scheduler = Comparing({plan.model: make_rungs(plan.model) for plan in plans}, METRIC)
+        scheduler = Comparing(rules_for(settings, rungs), METRIC)
         for plan in plans:
             scheduler.add(plan)
         scheduler.close()
         return scheduler
 
-    return Contender(scheduler=PER_MODEL, grace=grace, factor=factor, make=make)
+    return make

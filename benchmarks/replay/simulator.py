@@ -1,7 +1,11 @@
 """A simulated clock and n workers that drive a real scheduler of Tune with recorded curves.
 
 The scheduler hears what Tune would tell it, in the order of the simulated clock: every trial
-added, each report, each end. Reports that arrive at one instant are heard in plan order.
+added, each report, each end. After each of them it is asked which trial starts or goes on. Reports
+that arrive at one instant are heard in plan order.
+
+A trial that is paused frees its worker and goes on from where it was: no step is trained again.
+That takes a checkpoint and another start of the trial, and neither takes time here.
 """
 
 from __future__ import annotations
@@ -9,9 +13,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from heapq import heapify, heappop, heapreplace
-from typing import Any, Literal
+from heapq import heappop, heappush
+from types import SimpleNamespace
+from typing import Any
 
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
 from benchmarks.replay.curves import Curve, Pace
@@ -20,9 +26,6 @@ from raycompare.record import TrialPlan
 
 STEP = "step"
 """The key of a result that counts optimizer steps; a scheduler's `time_attr`."""
-
-NO_CONTROLLER: Any = None
-"""No scheduler here asks its controller for anything."""
 
 
 @dataclass(frozen=True)
@@ -64,17 +67,17 @@ class Timeline:
 
 @dataclass(frozen=True, eq=False)
 class SimulatedTrial:
-    """A stand-in for Ray's Trial: what a scheduler reads of it, and its timeline."""
+    """A planned trial and its timeline; the same for every scheduler."""
 
-    trial_id: str
     config: dict[str, Any]
+    """What Tune would hand to it."""
     plan: TrialPlan
     timeline: Timeline
 
     @classmethod
     def of(cls, plan: TrialPlan, timeline: Timeline) -> SimulatedTrial:
         """Make the trial that Tune would make of a plan."""
-        return cls(plan.trial_id, {PLAN: config_of(plan)}, plan, timeline)
+        return cls({PLAN: config_of(plan)}, plan, timeline)
 
 
 @dataclass(frozen=True)
@@ -122,53 +125,136 @@ class Outcome:
         return sum(trial.evaluations for trial in self.trials)
 
 
+class LiveTrial:
+    """A stand-in for Ray's Trial: what a scheduler reads of it, and how far it has come."""
+
+    def __init__(self, trial: SimulatedTrial, number: int) -> None:
+        """Begin with nothing reported; `number` is its place in the order of the plan."""
+        self.trial_id, self.config = trial.plan.trial_id, trial.config
+        self.number = number
+        self.status: str = Trial.PENDING
+        self.completed = False
+        self.reports = 0
+        self._trial, self._timeline = trial, trial.timeline
+        self._began = 0.0
+
+    @property
+    def has_more(self) -> bool:
+        """Whether it is short of its full budget."""
+        return self.reports < len(self._timeline.results)
+
+    @property
+    def last_result(self) -> Mapping[str, Any]:
+        """The report that it made last."""
+        return self._timeline.results[self.reports - 1]
+
+    @property
+    def next_at(self) -> float:
+        """When the next report comes, in simulated seconds."""
+        return self._began + self._timeline.seconds[self.reports]
+
+    @property
+    def outcome(self) -> TrialOutcome:
+        """How it ended."""
+        return TrialOutcome(self._trial, self.reports, self.completed)
+
+    def is_finished(self) -> bool:
+        """Whether it has ended; the word is Tune's."""
+        return self.status == Trial.TERMINATED
+
+    def run(self, now: float) -> None:
+        """Start, or go on from the last report as if there had been no pause."""
+        self.status = Trial.RUNNING
+        self._began = now - (self._timeline.seconds[self.reports - 1] if self.reports else 0.0)
+
+
 def simulate(
     trials: Sequence[SimulatedTrial],
     scheduler: TrialScheduler,
     workers: int,
     max_t: float = math.inf,
 ) -> Outcome:
-    """Run trials, which start in the given order, each as soon as a worker is free.
+    """Run trials, planned in the given order, each when a worker is free and the scheduler says so.
 
     `max_t` is the number of optimizer steps at which the scheduler itself ends every trial, as
     Ray's do: a STOP from there on means that the trial is complete, not that it was ruled out.
     """
     assert workers > 0
-    for trial in trials:
-        scheduler.on_trial_add(NO_CONTROLLER, trial)  # type: ignore[arg-type]
-    outcomes: dict[int, TrialOutcome] = {}
-    # Time of the report, number of the trial, start of the trial, number of the report.
-    queue = [(trial.timeline.seconds[0], n, 0.0, 0) for n, trial in enumerate(trials[:workers])]
-    heapify(queue)
-    started, now = len(queue), 0.0
-    while queue:
-        now, number, start, report = queue[0]
-        trial = trials[number]
-        seconds = trial.timeline.seconds
-        ending = _hear(scheduler, trial, report, max_t)
-        if ending is None:
-            heapreplace(queue, (start + seconds[report + 1], number, start, report + 1))
-            continue
-        outcomes[number] = TrialOutcome(trial, report + 1, ending == "completed")
-        if started < len(trials):
-            heapreplace(queue, (now + trials[started].timeline.seconds[0], started, now, 0))
-            started += 1
-        else:
-            heappop(queue)
-    return Outcome(tuple(outcomes[number] for number in range(len(trials))), now)
+    return Cluster(trials, scheduler, workers, max_t).run()
 
 
-def _hear(
-    scheduler: Any, trial: SimulatedTrial, report: int, max_t: float
-) -> Literal["completed", "stopped"] | None:
-    """Tell the scheduler of a report, and of the trial's end if this was its last."""
-    timeline = trial.timeline
-    result: Mapping[str, Any] = timeline.results[report]
-    decision = scheduler.on_trial_result(NO_CONTROLLER, trial, result)
-    is_last = report + 1 == len(timeline.results)
-    if decision == TrialScheduler.CONTINUE and not is_last:
-        return None
-    assert decision in (TrialScheduler.CONTINUE, TrialScheduler.STOP), "no trial is ever paused"
-    scheduler.on_trial_complete(NO_CONTROLLER, trial, result)
-    ruled_out = decision == TrialScheduler.STOP and timeline.steps[report] < max_t
-    return "stopped" if ruled_out else "completed"
+class Cluster:
+    """Workers on a simulated clock, and the part of Tune's controller that schedulers use."""
+
+    def __init__(
+        self,
+        trials: Sequence[SimulatedTrial],
+        scheduler: TrialScheduler,
+        workers: int,
+        max_t: float,
+    ) -> None:
+        """Set the clock to zero; all workers are free."""
+        self._trials = [LiveTrial(trial, number) for number, trial in enumerate(trials)]
+        self._scheduler: Any = scheduler  # its types are those of Tune's own trials
+        self._workers, self._max_t = workers, max_t
+        self._now = 0.0
+        self._expected: list[tuple[float, int]] = []
+        """When each running trial reports next, and its number; a heap."""
+        # Private in Tune: which workers are starting. Here a worker is there when it is wanted.
+        self._actor_manager = SimpleNamespace(live_actors=())
+        self._started_actors: frozenset[Any] = frozenset()
+
+    def run(self) -> Outcome:
+        """Hear every report at its time, until all trials have ended."""
+        for trial in self._trials:
+            self._scheduler.on_trial_add(self, trial)
+        self._give_work()
+        while self._expected:
+            self._now, number = heappop(self._expected)
+            self._hear(self._trials[number])
+            self._give_work()
+        assert all(trial.is_finished() for trial in self._trials), "some wait for nothing"
+        return Outcome(tuple(trial.outcome for trial in self._trials), self._now)
+
+    def get_trials(self) -> list[LiveTrial]:
+        """Return all trials in plan order."""
+        return self._trials
+
+    def stop_trial(self, trial: LiveTrial) -> None:
+        """End a trial that waits."""
+        assert trial.status == Trial.PAUSED
+        self._scheduler.on_trial_remove(self, trial)
+        trial.status = Trial.TERMINATED
+
+    def _give_work(self) -> None:
+        """Ask what starts or goes on; as Tune does, also where no worker is free for it."""
+        while (trial := self._scheduler.choose_trial_to_run(self)) and self._has_room:
+            assert trial.status in (Trial.PENDING, Trial.PAUSED)
+            trial.run(self._now)
+            if trial.has_more:
+                heappush(self._expected, (trial.next_at, trial.number))
+            else:  # it was paused at its last report
+                self._complete(trial, is_ruled_out=False)
+
+    @property
+    def _has_room(self) -> bool:
+        return len(self._expected) < self._workers
+
+    def _hear(self, trial: LiveTrial) -> None:
+        trial.reports += 1
+        decision = self._scheduler.on_trial_result(self, trial, trial.last_result)
+        match decision:
+            case TrialScheduler.PAUSE:
+                trial.status = Trial.PAUSED
+            case TrialScheduler.CONTINUE if trial.has_more:
+                heappush(self._expected, (trial.next_at, trial.number))
+            case TrialScheduler.CONTINUE:
+                self._complete(trial, is_ruled_out=False)
+            case TrialScheduler.STOP:
+                self._complete(trial, is_ruled_out=trial.last_result[STEP] < self._max_t)
+            case _:
+                raise AssertionError(f"no answer of a scheduler: {decision}")
+
+    def _complete(self, trial: LiveTrial, is_ruled_out: bool) -> None:
+        self._scheduler.on_trial_complete(self, trial, trial.last_result)
+        trial.status, trial.completed = Trial.TERMINATED, not is_ruled_out

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
+from statistics import fmean
 
 import numpy as np
 
@@ -36,6 +37,9 @@ class Finding:
     """Whether it is the truly best."""
     regret: float
     """Points by which what it chose falls short of the best configuration of the best model."""
+    shortfall: float
+    """Points by which a model's chosen configuration falls short of the model's best, on average
+    over the models, also those that are not named."""
     steps: int
     """Optimizer steps."""
     seconds: float
@@ -142,6 +146,7 @@ def replay(
         right=archive.truth[named] >= best - TOLERANCE,
         exact=archive.truth[named] == best,
         regret=(best - confirmed[named]) * POINTS,
+        shortfall=fmean(archive.truth[each] - confirmed[each] for each in confirmed) * POINTS,
         steps=outcome.steps,
         seconds=outcome.seconds,
         makespan=outcome.makespan,
