@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import csv
+import json
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -152,8 +155,10 @@ def test_a_real_run_is_extended_into_an_experiment_without_mistakes():
     draft = parse_draft(write_experiment(found), "extended.yaml")
     assert draft.problems == ()
     assert draft.experiment() == found
-    assert found.training["warmup_steps"] == 4
-    assert finalist(before, *records).row.model == "paraphrase-minilm-l3"
+    confirmed = [t for t in records[0] if t.stage == "confirm" and t.model == "minilm-2-layers"]
+    assert json.loads(confirmed[0].hyperparameters).items() <= found.training.items()
+    rows = list(csv.DictReader(StringIO(REAL.read_text("leaderboard.csv"))))
+    assert finalist(before, *records).row.model == rows[0]["model"]
     assert finalist(before, *records).epochs == 2
 
 
