@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from raycompare.tables import schema_of
+
 Stage = Literal["tune", "confirm"]
 Split = Literal["validation", "test"]
 Status = Literal["completed", "stopped_early", "errored", "interrupted", "not_run"]
@@ -189,69 +191,17 @@ class EvalRecord:
     """The sum so far; `train_seconds` does not count it."""
 
 
-_text, _int, _float, _bool = pa.string(), pa.int64(), pa.float64(), pa.bool_()
-
 SCHEMAS: Mapping[str, pa.Schema] = {
-    "trials": pa.schema(
-        [
-            pa.field("trial_id", _text, nullable=False),
-            pa.field("stage", _text, nullable=False),
-            pa.field("model", _text, nullable=False),
-            pa.field("order", _int, nullable=False),
-            pa.field("seed", _int, nullable=False),
-            pa.field("is_default", _bool, nullable=False),
-            pa.field("hyperparameters", _text, nullable=False),
-            pa.field("status", _text, nullable=False),
-            pa.field("ending", _text, nullable=False),
-            pa.field("reason", _text, nullable=False),
-            pa.field("error", _text),
-            pa.field("steps", _int, nullable=False),
-            pa.field("planned_steps", _int),
-            pa.field("examples_per_step", _float),
-            pa.field("best_step", _int),
-            pa.field("best_value", _float),
-            pa.field("num_parameters", _int),
-            pa.field("train_seconds", _float),
-            pa.field("eval_seconds", _float),
-            pa.field("test_seconds", _float),
-            pa.field("startup_seconds", _float),
-            pa.field("started_at", _text),
-            pa.field("device", _text),
-            pa.field("precision", _text),
-            pa.field("hostname", _text),
-            pa.field("num_threads", _int),
-            pa.field("halvings", _int),
-            pa.field("starts", _int, nullable=False),
-        ]
-    ),
-    "evaluations": pa.schema(
-        [
-            pa.field("trial_id", _text, nullable=False),
-            pa.field("stage", _text, nullable=False),
-            pa.field("model", _text, nullable=False),
-            pa.field("split", _text, nullable=False),
-            pa.field("step", _int, nullable=False),
-            pa.field("epoch", _float, nullable=False),
-            pa.field("examples_seen", _int, nullable=False),
-            pa.field("train_seconds", _float, nullable=False),
-            pa.field("experiment_seconds", _float, nullable=False),
-            pa.field("loss", _float, nullable=False),
-            pa.field("matthews_correlation", _float, nullable=False),
-            pa.field("accuracy", _float, nullable=False),
-            pa.field("macro_f1", _float, nullable=False),
-            pa.field("macro_precision", _float, nullable=False),
-            pa.field("macro_recall", _float, nullable=False),
-            pa.field("eval_seconds", _float),
-        ]
-    ),
+    "trials": schema_of(TrialRecord),
+    "evaluations": schema_of(EvalRecord),
     "predictions": pa.schema(
         [
-            pa.field("trial_id", _text, nullable=False),
-            pa.field("model", _text, nullable=False),
-            pa.field("seed", _int, nullable=False),
-            pa.field("example_id", _int, nullable=False),
-            pa.field("label", _int, nullable=False),
-            pa.field("prediction", _int, nullable=False),
+            pa.field("trial_id", pa.string(), nullable=False),
+            pa.field("model", pa.string(), nullable=False),
+            pa.field("seed", pa.int64(), nullable=False),
+            pa.field("example_id", pa.int64(), nullable=False),
+            pa.field("label", pa.int64(), nullable=False),
+            pa.field("prediction", pa.int64(), nullable=False),
             pa.field("probabilities", pa.list_(pa.float32()), nullable=False),
         ]
     ),

@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Self
 from uuid import uuid4
 
 import pyarrow as pa
@@ -27,9 +27,8 @@ from pyarrow import fs
 
 from raycompare.errors import UserError
 from raycompare.manifest import FORMAT, Manifest
-from raycompare.record import SCHEMAS, EvalRecord, TrialRecord
-
-Row = TypeVar("Row", TrialRecord, EvalRecord)
+from raycompare.record import EvalRecord, TrialRecord
+from raycompare.tables import Row, rows_of, table_of
 
 
 @dataclass(frozen=True)
@@ -150,19 +149,19 @@ class RunFolder:
 
     def write_trials(self, rows: Sequence[TrialRecord]) -> None:
         """Replace trials.parquet."""
-        self.write_table("trials.parquet", _to_table(rows, SCHEMAS["trials"]))
+        self.write_rows("trials.parquet", rows, TrialRecord)
 
     def write_evaluations(self, rows: Sequence[EvalRecord]) -> None:
         """Replace evaluations.parquet."""
-        self.write_table("evaluations.parquet", _to_table(rows, SCHEMAS["evaluations"]))
+        self.write_rows("evaluations.parquet", rows, EvalRecord)
 
     def read_trials(self) -> list[TrialRecord]:
         """Read trials.parquet, in the order it was written."""
-        return self._read_rows("trials.parquet", TrialRecord)
+        return self.read_rows("trials.parquet", TrialRecord)
 
     def read_evaluations(self) -> list[EvalRecord]:
         """Read evaluations.parquet, in the order it was written."""
-        return self._read_rows("evaluations.parquet", EvalRecord)
+        return self.read_rows("evaluations.parquet", EvalRecord)
 
     def read_predictions(self) -> Iterator[tuple[str, pa.Table]]:
         """Read the answers of each finalist: its trial id, and a row per test example.
@@ -184,12 +183,16 @@ class RunFolder:
             if table.num_rows:
                 yield table["trial_id"][0].as_py(), table.drop_columns("trial_id")
 
-    def _read_rows(self, name: str, row_type: type[Row]) -> list[Row]:
+    def write_rows(self, name: str, rows: Sequence[Row], row_type: type[Row]) -> None:
+        """Replace a Parquet file of rows."""
+        self.write_table(name, table_of(rows, row_type))
+
+    def read_rows(self, name: str, row_type: type[Row]) -> list[Row]:
+        """Read a Parquet file of rows, in the order it was written; nothing if it is not there."""
         if not self.exists(name):
             return []
         filesystem, path = self._open(name)
-        table = pq.read_table(path, filesystem=filesystem)
-        return [row_type(**row) for row in table.to_pylist()]
+        return rows_of(pq.read_table(path, filesystem=filesystem), row_type)
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Write the manifest, which says that the run has ended; call it last."""
@@ -214,12 +217,3 @@ class RunFolder:
                 f"{content.get('versions', {}).get('raycompare', 'unknown')}."
             )
         return Manifest(**content)
-
-
-def _to_table(rows: Sequence[TrialRecord] | Sequence[EvalRecord], schema: pa.Schema) -> pa.Table:
-    columns: dict[str, list[Any]] = {
-        name: [getattr(row, name) for row in rows] for name in schema.names
-    }
-    if rows:
-        assert [field.name for field in fields(rows[0])] == schema.names
-    return pa.table(columns, schema=schema)
