@@ -19,12 +19,13 @@ from raycompare.figure_data import (
     learning_curves,
     wall_clock,
 )
-from raycompare.health import Flag, Records, flags
+from raycompare.health import Flag, flags
 from raycompare.judgement import Judgement, judge
 from raycompare.leaderboard import Baseline, ModelRow, leaderboard, tested_finalists
 from raycompare.manifest import Manifest
 from raycompare.metrics import MODES, MetricName
-from raycompare.record import Ending, EvalRecord, TrialRecord
+from raycompare.record import Ending, TrialRecord
+from raycompare.records import Records
 from raycompare.spec import Experiment
 from raycompare.verdict import verdict
 
@@ -115,17 +116,13 @@ class Comparison:
         return self.judgement.tied([row.model for row in self.leaderboard if row.test])
 
 
-def compare(
-    experiment: Experiment,
-    manifest: Manifest,
-    trials: list[TrialRecord],
-    evaluations: list[EvalRecord],
-    predictions: Iterable[tuple[str, pa.Table]],
-) -> Comparison:
+def compare(records: Records, predictions: Iterable[tuple[str, pa.Table]]) -> Comparison:
     """Compare the models of an experiment by the records of its run.
 
     `predictions` are as `RunFolder.read_predictions` returns them.
     """
+    experiment, manifest = records.experiment, records.manifest
+    trials, evaluations = records.trials, records.evaluations
     metric = experiment.tune.metric
     rows = leaderboard(experiment, trials, evaluations)
     models = [row.model for row in rows]
@@ -149,7 +146,7 @@ def compare(
         out_of_budget=Savings.of(tune, "budget"),
         diverged=Savings.of(tune, "diverged"),
         failures=_failures(trials),
-        flags=flags(Records(experiment, manifest, trials, evaluations)),
+        flags=flags(records),
         curves=learning_curves(trials, evaluations, metric),
         wall_clock=wall_clock(rows),
         best_so_far=best_so_far(models, evaluations, metric),

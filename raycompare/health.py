@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
-from raycompare.manifest import Manifest
 from raycompare.markdown import count, number_of, score, share
 from raycompare.metrics import MODES, better
 from raycompare.record import EvalRecord, TrialRecord
+from raycompare.records import Records
 from raycompare.scale import edge_at
-from raycompare.spec import Experiment
 
 CHANCE = 0.02
 """Below this distance from 0 a validation MCC is that of guessing."""
@@ -37,32 +35,6 @@ class Flag:
     advice: str
 
 
-@dataclass(frozen=True)
-class Records:
-    """What is known of a run."""
-
-    experiment: Experiment
-    manifest: Manifest
-    trials: Sequence[TrialRecord]
-    evaluations: Sequence[EvalRecord]
-
-    def of(self, model: str, stage: str) -> list[TrialRecord]:
-        """Return a model's trials of one stage, in the order of the plan."""
-        own = (t for t in self.trials if t.model == model and t.stage == stage)
-        return sorted(own, key=lambda trial: trial.order)
-
-    @cached_property
-    def _by_trial(self) -> dict[tuple[str, str], list[EvalRecord]]:
-        found: dict[tuple[str, str], list[EvalRecord]] = {}
-        for row in sorted(self.evaluations, key=lambda row: row.step):
-            found.setdefault((row.trial_id, row.split), []).append(row)
-        return found
-
-    def rows(self, trial: TrialRecord, split: str) -> list[EvalRecord]:
-        """Return a trial's evaluations on a split, by step."""
-        return self._by_trial.get((trial.trial_id, split), [])
-
-
 def flags(records: Records) -> tuple[Flag, ...]:
     """Return what to look at: by model as in the experiment, then what is about the data."""
     found: list[Flag] = []
@@ -74,7 +46,7 @@ def flags(records: Records) -> tuple[Flag, ...]:
 
 def _chance(records: Records, model: str) -> Iterator[Flag]:
     labels = len(records.manifest.data.get("labels", ()))
-    trials = records.of(model, "tune") + records.of(model, "confirm")
+    trials = records.trials_of(model, "tune") + records.trials_of(model, "confirm")
     # One that was stopped early had no time to learn.
     ended = [trial for trial in trials if trial.status == "completed"]
     last = [rows[-1] for trial in ended if (rows := records.rows(trial, "validation"))]
@@ -94,7 +66,7 @@ def _is_guessing(row: EvalRecord, labels: int) -> bool:
 
 
 def _diverged(records: Records, model: str) -> Iterator[Flag]:
-    trials = records.of(model, "tune") + records.of(model, "confirm")
+    trials = records.trials_of(model, "tune") + records.trials_of(model, "confirm")
     diverged = [trial for trial in trials if trial.ending == "diverged"]
     if diverged:
         yield Flag(
@@ -106,7 +78,7 @@ def _diverged(records: Records, model: str) -> Iterator[Flag]:
 
 def _under_trained(records: Records, model: str) -> Iterator[Flag]:
     """The best evaluation of every finalist is its last, and the one before was worse."""
-    finalists = [t for t in records.of(model, "confirm") if t.ending == "full_budget"]
+    finalists = [t for t in records.trials_of(model, "confirm") if t.ending == "full_budget"]
     if finalists and all(_still_rises(records, trial) for trial in finalists):
         yield Flag(
             about=model,
@@ -127,7 +99,7 @@ def _still_rises(records: Records, trial: TrialRecord) -> bool:
 
 def _at_the_edge(records: Records, model: str) -> Iterator[Flag]:
     """The confirmed value of a hyperparameter lies within a tenth of an edge of its range."""
-    confirmed = records.of(model, "confirm")
+    confirmed = records.trials_of(model, "confirm")
     chosen: Mapping[str, Any] = json.loads(confirmed[0].hyperparameters) if confirmed else {}
     space = records.experiment.search_space_of(records.experiment.model_named(model))
     for name, value in chosen.items():
@@ -145,7 +117,7 @@ def _gap(records: Records, model: str) -> Iterator[Flag]:
     rows = records.manifest.data.get("rows", {})
     pairs = [
         (best.accuracy, test[-1].accuracy)
-        for trial in records.of(model, "confirm")
+        for trial in records.trials_of(model, "confirm")
         if (best := _best(records, trial)) and (test := records.rows(trial, "test"))
     ]
     if not pairs or not rows.get("validation") or not rows.get("test"):

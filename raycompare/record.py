@@ -4,6 +4,7 @@ A trial is planned (`TrialPlan`), says that it started (`TrialStart`), reports e
 the validation split (`Evaluation`) and says how it ended (`TrialEnd`). Without a `TrialEnd` a
 trial has not finished, whatever Tune's `done` says. From these the records are made, one row per
 trial, per evaluation, and per test example of a finalist; `SCHEMAS` declares their Parquet files.
+Beside the trials stand what simpler methods score and what it takes to use each finalist.
 """
 
 from __future__ import annotations
@@ -191,9 +192,60 @@ class EvalRecord:
     """The sum so far; `train_seconds` does not count it."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class BaselineRecord:
+    """One row of baselines.parquet: what something simpler than a network scores on the test."""
+
+    name: str
+    trial_id: str
+    """Names its predictions, which stand beside those of the finalists."""
+    hyperparameters: str
+    """A JSON object: what was chosen by cross-validation on the training split."""
+    num_parameters: int
+    seconds: float
+    """Wall-clock of choosing, fitting and testing."""
+    hostname: str
+    validation: float
+    """By the experiment's metric."""
+    loss: float
+    matthews_correlation: float
+    accuracy: float
+    macro_f1: float
+    macro_precision: float
+    macro_recall: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceRecord:
+    """One row of inference.parquet: what it takes to use a model's finalist, alone on a machine."""
+
+    model: str
+    device: str
+    hostname: str
+    processor: str | None
+    """The name of the GPU, or of the CPU without one."""
+    num_threads: int
+    precision: str
+    texts: int
+    """That the latency was measured on, one at a time, after a warm-up."""
+    latency_p50_ms: float
+    """From a text to its probabilities, tokenising included; so is the 95th percentile."""
+    latency_p95_ms: float
+    batch_size: int
+    texts_per_second: float
+    """In batches of like lengths, tokenising included."""
+    num_parameters: int
+    weight_bytes: int
+    """Of the safetensors file."""
+    peak_memory_bytes: int
+    """Of the card, or of the process without one, at the batch size."""
+
+
 SCHEMAS: Mapping[str, pa.Schema] = {
     "trials": schema_of(TrialRecord),
     "evaluations": schema_of(EvalRecord),
+    "baselines": schema_of(BaselineRecord),
+    "inference": schema_of(InferenceRecord),
     "predictions": pa.schema(
         [
             pa.field("trial_id", pa.string(), nullable=False),

@@ -8,11 +8,10 @@ from io import StringIO
 
 from raycompare import report_health, report_pairs, report_run, report_scores, report_search
 from raycompare.compare import Comparison, compare
-from raycompare.errors import UserError
-from raycompare.experiment_text import read_experiment
 from raycompare.leaderboard import ModelRow, shown_metrics
 from raycompare.metrics import MODES
 from raycompare.plots import draw_all, png_bytes
+from raycompare.records import Records
 from raycompare.results import RunFolder
 
 SECTIONS = (
@@ -37,17 +36,7 @@ def write_report(folder: RunFolder) -> Comparison:
     Raises:
         UserError: the folder is not that of a finished run.
     """
-    manifest = folder.read_manifest()
-    experiment = read_experiment(folder.read_text("experiment.yaml"))
-    trials = folder.read_trials()
-    if not trials:
-        raise UserError(
-            f"{folder.child('trials.parquet')} is missing or empty, though the run has ended. "
-            "Copy the whole run folder."
-        )
-    comparison = compare(
-        experiment, manifest, trials, folder.read_evaluations(), folder.read_predictions()
-    )
+    comparison = compare(Records.of(folder), folder.read_predictions())
     figures = {}
     for name, figure in draw_all(comparison).items():
         figures[name] = f"figures/{name}.png"

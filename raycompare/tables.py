@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
-from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -21,7 +20,6 @@ _ARROW: dict[Any, pa.DataType] = {
 }
 
 
-@cache
 def schema_of(row_type: type[Any]) -> pa.Schema:
     """Return the columns of a row's fields, in their order; one that is never None is required."""
     hints = get_type_hints(row_type)

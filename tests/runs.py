@@ -21,6 +21,7 @@ from raycompare.experiment_text import write_experiment
 from raycompare.manifest import Manifest
 from raycompare.metrics import MODES
 from raycompare.record import EvalRecord, Stage, TrialRecord
+from raycompare.records import Records
 from raycompare.report import render
 from raycompare.results import RunFolder
 from raycompare.spec import Experiment
@@ -89,8 +90,16 @@ class Run:
 
     def compare(self) -> Comparison:
         """Compare the models by the records so far."""
-        return compare(
-            self.experiment, self.manifest, self.trials, self.evaluations, self.predictions()
+        return compare(self.records, self.predictions())
+
+    @property
+    def records(self) -> Records:
+        """Return all but the predictions."""
+        return Records(
+            experiment=self.experiment,
+            manifest=self.manifest,
+            trials=self.trials,
+            evaluations=self.evaluations,
         )
 
     def predictions(self) -> list[tuple[str, pa.Table]]:

@@ -154,7 +154,7 @@ def test_predictions_that_do_not_cover_all_finalists_claim_nothing(
     run = runs.empty("a", "b")
     run.confirm("a", [0.9, 0.9])
     run.confirm("b", [0.1, 0.1])
-    found = compare(run.experiment, run.manifest, run.trials, run.evaluations, broken(run))
+    found = compare(run.records, broken(run))
     assert says in str(found.judgement.gap)
     assert found.tied == ("b",)
 
@@ -162,7 +162,7 @@ def test_predictions_that_do_not_cover_all_finalists_claim_nothing(
 def test_the_order_of_the_examples_in_a_file_does_not_matter():
     run = runs.typical()
     turned = [(name, table.take(np.arange(1000)[::-1])) for name, table in run.predictions()]
-    found = compare(run.experiment, run.manifest, run.trials, run.evaluations, turned)
+    found = compare(run.records, turned)
     assert found == run.compare()
 
 

@@ -6,20 +6,16 @@ from typing import Any
 
 import pytest
 
-from raycompare.health import Flag, Records, flags
+from raycompare.health import Flag, flags
 from raycompare.report_health import health_section
 from raycompare.scale import edge_at
 from raycompare.space import Domain
 from tests import runs
 
 
-def records(run: runs.Run) -> Records:
-    return Records(run.experiment, run.manifest, run.trials, run.evaluations)
-
-
 def found(run: runs.Run) -> dict[str, str]:
     """What was found, by what it is about; of each only the last."""
-    return {flag.about: flag.found for flag in flags(records(run))}
+    return {flag.about: flag.found for flag in flags(run.records)}
 
 
 def sound() -> runs.Run:
@@ -40,14 +36,14 @@ def sound() -> runs.Run:
 
 
 def test_a_sound_run_has_no_flags() -> None:
-    assert flags(records(sound())) == ()
+    assert flags(sound().records) == ()
     assert health_section(sound().compare()) == ""
 
 
 def test_trials_that_guess_are_counted() -> None:
     run = sound()
     run.tune("a", 0.001, -0.001)
-    (flag,) = flags(records(run))
+    (flag,) = flags(run.records)
     assert flag.found.startswith("2 of 8 trials ended at chance level")
     assert "learning_rate" in flag.advice
 
@@ -70,7 +66,7 @@ def test_finalists_that_still_got_better_should_train_longer() -> None:
     run = runs.empty("a")
     run.tune("a", 0.5, 0.7)
     run.confirm("a", [0.8, 0.81, 0.79], is_default=True)
-    (flag,) = flags(records(run))
+    (flag,) = flags(run.records)
     assert "best at its last evaluation" in flag.found
     assert flag.advice == "train it longer: `raycompare extend`"
 

@@ -1,0 +1,66 @@
+"""All that a run has left behind, as the report reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+from raycompare.errors import UserError
+from raycompare.experiment_text import read_experiment
+from raycompare.manifest import Manifest
+from raycompare.record import BaselineRecord, EvalRecord, InferenceRecord, TrialRecord
+from raycompare.results import RunFolder
+from raycompare.spec import Experiment
+
+
+@dataclass(frozen=True, kw_only=True)
+class Records:
+    """What is known of a run, but for the predictions."""
+
+    experiment: Experiment
+    manifest: Manifest
+    trials: Sequence[TrialRecord]
+    evaluations: Sequence[EvalRecord]
+    baselines: Sequence[BaselineRecord] = ()
+    inference: Sequence[InferenceRecord] = ()
+
+    @classmethod
+    def of(cls, folder: RunFolder) -> Self:
+        """Read the records of a run.
+
+        Raises:
+            UserError: the folder is not that of a run that has ended.
+        """
+        manifest = folder.read_manifest()
+        trials = folder.read_trials()
+        if not trials:
+            raise UserError(
+                f"{folder.child('trials.parquet')} is missing or empty, though the run has ended. "
+                "Copy the whole run folder."
+            )
+        return cls(
+            experiment=read_experiment(folder.read_text("experiment.yaml")),
+            manifest=manifest,
+            trials=trials,
+            evaluations=folder.read_evaluations(),
+            baselines=folder.read_rows("baselines.parquet", BaselineRecord),
+            inference=folder.read_rows("inference.parquet", InferenceRecord),
+        )
+
+    def trials_of(self, model: str, stage: str) -> list[TrialRecord]:
+        """Return a model's trials of one stage, in the order of the plan."""
+        own = (t for t in self.trials if t.model == model and t.stage == stage)
+        return sorted(own, key=lambda trial: trial.order)
+
+    @cached_property
+    def _by_trial(self) -> dict[tuple[str, str], list[EvalRecord]]:
+        found: dict[tuple[str, str], list[EvalRecord]] = {}
+        for row in sorted(self.evaluations, key=lambda row: row.step):
+            found.setdefault((row.trial_id, row.split), []).append(row)
+        return found
+
+    def rows(self, trial: TrialRecord, split: str) -> list[EvalRecord]:
+        """Return a trial's evaluations on a split, by step."""
+        return self._by_trial.get((trial.trial_id, split), [])
