@@ -27,7 +27,7 @@ test: .venv/installed ## Run the tests, but for those of test-faults
 test-faults: .venv/installed ## Kill workers and runs, fill a disk, and compare the records: minutes
 	$(BIN)/python -m pytest -m faults
 
-bench-%: .venv/installed ## trial, study, scale, replay, gpu: measure, and write a page into benchmarks/pages
+bench-%: .venv/installed ## trial, study, scale, replay, honesty, gpu: measure, and write a page into benchmarks/pages
 	$(BIN)/python -m benchmarks.$*
 
 lint: .venv/installed ## Check style and the direction of imports

@@ -137,6 +137,8 @@ def write_experiment(sizes: Sizes, work: Path) -> Experiment:
         "search_space": {"learning_rate": {"loguniform": [1e-6, 1e-5]}},
         "tune": {"num_samples": sizes.samples, "scheduler": "fifo"},
         "confirm": {"seeds": [1]},
+        "baselines": [],
+        "inference": {"measure": False},
         "resources": "auto",
     }
     path = work / "bench-gpu.yaml"

@@ -118,6 +118,8 @@ def _write(
         "search_space": dict(SEARCH_SPACE),
         "tune": dict(search),
         "confirm": {"seeds": [1]},
+        "baselines": [],
+        "inference": {"measure": False},
         "resources": {"cpu": 1},
     }
     with path.open("w") as stream:

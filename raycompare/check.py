@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from raycompare.backends import is_remote, this_machine
 from raycompare.budgets import examples_per_step
 from raycompare.data import DataProblems, LabelledData, load_splits
 from raycompare.errors import Problem
+from raycompare.estimate import Estimate, described, estimate
 from raycompare.experiment_file import Draft
 from raycompare.given import Given, config_arguments, given_to
 from raycompare.model_checks import hyperparameter_problems, model_problems
@@ -25,6 +27,7 @@ from raycompare.room import room_problems
 from raycompare.settings import TuneSpec
 from raycompare.settings_checks import settings_problems
 from raycompare.spec import Experiment, ModelSpec
+from raycompare.tracker_checks import tracker_problems
 from raycompare.unread import unread_problems
 
 
@@ -50,7 +53,13 @@ class Ready:
             length = f"{steps:,} steps a trial" if steps else "batches by tokens"
             searched = ", ".join(experiment.search_space_of(model)) or "nothing"
             lines.append(f"  model    {model.name}: {length}, searches {searched}")
+        lines += [f"  takes    {line}" for line in described(self.estimate, experiment)]
         return "\n".join(lines)
+
+    @cached_property
+    def estimate(self) -> Estimate:
+        """What a run would take, as far as that is known from here; takes a second."""
+        return estimate(self.experiment, self.data)
 
 
 def check(draft: Draft, out: str) -> Ready:
@@ -70,6 +79,7 @@ def check(draft: Draft, out: str) -> Ready:
         *settings_problems(experiment),
         *_grace_problems(experiment, data),
         *room_problems(experiment, data, out),
+        *tracker_problems(experiment, out),
     ]
     return Ready(draft.experiment(found_later=late), data)
 

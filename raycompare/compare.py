@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import pyarrow as pa
 
+from raycompare.cost import Cost, cost_of
 from raycompare.endings import first_cause, first_line
+from raycompare.expected_best import ExpectedBest, expected_best
 from raycompare.figure_data import (
     BestSoFar,
     Curve,
@@ -21,13 +23,17 @@ from raycompare.figure_data import (
 )
 from raycompare.health import Flag, flags
 from raycompare.judgement import Judgement, judge
-from raycompare.leaderboard import Baseline, ModelRow, leaderboard, tested_finalists
+from raycompare.leaderboard import ModelRow, leaderboard, tested_finalists
 from raycompare.manifest import Manifest
 from raycompare.metrics import MODES, MetricName
-from raycompare.record import Ending, TrialRecord
+from raycompare.pareto import ParetoPoint, pareto_points
+from raycompare.record import Ending, InferenceFailure, InferenceRecord, TrialRecord
 from raycompare.records import Records
 from raycompare.spec import Experiment
+from raycompare.standings import BaselineRow, Line, baseline_rows, standings
 from raycompare.verdict import verdict
+
+OfModel = TypeVar("OfModel", InferenceRecord, InferenceFailure)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +94,8 @@ class Comparison:
     """One sentence of Markdown."""
     leaderboard: tuple[ModelRow, ...]
     judgement: Judgement
-    baseline: Baseline | None
+    baselines: tuple[BaselineRow, ...]
+    """The fitted ones, then the majority class."""
     configurations: tuple[Configuration, ...]
     trials: tuple[TrialRecord, ...]
     """All of them; by model as in the leaderboard, then best first."""
@@ -98,17 +105,29 @@ class Comparison:
     out_of_budget: Savings
     diverged: Savings
     failures: tuple[Failure, ...]
+    cost: Cost
     flags: tuple[Flag, ...]
     """What to look at."""
     curves: tuple[Curve, ...]
     """Of every evaluated trial that the figure is about; `figure_data.thinned` picks for it."""
     wall_clock: tuple[WallClock, ...]
     best_so_far: tuple[BestSoFar, ...]
+    expected_best: tuple[ExpectedBest, ...]
+    inference: tuple[InferenceRecord, ...]
+    """What it takes to use each model that was measured, in the order of the leaderboard."""
+    inference_failures: tuple[InferenceFailure, ...]
+    """In the same order."""
+    pareto: tuple[ParetoPoint, ...]
 
     @property
     def metric(self) -> MetricName:
         """The metric that decides."""
         return self.experiment.tune.metric
+
+    @property
+    def standings(self) -> tuple[Line, ...]:
+        """The models and the baselines, best first."""
+        return standings(self.leaderboard, self.baselines, self.metric)
 
     @property
     def tied(self) -> tuple[str, ...]:
@@ -126,19 +145,18 @@ def compare(records: Records, predictions: Iterable[tuple[str, pa.Table]]) -> Co
     metric = experiment.tune.metric
     rows = leaderboard(experiment, trials, evaluations)
     models = [row.model for row in rows]
-    finalists = tested_finalists(trials, evaluations)
-    tested = [row.model for row in rows if row.test]
-    judgement = judge(finalists, predictions, tested, metric)
+    baselines = baseline_rows(records.baselines, manifest.data)
+    judgement = _judgement(records, standings(rows, baselines, metric), predictions)
     tune = [trial for trial in trials if trial.stage == "tune"]
     test_rows = manifest.data.get("rows", {}).get("test")
-    label_counts = manifest.data.get("test_label_counts")
+    inference = _of_models(models, records.inference)
     return Comparison(
         experiment=experiment,
         manifest=manifest,
-        verdict=verdict(experiment, rows, judgement, first_cause(trials), test_rows),
+        verdict=verdict(experiment, rows, judgement, first_cause(trials), test_rows, baselines),
         leaderboard=rows,
         judgement=judgement,
-        baseline=Baseline.of(label_counts) if label_counts else None,
+        baselines=baselines,
         configurations=_configurations(models, trials, metric),
         trials=tuple(sorted(trials, key=lambda trial: _place(trial, models, metric))),
         stopped=Savings.of(tune, "rung"),
@@ -146,10 +164,15 @@ def compare(records: Records, predictions: Iterable[tuple[str, pa.Table]]) -> Co
         out_of_budget=Savings.of(tune, "budget"),
         diverged=Savings.of(tune, "diverged"),
         failures=_failures(trials),
+        cost=cost_of(records),
         flags=flags(records),
         curves=learning_curves(trials, evaluations, metric),
         wall_clock=wall_clock(rows),
         best_so_far=best_so_far(models, evaluations, metric),
+        expected_best=expected_best(models, trials, metric),
+        inference=inference,
+        inference_failures=_unmeasured(models, records),
+        pareto=pareto_points(rows, inference, judgement.intervals, metric),
     )
 
 
@@ -163,6 +186,41 @@ def _place(
         value if MODES[metric] == "min" else -value,
         trial.stage,
         trial.order,
+    )
+
+
+def _of_models(models: Sequence[str], rows: Iterable[OfModel]) -> tuple[OfModel, ...]:
+    """Return the latest row of each model, in the order of the models."""
+    by_model = {row.model: row for row in rows}
+    return tuple(by_model[model] for model in models if model in by_model)
+
+
+def _unmeasured(models: Sequence[str], records: Records) -> tuple[InferenceFailure, ...]:
+    measured = {row.model for row in records.inference}
+    missing = [model for model in models if model not in measured]
+    return _of_models(missing, records.inference_failures)
+
+
+def _judgement(
+    records: Records, lines: Sequence[Line], predictions: Iterable[tuple[str, pa.Table]]
+) -> Judgement:
+    fitted = {
+        line.model: line.trial_id
+        for line in lines
+        if isinstance(line, BaselineRow) and line.trial_id
+    }
+    tested = [
+        line.model
+        for line in lines
+        if line.test and (isinstance(line, ModelRow) or line.model in fitted)
+    ]
+    return judge(
+        tested_finalists(records.trials, records.evaluations),
+        predictions,
+        tested,
+        records.experiment.tune.metric,
+        records.manifest.data.get("labels", ()),
+        fitted,
     )
 
 

@@ -16,6 +16,16 @@ STATUS_WORDS: Mapping[Status, str] = {
 _GRAVITY: Mapping[Ending, int] = {"error": 3, "diverged": 2, "cut_short": 1, "not_run": 1}
 
 
+def budget_spent(name: str) -> str:
+    """Say that a budget is spent; `name` is the setting with its value."""
+    return f"the budget is spent ({name})"
+
+
+def dollars_spent(max_usd: float) -> str:
+    """Say that `tune.max_usd` is spent, with nothing of it kept for a later stage."""
+    return budget_spent(f"max_usd: {max_usd:g}")
+
+
 def first_line(trial: TrialRecord) -> str:
     """Return why the trial ended, in one line."""
     return next(iter(trial.reason.splitlines()), trial.status)

@@ -13,6 +13,9 @@ from raycompare.record import EvalRecord, TrialRecord
 MOST_CURVES = 30
 """Of one model in its panel; more lines than that hide each other."""
 
+MOST_LINES = 12
+"""Models in a figure that has a line for each; the leaders are drawn."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:

@@ -41,7 +41,26 @@ def flags(records: Records) -> tuple[Flag, ...]:
     for model in records.experiment.models:
         for about in (_chance, _diverged, _under_trained, _at_the_edge, _gap):
             found += about(records, model.name)
-    return (*found, *_data_flags(records.manifest.data))
+    return (*found, *_baseline_flags(records), *_data_flags(records.manifest.data))
+
+
+def _baseline_flags(records: Records) -> Iterator[Flag]:
+    fitted = {row.name for row in records.baselines}
+    for failure in records.baseline_failures:
+        if failure.name not in fitted:
+            yield Flag(
+                about=failure.name,
+                found=f"it could not be fitted: {failure.cause}",
+                advice="baseline_failures.parquet has the traceback; `raycompare run --resume` "
+                "with this folder tries again",
+            )
+    for row in records.baselines:
+        if not json.loads(row.hyperparameters)["converged"]:
+            yield Flag(
+                about=row.name,
+                found="its fit was cut off before it had converged",
+                advice="do not build on a small gap to it",
+            )
 
 
 def _chance(records: Records, model: str) -> Iterator[Flag]:

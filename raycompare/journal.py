@@ -56,6 +56,10 @@ class Entry:
     """How often a worker began it, or went on with it."""
     running: bool = False
     paused: bool = False
+    held: float = 0.0
+    """Seconds for which it held its resources, up to when it last gave them back."""
+    held_since: float | None = None
+    """When it was last given its resources, in seconds since the run began; None if it has none."""
 
     @property
     def ending(self) -> Ending:
@@ -85,6 +89,14 @@ class Entry:
             return self.failure.cause
         detail = self.end.detail if self.end else self.stop.reason if self.stop else self.refusal
         return detail or self.ending.replace("_", " ")
+
+    def held_until(self, now: float) -> float:
+        """Return the seconds for which the trial has held its resources by now."""
+        return self.held + (now - self.held_since if self.held_since is not None else 0.0)
+
+    def give_back(self, now: float) -> None:
+        """Note that the trial has no resources any more."""
+        self.held, self.held_since = self.held_until(now), None
 
     @property
     def last_step(self) -> int:
@@ -142,7 +154,8 @@ class Journal:
         if plan.trial_id in self._kept:
             return False
         before = self._cut.get(plan.trial_id)
-        self.entries[plan.trial_id] = Entry(plan, starts=before.starts if before else 0)
+        starts, held = (before.starts, before.held_seconds or 0.0) if before else (0, 0.0)
+        self.entries[plan.trial_id] = Entry(plan, starts=starts, held=held)
         return True
 
     def kept_evaluations(self, trial_id: str) -> list[EvalRecord]:
@@ -155,6 +168,7 @@ class Journal:
         if not entry.start:
             self.starts[entry.plan.model] += 1
         entry.starts += 1
+        entry.held_since = self.elapsed
         entry.running, entry.paused, entry.stop, entry.failure = True, False, None, None
 
     def heard(self, trial_id: str, message: Message) -> None:
@@ -187,16 +201,20 @@ class Journal:
     def paused(self, trial_id: str) -> None:
         """Note that a trial has given its resources back and may go on later."""
         entry = self.entries[trial_id]
+        entry.give_back(self.elapsed)
         entry.running, entry.paused = False, True
 
     def lost(self, trial_id: str, cause: str) -> None:
         """Note that a trial has lost its worker and will be started again."""
-        self.entries[trial_id].running = False
+        entry = self.entries[trial_id]
+        entry.give_back(self.elapsed)
+        entry.running = False
         self.losses.append((trial_id, cause))
 
     def ended(self, trial_id: str, stop: Stop | None = None) -> None:
         """Note that a trial reports no more; `stop` if the scheduler ended it."""
         entry = self.entries[trial_id]
+        entry.give_back(self.elapsed)
         entry.running, entry.paused, entry.stop, entry.ended_at = False, False, stop, self.elapsed
         self.endings.append(entry)
 
@@ -219,7 +237,7 @@ class Journal:
 
     def evaluations(self) -> list[EvalRecord]:
         """Make the rows of evaluations.parquet."""
-        rows = [row for entry in self.entries.values() for row in _eval_records(entry)]
+        rows = [row for entry in self.entries.values() for row in eval_records(entry)]
         return [*self._kept_evaluations, *rows]
 
     def _trial_record(self, entry: Entry) -> TrialRecord:
@@ -242,10 +260,12 @@ class Journal:
             eval_seconds=clock.eval_seconds if clock else None,
             test_seconds=entry.end.test_seconds if entry.end else None,
             starts=entry.starts,
+            held_seconds=entry.held_until(self.elapsed) if entry.starts else None,
         )
 
 
-def _eval_records(entry: Entry) -> Sequence[EvalRecord]:
+def eval_records(entry: Entry) -> Sequence[EvalRecord]:
+    """Make the rows of evaluations.parquet of one trial, by step, the test last."""
     rows = [
         _eval_record(entry.plan, "validation", evaluation, evaluation.metrics, seconds)
         for evaluation, seconds in entry.evaluations

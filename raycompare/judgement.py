@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
 import pyarrow as pa
 
+from raycompare.classes import ClassReport, class_report
 from raycompare.leaderboard import shown_metrics
 from raycompare.margins import Answers, Integers
 from raycompare.metrics import MetricName
@@ -37,16 +38,22 @@ class Judgement:
     pairs: tuple[Pair, ...] = ()
     tiers: Mapping[str, str] = field(default_factory=dict)
     ranks: Mapping[str, Ranks] = field(default_factory=dict)
+    classes: ClassReport | None = None
+    """Of the leader, label by label."""
 
     @classmethod
     def of(cls, answers: Answers, models: Sequence[str], metric: MetricName) -> Self:
-        """Judge the models, best first, by any metric but the loss."""
+        """Judge models and baselines, best first, by any metric but the loss.
+
+        Baselines have no ranks, and no rank of a model counts them.
+        """
         pairs = compared(answers, models, metric)
+        ranked = [model for model in models if answers.seeds[model]]
         apart = [(pair.first, pair.second) for pair in pairs if pair.apart]
         better = [
             (pair.better, pair.second if pair.better == pair.first else pair.first)
             for pair in pairs
-            if pair.better is not None
+            if pair.better is not None and {pair.first, pair.second} <= set(ranked)
         ]
         return cls(
             metric=metric,
@@ -55,12 +62,16 @@ class Judgement:
             intervals=intervals(answers, shown_metrics(metric)),
             pairs=pairs,
             tiers=tiers(models, apart),
-            ranks=ranks(models, better),
+            ranks=ranks(ranked, better),
         )
 
     def of_leader(self, models: Sequence[str]) -> list[Pair]:
-        """Return the comparisons of the first model with each of the others."""
-        return [pair for pair in self.pairs if pair.first == models[0]]
+        """Return the comparisons of the first of these models with each of the others."""
+        return [pair for pair in self.pairs if pair.first == models[0] and pair.second in models]
+
+    def pair(self, one: str, other: str) -> Pair | None:
+        """Return the comparison of two, whichever is better; None where nothing is claimed."""
+        return next((p for p in self.pairs if {p.first, p.second} == {one, other}), None)
 
     def tied(self, models: Sequence[str]) -> tuple[str, ...]:
         """Name those that can't be told apart from the first: all where nothing is claimed."""
@@ -74,17 +85,21 @@ def judge(
     predictions: Iterable[tuple[str, pa.Table]],
     models: Sequence[str],
     metric: MetricName,
+    label_names: Sequence[str] = (),
+    baselines: Mapping[str, str] | None = None,
 ) -> Judgement:
     """Judge the models by the predictions of their tested finalists.
 
-    `models` are those with finalists, best first; `metric` is the experiment's. `predictions` has
-    each finalist's table by its trial id.
+    `models` are those with finalists and the baselines, best first; `baselines` has the trial id
+    of each. `metric` is the experiment's. `predictions` has each table by its trial id.
     """
     decides = FALLBACK if metric == "loss" else metric
-    found = _read(finalists, predictions) if finalists else "no finalist was tested"
+    found = _read(finalists, baselines or {}, predictions)
     if isinstance(found, str):
         return Judgement(metric=decides, gap=found)
-    return Judgement.of(found, models, decides)
+    judgement = Judgement.of(found, models, decides)
+    leader = next(model for model in models if found.seeds[model])
+    return replace(judgement, classes=class_report(found, leader, label_names))
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,17 +123,22 @@ class _Tested:
 
 
 def _read(
-    finalists: Sequence[TrialRecord], predictions: Iterable[tuple[str, pa.Table]]
+    finalists: Sequence[TrialRecord],
+    baselines: Mapping[str, str],
+    predictions: Iterable[tuple[str, pa.Table]],
 ) -> Answers | str:
-    wanted = {trial.trial_id for trial in finalists}
+    if not finalists:
+        return "no finalist was tested"
+    wanted = {*(trial.trial_id for trial in finalists), *baselines.values()}
     tested = {name: _Tested.of(table) for name, table in predictions if name in wanted}
     if missing := sorted(wanted - tested.keys()):
         others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         return f"the run folder has no predictions of {missing[0]}{others}"
-    first, *rest = (tested[trial.trial_id] for trial in finalists)
+    first, *rest = (tested[trial_id] for trial_id in sorted(wanted))
     if len(first.labels) <= 1 or not all(first.same_examples(other) for other in rest):
         return "the predictions of the finalists are not of the same test examples"
-    return _answers(sorted(finalists, key=lambda trial: trial.seed), tested, first.labels)
+    answers = _answers(sorted(finalists, key=lambda trial: trial.seed), tested, first.labels)
+    return _with_baselines(answers, {name: tested[own] for name, own in baselines.items()})
 
 
 def _answers(
@@ -134,4 +154,13 @@ def _answers(
             for model, trials in of_model.items()
         },
         seeds={model: tuple(trial.seed for trial in trials) for model, trials in of_model.items()},
+    )
+
+
+def _with_baselines(answers: Answers, tested: Mapping[str, _Tested]) -> Answers:
+    found = {name: own.predicted[None] for name, own in tested.items()}
+    return replace(
+        answers,
+        predictions={**answers.predictions, **found},
+        seeds={**answers.seeds, **dict.fromkeys(found, ())},
     )

@@ -76,20 +76,6 @@ class ModelRow:
         return next((spread.n for spread in self.test.values()), 0)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Baseline:
-    """What always answering the most frequent test label scores; its MCC is 0."""
-
-    label: str
-    accuracy: float
-
-    @classmethod
-    def of(cls, label_counts: Mapping[str, int]) -> Self:
-        """Find the most frequent label, the first by name among equals."""
-        label = max(sorted(label_counts), key=lambda name: label_counts[name])
-        return cls(label=label, accuracy=label_counts[label] / sum(label_counts.values()))
-
-
 def leaderboard(
     experiment: Experiment, trials: Sequence[TrialRecord], evaluations: Sequence[EvalRecord]
 ) -> tuple[ModelRow, ...]:
@@ -113,12 +99,14 @@ def tested_finalists(
 
 
 def _standing(row: ModelRow, metric: MetricName) -> tuple[int, float]:
-    if not row.test:
-        return 2, 0.0
-    mean = row.test[metric].mean
-    if not math.isfinite(mean):
+    return place(row.test[metric].mean, metric) if row.test else (2, 0.0)
+
+
+def place(value: float, metric: MetricName) -> tuple[int, float]:
+    """Return a key by which better values come first, and what is no number after them."""
+    if not math.isfinite(value):
         return 1, 0.0
-    return 0, mean if MODES[metric] == "min" else -mean
+    return 0, value if MODES[metric] == "min" else -value
 
 
 def _row(

@@ -25,7 +25,7 @@ class Manifest:
     data: dict[str, Any]
     """dataset, hash, labels (names in id order), rows per split, test_label_counts, also_in_train
     (rows of the other splits), two_labels (texts of train), max_length and cut (share) per
-    model."""
+    model, model_types (as in the checkpoints' configs) per model."""
     seeds: dict[str, Any]
     """experiment: the seed of splits, samples and the tune stage; confirm: a list."""
     versions: dict[str, str]
@@ -35,9 +35,13 @@ class Manifest:
     hardware: list[dict[str, Any]]
     """Per node: hostname, cpus, gpus, cpu_model, memory_bytes."""
     seconds: dict[str, float]
-    """Wall-clock per stage: check, tokenize, tune, confirm, total."""
+    """Wall-clock per stage: check, tokenize, tune, confirm, inference, total."""
     resources: dict[str, Any] = field(default_factory=dict)
     """Per model: cpu and gpu of a trial, also where they were measured."""
+    estimate: dict[str, Any] = field(default_factory=dict)
+    """What the trials were thought to take at most before the first began; see `estimate`."""
+    trackers: dict[str, str] = field(default_factory=dict)
+    """Per tracker: why it was off, or empty if it worked to the end."""
     complete: bool = True
     """False while a run that was interrupted has not been resumed to its end."""
     format: int = FORMAT

@@ -24,6 +24,7 @@ class Answers:
     predictions: Mapping[str, Integers]
     """Of each model, of shape (seeds, examples)."""
     seeds: Mapping[str, tuple[int, ...]]
+    """None of a baseline, which answers alike whatever the seed, and has one row of predictions."""
 
     @property
     def examples(self) -> int:

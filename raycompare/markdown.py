@@ -32,6 +32,11 @@ def fenced(code: str) -> str:
     return f"{fence}sh\n{code.strip()}\n{fence}"
 
 
+def folded(summary: str, content: str) -> str:
+    """Return content that opens with a click."""
+    return f"<details>\n<summary>{summary}</summary>\n\n{content}\n\n</details>"
+
+
 def score(value: float | None) -> str:
     """Return a metric with three decimals."""
     return NOTHING if value is None else f"{value:z.3f}"

@@ -1,53 +1,27 @@
-"""Draws the figures. The only module that knows Matplotlib; nothing here is global."""
+"""Draws the figures of what was measured while training; nothing here is global."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from io import BytesIO
 
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
-from raycompare.compare import Comparison
+from raycompare.expected_best import ExpectedBest
 from raycompare.figure_data import BestSoFar, Curve, WallClock, thinned
 from raycompare.markdown import SECONDS_PER_HOUR, SECONDS_PER_MINUTE, duration
 from raycompare.metrics import LABELS, MetricName
+from raycompare.plot_style import MEDIUM, SMALL, colour, label, legend_above, line_style, tidy
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""Of Okabe and Ito: told apart with any colour vision. Twelve models take two line styles."""
-STYLES = ("-", "--", ":")
-GREY = "0.35"
-DPI = 130
 PANEL_COLUMNS = {1: 1, 2: 2, 3: 3, 4: 2, 5: 3, 6: 3, 7: 4, 8: 4}
 MOST_COLUMNS = 4
-LONGEST_NAME = 36
 UPPER_BOUND, LOSS_HEADROOM = 1.0, 1.5
 SOME_OTHERS = "some of the other trials, from the best to the worst"
 MARGIN, SMALLEST_MARGIN = 0.06, 0.01
-
-
-def draw_all(comparison: Comparison) -> dict[str, Figure]:
-    """Draw each figure that there is data for, by the name of its file."""
-    figures: dict[str, Figure] = {}
-    if comparison.curves:
-        models = [row.model for row in comparison.leaderboard]
-        figures["learning_curves"] = draw_learning_curves(
-            comparison.curves, models, comparison.metric
-        )
-    if comparison.best_so_far:
-        figures["best_so_far"] = draw_best_so_far(comparison.best_so_far, comparison.metric)
-    if comparison.wall_clock:
-        figures["wall_clock"] = draw_wall_clock(comparison.wall_clock)
-    return figures
-
-
-def png_bytes(figure: Figure) -> bytes:
-    """Return the same PNG for the same figure, whenever it is drawn."""
-    stream = BytesIO()
-    figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": None})
-    return stream.getvalue()
 
 
 def draw_learning_curves(
@@ -63,29 +37,34 @@ def draw_learning_curves(
     panels: list[Axes] = list(grid.flat)
     for index, (panel, model) in enumerate(zip(panels, drawn, strict=False)):
         own = [curve for curve in curves if curve.model == model]
-        _draw_panel(panel, own, COLOURS[index % len(COLOURS)])
-        panel.set_title(_label(model), fontsize=9)
+        _draw_panel(panel, own, colour(index))
+        panel.set_title(label(model), fontsize=MEDIUM)
         panel.xaxis.set_tick_params(labelbottom=index + columns >= len(drawn))
     for unused in panels[len(drawn) :]:
         unused.set_visible(False)
     panels[0].set_xlim(left=0)
     panels[0].set_ylim(*_curve_limits(curves, metric))
-    figure.supxlabel("optimizer steps", fontsize=9)
-    figure.supylabel(f"validation {LABELS[metric]}", fontsize=9)
+    figure.supxlabel("optimizer steps", fontsize=MEDIUM)
+    figure.supylabel(f"validation {LABELS[metric]}", fontsize=MEDIUM)
     _curve_legend(figure, curves, others="other trials" if len(curves) == given else SOME_OTHERS)
     return figure
 
 
-def _draw_panel(panel: Axes, curves: Iterable[Curve], colour: str) -> None:
+def _draw_panel(panel: Axes, curves: Iterable[Curve], line_colour: str) -> None:
     for curve in sorted(curves, key=lambda curve: curve.is_best):
         width, alpha = (2.2, 1.0) if curve.is_best else (0.9, 0.45)
         marker = "." if len(curve.steps) == 1 else None
         panel.plot(
-            curve.steps, curve.values, color=colour, linewidth=width, alpha=alpha, marker=marker
+            curve.steps,
+            curve.values,
+            color=line_colour,
+            linewidth=width,
+            alpha=alpha,
+            marker=marker,
         )
         if curve.stopped_early:
-            panel.plot(curve.steps[-1], curve.values[-1], "x", color=GREY, markersize=5)
-    _tidy(panel)
+            panel.plot(curve.steps[-1], curve.values[-1], "x", color=_ink(), markersize=5)
+    tidy(panel)
 
 
 def _curve_limits(curves: Sequence[Curve], metric: MetricName) -> tuple[float, float]:
@@ -94,14 +73,14 @@ def _curve_limits(curves: Sequence[Curve], metric: MetricName) -> tuple[float, f
 
 
 def _curve_legend(figure: Figure, curves: Sequence[Curve], others: str) -> None:
-    handles = [Line2D([], [], color=GREY, linewidth=2.2, label="best trial of the model")]
+    handles = [Line2D([], [], color=_ink(), linewidth=2.2, label="best trial of the model")]
     if not all(curve.is_best for curve in curves):
-        handles.append(Line2D([], [], color=GREY, linewidth=0.9, alpha=0.6, label=others))
+        handles.append(Line2D([], [], color=_ink(), linewidth=0.9, alpha=0.6, label=others))
     if any(curve.stopped_early for curve in curves):
         handles.append(
-            Line2D([], [], color=GREY, marker="x", linestyle="", label="stopped early here")
+            Line2D([], [], color=_ink(), marker="x", linestyle="", label="stopped early here")
         )
-    _legend_above(figure, handles)
+    legend_above(figure, handles)
 
 
 def draw_best_so_far(progress: Sequence[BestSoFar], metric: MetricName) -> Figure:
@@ -115,21 +94,46 @@ def draw_best_so_far(progress: Sequence[BestSoFar], metric: MetricName) -> Figur
             times,
             [*model.values, model.values[-1]],
             drawstyle="steps-post",
-            color=COLOURS[index % len(COLOURS)],
-            linestyle=STYLES[index // len(COLOURS) % len(STYLES)],
+            color=colour(index),
+            linestyle=line_style(index),
             linewidth=1.8,
             marker="o",
             markersize=3,
             markevery=range(len(model.values)),
-            label=_label(model.model),
+            label=label(model.model),
         )
     values = [value for model in progress for value in model.values]
     axes.set_ylim(*y_limits(values, values, metric))
     axes.set_xlim(left=0)
-    axes.set_xlabel(f"{unit} since the run began", fontsize=9)
-    axes.set_ylabel(f"best validation {LABELS[metric]} so far", fontsize=9)
-    _tidy(axes)
-    figure.legend(loc="outside right upper", fontsize=8, frameon=False)
+    axes.set_xlabel(f"{unit} since the run began", fontsize=MEDIUM)
+    axes.set_ylabel(f"best validation {LABELS[metric]} so far", fontsize=MEDIUM)
+    tidy(axes)
+    figure.legend(loc="outside right upper", fontsize=SMALL, frameon=False, handlelength=3)
+    return figure
+
+
+def draw_expected_best(models: Sequence[ExpectedBest], metric: MetricName) -> Figure:
+    """Draw what the best of so many trials is on average, by model."""
+    figure = Figure(figsize=(8.0, max(3.8, 1.4 + 0.24 * len(models))), layout="constrained")
+    axes = figure.subplots()
+    for index, model in enumerate(models):
+        axes.plot(
+            range(1, len(model.values) + 1),
+            model.values,
+            color=colour(index),
+            linestyle=line_style(index),
+            linewidth=1.8,
+            marker="o",
+            markersize=3,
+            label=label(model.model),
+        )
+    values = [value for model in models for value in model.values]
+    axes.set_ylim(*y_limits(values, values, metric))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("trials of the model", fontsize=MEDIUM)
+    axes.set_ylabel(f"expected best validation {LABELS[metric]}", fontsize=MEDIUM)
+    tidy(axes)
+    figure.legend(loc="outside right upper", fontsize=SMALL, frameon=False, handlelength=3)
     return figure
 
 
@@ -142,17 +146,17 @@ def draw_wall_clock(models: Sequence[WallClock]) -> Figure:
     train = [model.train_seconds / seconds for model in models]
     evaluation = [model.eval_seconds / seconds for model in models]
     places = range(len(models))
-    axes.barh(places, train, color=COLOURS[0], height=0.68, label="training")
+    axes.barh(places, train, color=colour(0), height=0.68, label="training")
     bars = axes.barh(
-        places, evaluation, left=train, color=COLOURS[4], height=0.68, label="evaluation"
+        places, evaluation, left=train, color=colour(4), height=0.68, label="evaluation"
     )
-    axes.bar_label(bars, [duration(total) for total in totals], padding=4, fontsize=8)
-    axes.set_yticks(places, [_label(model.model) for model in models], fontsize=9)
+    axes.bar_label(bars, [duration(total) for total in totals], padding=4, fontsize=SMALL)
+    axes.set_yticks(places, [label(model.model) for model in models], fontsize=MEDIUM)
     axes.invert_yaxis()
     axes.set_xlim(0, max(totals) / seconds * 1.14)
-    axes.set_xlabel(f"{unit} per trial, mean over the confirm trials", fontsize=9)
-    _tidy(axes, grid="x")
-    _legend_above(figure, axes.get_legend_handles_labels()[0])
+    axes.set_xlabel(f"{unit} per trial, mean over the confirm trials", fontsize=MEDIUM)
+    tidy(axes, grid="x")
+    legend_above(figure, axes.get_legend_handles_labels()[0])
     return figure
 
 
@@ -178,19 +182,5 @@ def time_unit(longest: float) -> tuple[str, int]:
     return "hours", SECONDS_PER_HOUR
 
 
-def _label(model: str) -> str:
-    short = model if len(model) <= LONGEST_NAME else f"…{model[1 - LONGEST_NAME :]}"
-    return short.replace("$", r"\$")
-
-
-def _tidy(axes: Axes, grid: str = "y") -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="x" if grid == "x" else "y", color="0.9", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.tick_params(labelsize=8)
-
-
-def _legend_above(figure: Figure, handles: Sequence[object]) -> None:
-    figure.legend(
-        handles=handles, loc="outside upper center", ncols=len(handles), fontsize=8, frameon=False
-    )
+def _ink() -> str:
+    return str(rcParams["text.color"])

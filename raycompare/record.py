@@ -166,6 +166,8 @@ class TrialRecord:
     """How often the texts that are computed at once were halved for want of memory."""
     starts: int = 0
     """How often a worker began the trial, or went on with it, over all runs of the folder."""
+    held_seconds: float | None = None
+    """How long it held its resources over all starts, lost ones counted and pauses not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,6 +218,17 @@ class BaselineRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BaselineFailure:
+    """One row of baseline_failures.parquet: a baseline that could not be fitted."""
+
+    name: str
+    cause: str
+    """One line."""
+    error: str
+    """The whole traceback."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class InferenceRecord:
     """One row of inference.parquet: what it takes to use a model's finalist, alone on a machine."""
 
@@ -241,11 +254,24 @@ class InferenceRecord:
     """Of the card, or of the process without one, at the batch size."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class InferenceFailure:
+    """One row of inference_failures.parquet: a model that could not be measured."""
+
+    model: str
+    cause: str
+    """One line."""
+    error: str
+    """The whole traceback."""
+
+
 SCHEMAS: Mapping[str, pa.Schema] = {
     "trials": schema_of(TrialRecord),
     "evaluations": schema_of(EvalRecord),
     "baselines": schema_of(BaselineRecord),
+    "baseline_failures": schema_of(BaselineFailure),
     "inference": schema_of(InferenceRecord),
+    "inference_failures": schema_of(InferenceFailure),
     "predictions": pa.schema(
         [
             pa.field("trial_id", pa.string(), nullable=False),

@@ -10,7 +10,14 @@ from typing import Self
 from raycompare.errors import UserError
 from raycompare.experiment_text import read_experiment
 from raycompare.manifest import Manifest
-from raycompare.record import BaselineRecord, EvalRecord, InferenceRecord, TrialRecord
+from raycompare.record import (
+    BaselineFailure,
+    BaselineRecord,
+    EvalRecord,
+    InferenceFailure,
+    InferenceRecord,
+    TrialRecord,
+)
 from raycompare.results import RunFolder
 from raycompare.spec import Experiment
 
@@ -24,7 +31,11 @@ class Records:
     trials: Sequence[TrialRecord]
     evaluations: Sequence[EvalRecord]
     baselines: Sequence[BaselineRecord] = ()
+    baseline_failures: Sequence[BaselineFailure] = ()
+    """Of the latest try; a baseline that was fitted in the end has none that counts."""
     inference: Sequence[InferenceRecord] = ()
+    inference_failures: Sequence[InferenceFailure] = ()
+    """The latest of each model; one that was measured in the end has none that counts."""
 
     @classmethod
     def of(cls, folder: RunFolder) -> Self:
@@ -46,7 +57,9 @@ class Records:
             trials=trials,
             evaluations=folder.read_evaluations(),
             baselines=folder.read_rows("baselines.parquet", BaselineRecord),
+            baseline_failures=folder.read_rows("baseline_failures.parquet", BaselineFailure),
             inference=folder.read_rows("inference.parquet", InferenceRecord),
+            inference_failures=folder.read_rows("inference_failures.parquet", InferenceFailure),
         )
 
     def trials_of(self, model: str, stage: str) -> list[TrialRecord]:

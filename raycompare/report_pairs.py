@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from raycompare.compare import Comparison
-from raycompare.markdown import NOTHING, change, count, escape, number_of, score, table
+from raycompare.markdown import NOTHING, change, count, escape, folded, number_of, score, table
 from raycompare.metrics import LABELS
 from raycompare.pairwise import Networks, Pair
 from raycompare.verdict import SMALLEST_P
@@ -41,8 +41,9 @@ def _tests(comparison: Comparison, pairs: Sequence[Pair]) -> str:
         f"The first minus the second, by mean test {metric} over seeds{_why_not_loss(comparison)}. "
         "*95 %* and *p* are of the pair alone, by Student's t: its error is that of the seeds and "
         "that of the test rows, which both models share; Welch-Satterthwaite degrees of freedom. "
-        f"*P, Holm* is corrected for {number_of(len(pairs), 'pair')}. *Can see* is the true "
-        "difference that this pair alone would show in 80 % of repeats (noncentral t); smaller "
+        f"{_no_seeds(comparison)}*P, Holm* is corrected for "
+        f"{number_of(len(pairs), 'pair')}. *Can see* is the true "
+        "difference that this pair alone would show in 80 % of repeats or more (noncentral t); smaller "
         "ones mostly stay hidden."
     )
     return f"{_folded(table(headers, map(_cells, pairs), left=2), len(pairs))}\n\n{note}"
@@ -52,10 +53,15 @@ def _why_not_loss(comparison: Comparison) -> str:
     return ", since predictions have no loss" if comparison.metric == "loss" else ""
 
 
+def _no_seeds(comparison: Comparison) -> str:
+    fitted = [row for row in comparison.baselines if row.trial_id]
+    return "A baseline has no seeds, and so no error of them. " if fitted else ""
+
+
 def _folded(shown: str, pairs: int) -> str:
     if pairs <= MOST_OPEN:
         return shown
-    return f"<details>\n<summary>{number_of(pairs, 'pair')}</summary>\n\n{shown}\n\n</details>"
+    return folded(number_of(pairs, "pair"), shown)
 
 
 def _cells(pair: Pair) -> list[str]:
@@ -97,7 +103,7 @@ def _network_cells(pair: Pair, networks: Networks) -> list[str]:
     return [
         escape(pair.first),
         escape(pair.second),
-        f"{networks.seeds[0]} and {networks.seeds[1]}",
+        " and ".join("none" if seed is None else str(seed) for seed in networks.seeds),
         count(networks.only_first),
         count(networks.only_second),
         _p(networks.p),

@@ -9,13 +9,13 @@ from typing import Any
 
 from raycompare.compare import Comparison
 from raycompare.endings import STATUS_WORDS, first_line
-from raycompare.figure_data import MOST_CURVES, thinned
 from raycompare.markdown import (
     NOTHING,
     count,
     duration,
     escape,
     fenced,
+    folded,
     number_of,
     score,
     setting,
@@ -28,42 +28,6 @@ BYTES_PER_GIB = 2**30
 MOST_ROWS, MOST_FAILURES = 100, 100
 """Trials of one model, and failures, that a table shows. Nobody reads more, and GitHub promises to
 show Markdown only below 2 MB, which the rows of 10,000 trials exceed."""
-
-
-def figures_section(comparison: Comparison, figures: Mapping[str, str]) -> str:
-    """Show the figures, each with how to read it."""
-    metric = LABELS[comparison.metric]
-    clipped = (
-        " Losses far above the best trials' leave the axis." if comparison.metric == "loss" else ""
-    )
-    hidden = len(comparison.curves) - len(thinned(comparison.curves, comparison.metric))
-    captions = {
-        "learning_curves": f"Validation {metric} against optimizer steps, one panel per model: "
-        f"{'some trials' if hidden else 'every trial'} of the tune stage, or of the confirm stage "
-        "where a model was not tuned. The thick line is the model's best trial, a cross marks "
-        "where a trial was stopped early."
-        f"{_hidden_curves(hidden)}{clipped}",
-        "best_so_far": f"Best validation {metric} so far against the wall-clock of the run, tune "
-        "stage only. Trials of different models ran side by side.",
-        "wall_clock": "Mean wall-clock of one confirm trial, without loading the model or the "
-        "final test. Trials that shared a machine slowed each other down.",
-    }
-    shown = [
-        f"![{name.replace('_', ' ').capitalize()}]({figures[name]})\n\n{caption}"
-        for name, caption in captions.items()
-        if name in figures
-    ]
-    return "\n\n".join(["## Figures", *shown]) if shown else ""
-
-
-def _hidden_curves(number: int) -> str:
-    if not number:
-        return ""
-    return (
-        f" Of each model at most {MOST_CURVES} are drawn, at even distances from the best to the "
-        "worst by their best value; evaluations.parquet has the other "
-        f"{number_of(number, 'trial')}."
-    )
 
 
 def failures_section(comparison: Comparison) -> str:
@@ -112,9 +76,7 @@ def trials_section(comparison: Comparison) -> str:
     return "\n\n".join(
         [
             title,
-            f"<details>\n<summary>{summary}</summary>",
-            table(headers, map(_trial, shown), left=6),
-            "</details>",
+            folded(summary, table(headers, map(_trial, shown), left=6)),
             f"By model as in the leaderboard, then {direction} validation {metric} first. *Steps* "
             f"are those trained, of those planned.{rest}",
         ]
@@ -189,6 +151,11 @@ def environment_section(comparison: Comparison) -> str:
         f"- Seeds: {manifest.seeds.get('experiment')} for splits, samples and the tune stage; "
         f"{confirm} for the confirm stage",
         f"- Wall-clock: {_stages(manifest.seconds)}",
+        *(
+            f"- {escape(name)} was off and has not all of this run: {escape(failure)}"
+            for name, failure in manifest.trackers.items()
+            if failure
+        ),
     ]
     return "\n\n".join(
         [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count as numbers
 
 from raycompare.compare import Comparison, Configuration
 from raycompare.judgement import Judgement
@@ -20,6 +21,8 @@ from raycompare.markdown import (
     table,
 )
 from raycompare.metrics import LABELS, MODES
+from raycompare.standings import BaselineRow
+from raycompare.tiers import Ranks
 from raycompare.verdict import bounds
 
 METHODS = "How and why: docs/statistics.md of raycompare."
@@ -27,11 +30,9 @@ METHODS = "How and why: docs/statistics.md of raycompare."
 
 def leaderboard_section(comparison: Comparison) -> str:
     """Rank the models, and say how to read the ranks."""
-    rows = enumerate(comparison.leaderboard, 1)
     parts = [
         "## Leaderboard",
-        table(_headers(comparison), [_cells(comparison, *row) for row in rows], left=2),
-        _baseline(comparison),
+        table(_headers(comparison), _lines(comparison), left=2),
         _unfinished(comparison),
         _how_to_read(comparison),
     ]
@@ -50,8 +51,29 @@ def _headers(comparison: Comparison) -> list[str]:
         "seeds",
         "parameters",
         "training",
-        "evaluation",
-        "steps to best",
+    ]
+
+
+def _lines(comparison: Comparison) -> list[list[str]]:
+    rank = numbers(1)
+    return [
+        _baseline_cells(comparison, line)
+        if isinstance(line, BaselineRow)
+        else _cells(comparison, next(rank), line)
+        for line in comparison.standings
+    ]
+
+
+def _baseline_cells(comparison: Comparison, row: BaselineRow) -> list[str]:
+    return [
+        "baseline",
+        escape(row.model),
+        *(score(row.test.get(name)) for name in shown_metrics(comparison.metric)),
+        *_standing(comparison.judgement, row.model),
+        score(row.validation),
+        NOTHING,
+        count(row.num_parameters),
+        duration(row.seconds),
     ]
 
 
@@ -68,27 +90,23 @@ def _cells(comparison: Comparison, rank: int, row: ModelRow) -> list[str]:
         f"{row.seeds_done} of {row.seeds_planned}",
         count(row.num_parameters),
         duration(row.train_seconds),
-        duration(row.eval_seconds),
-        count(row.steps_to_best),
     ]
 
 
 def _standing(judgement: Judgement, model: str) -> list[str]:
     if model not in judgement.tiers:
         return [NOTHING] * 3
-    ranks = judgement.ranks[model]
     return [
         bounds(judgement.intervals[model][judgement.metric]),
         judgement.tiers[model],
-        str(ranks.best) if ranks.best == ranks.worst else f"{ranks.best} to {ranks.worst}",
+        _ranks(judgement.ranks.get(model)),
     ]
 
 
-def _baseline(comparison: Comparison) -> str:
-    if comparison.baseline is None:
-        return ""
-    label, accuracy = escape(comparison.baseline.label), score(comparison.baseline.accuracy)
-    return f"Majority class (always answers {label}): test accuracy {accuracy}, MCC {score(0.0)}."
+def _ranks(ranks: Ranks | None) -> str:
+    if ranks is None:
+        return NOTHING
+    return str(ranks.best) if ranks.best == ranks.worst else f"{ranks.best} to {ranks.worst}"
 
 
 def _unfinished(comparison: Comparison) -> str:
@@ -112,8 +130,9 @@ def _how_to_read(comparison: Comparison) -> str:
             f"once, with its best checkpoint by validation {LABELS[metric]}. Averages over "
             "evaluations are never used.",
             *_how_to_compare(comparison),
-            "- *Training* and *evaluation* are mean wall-clock per seed; *steps to best* is the "
-            "median.",
+            *_about_baselines(comparison),
+            "- *Training* is the mean wall-clock per seed, without evaluations. "
+            "tables/leaderboard.csv has more columns.",
         ]
     )
 
@@ -135,6 +154,21 @@ def _how_to_compare(comparison: Comparison) -> list[str]:
         notes.append(
             f"- {listing(single)} finished one seed: the interval is over test rows only and says "
             "nothing of other seeds, and no test is made."
+        )
+    return notes
+
+
+def _about_baselines(comparison: Comparison) -> list[str]:
+    fitted = [escape(row.model) for row in comparison.baselines if row.trial_id]
+    notes = []
+    if len(fitted) < len(comparison.baselines):
+        notes.append("- The majority class always answers the most frequent label of the test.")
+    if fitted:
+        notes.append(
+            f"- {listing(fitted)} learned from the same training rows on one CPU, its "
+            "regularisation chosen by cross-validation on them. No seed moves its answers, so its "
+            "interval is over test rows only. *Training* has all of its time. Baselines are not "
+            "counted in *ranks*."
         )
     return notes
 

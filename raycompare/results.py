@@ -3,9 +3,15 @@
     trials.parquet          a row per trial
     evaluations.parquet     a row per evaluation
     predictions/*.parquet   a row per test example, a file per finalist and seed
+    baselines.parquet       a row per baseline; its predictions are beside those of finalists
+    baseline_failures.parquet       a row per baseline that could not be fitted, if there is one
     experiment.yaml         the experiment, every default spelled out
     manifest.json           hashes, versions, hardware, timings; written last
+    inference.parquet       a row per model: what it takes to use its finalist
+    inference_failures.parquet      a row per model that could not be measured, if there is one
     weights/*/              the model of one finalist each, as `from_pretrained` reads it
+    analytics/*.csv         the run as SageMaker's and SimpleTransformers' tables
+    tensorboard/*/          the event files of a trial each; mlflow/ and wandb/ where they are asked
     report.md, leaderboard.csv, figures/*.png
 
 Each file is written under a temporary name and moved into place, so that a reader never sees
@@ -140,6 +146,12 @@ class RunFolder:
         filesystem, path = self._open(folder)
         found = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
         return sorted(info.base_name for info in found)
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """Return the bytes of each file in a folder, by its name; nothing if it is not there."""
+        filesystem, path = self._open(folder)
+        found = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
+        return {info.base_name: info.size for info in found if info.is_file}
 
     def write_table(self, name: str, table: pa.Table) -> None:
         """Write a Parquet file whole or not at all."""

@@ -1,29 +1,47 @@
-"""A run from end to end: check, tune, confirm with a test of each finalist, report."""
+"""A run from end to end: check, tune, confirm with tests, inference, report."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from raycompare.backends import connected
+from raycompare.baseline_stage import Baselines
 from raycompare.check import Ready, check
+from raycompare.compare import Comparison
 from raycompare.display import Display
 from raycompare.errors import DiskFullError, RunError, RunInterruptedError, UserError
+from raycompare.estimate import described, estimate, site_of
 from raycompare.experiment_file import Draft, parse_draft, read_draft
 from raycompare.faults import is_disk_full
 from raycompare.identity import identities
-from raycompare.journal import Journal
+from raycompare.inference_stage import measure_finalists
 from raycompare.journal_callback import write_records
 from raycompare.known import KnownPoint
+from raycompare.limits import Cap
 from raycompare.markdown import duration
 from raycompare.metrics import MODES
+from raycompare.models import load_config
 from raycompare.packing import sharing
 from raycompare.record import TrialRecord
 from raycompare.report import write_report
+from raycompare.report_cost import budget_note
 from raycompare.results import RunFolder
 from raycompare.stages import WORK, Stages, share
-from raycompare.start import Begun, Clock, Setting, alone_in, begin, manifest, new_folder
+from raycompare.start import (
+    Begun,
+    Clock,
+    Setting,
+    alone_in,
+    begin,
+    earlier_seconds,
+    manifest,
+    new_folder,
+)
+from raycompare.trackers import Outcome, TrackedJournal, TrackedRun, Trackers
+from raycompare.tracking import start_trackers
 from raycompare.trial_files import CHECKPOINTS
 from raycompare.warm_start import known_from
 
@@ -62,7 +80,7 @@ def run(draft: Draft, place: Place, display: Display) -> RunFolder:
         RunInterruptedError: the run was stopped; the folder holds what was done so far.
         RunError: every trial failed; the message has the first cause, the report has all.
     """
-    clock = Clock()
+    clock = Clock(earlier_seconds(RunFolder.at(place.resume)) if place.resume else None)
     with clock("check"):
         ready = check(draft, place.resume or place.out)
     experiment = ready.experiment
@@ -73,7 +91,9 @@ def run(draft: Draft, place: Place, display: Display) -> RunFolder:
         display.say(
             f"{experiment.name}: {len(experiment.models)} models, run folder {folder.shown}"
         )
-        return _Run(ready, folder, begun, display, clock).go(known)
+        about = TrackedRun(run_id=begun.run_id, experiment=experiment, folder=folder)
+        with closing(start_trackers(about, display.say)) as trackers:
+            return _Run(ready, folder, begun, display, clock, trackers).go(known)
 
 
 @dataclass
@@ -83,11 +103,12 @@ class _Run:
     begun: Begun
     display: Display
     clock: Clock
+    trackers: Trackers
     setting: Setting = Setting()  # noqa: RUF009 - it is frozen
 
     def __post_init__(self) -> None:
         metric = self.ready.experiment.tune.metric
-        self.journal = Journal(metric, MODES[metric])
+        self.journal = TrackedJournal(metric, MODES[metric], self.trackers)
         self.journal.keep(self.folder.read_trials(), self.folder.read_evaluations())
 
     def go(self, known: tuple[KnownPoint, ...]) -> RunFolder:
@@ -104,7 +125,9 @@ class _Run:
             self.folder.delete(name)
         self._write_manifest(complete=True)
         comparison = write_report(self.folder)
-        self.display.say(f"\n{comparison.verdict}\n")
+        self._tell_trackers(comparison)
+        for line in filter(None, (budget_note(comparison), comparison.verdict)):
+            self.display.say(f"\n{line}\n")
         took = duration(self.clock.total)
         self.display.say(f"{took} in all. {self.folder.child('report.md')}")
         _require_one_finished(self.folder, self.journal.trials())
@@ -117,9 +140,13 @@ class _Run:
             with clock("tokenize"):
                 shared = share(self.ready, self.folder, nodes)
             self.setting = replace(
-                self.setting, lengths=shared.lengths, cut=shared.cut, resources=shared.resources
+                self.setting,
+                lengths=shared.lengths,
+                cut=shared.cut,
+                resources=shared.resources,
+                model_types={m.name: load_config(m).model_type for m in experiment.models},
             )
-            for line in sharing(shared.resources):
+            for line in (*sharing(shared.resources), *self._estimated()):
                 self.display.say(line)
             stages = Stages(
                 shared,
@@ -129,10 +156,33 @@ class _Run:
                 machines=len(nodes),
                 known=known,
             )
+            baselines = Baselines.start(self.ready, self.folder, self.display.say)
             with clock("tune"):
                 chosen = stages.tune()
             with clock("confirm"):
                 stages.confirm(chosen)
+            baselines.collect(self.display.say)
+            spent = Cap(experiment, self.journal, len(nodes)).spent
+            if spent:
+                self.display.say(f"{spent}: nothing more is measured")
+            elif experiment.inference.measure:
+                with clock("inference"):
+                    measure_finalists(shared, self.journal, self.ready.data.test, self.display.say)
+
+    def _estimated(self) -> list[str]:
+        """Estimate the run on its machines; keep it for the manifest, and say it."""
+        experiment, data = self.ready.experiment, self.ready.data
+        site = site_of(experiment, self.setting.nodes, self.setting.resources)
+        found = estimate(experiment, data, site)
+        self.setting = replace(self.setting, estimate=asdict(found))
+        return described(found, experiment)
+
+    def _tell_trackers(self, comparison: Comparison) -> None:
+        before = self.trackers.failures
+        self.trackers.finish(Outcome.of(comparison))
+        if self.trackers.failures != before:
+            self._write_manifest(complete=True)
+            write_report(self.folder)
 
     def _leave_partial_report(self) -> None:
         """Say in a report what is known so far; a run that is resumed writes it again."""
@@ -143,7 +193,13 @@ class _Run:
 
     def _write_manifest(self, complete: bool) -> None:
         self.folder.write_manifest(
-            manifest(self.ready, self.begun, self.setting, self.clock, complete)
+            manifest(
+                self.ready,
+                self.begun,
+                replace(self.setting, trackers=self.trackers.failures),
+                self.clock,
+                complete,
+            )
         )
 
 

@@ -1,4 +1,4 @@
-"""How configurations are searched and confirmed, what a failure costs, and what machines cost."""
+"""How models are searched, confirmed and measured, what a failure and what machines cost."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class TuneSpec(Part):
     time_budget_s: Annotated[float, Field(gt=0)] | None = None
     """Of both stages: no trial is started that would take the time that confirm needs."""
     max_usd: Annotated[float, Field(gt=0)] | None = None
-    """Of both stages, at `cost.usd_per_hour`."""
+    """Of the whole run, at the price of `cost`: nothing is started beyond it."""
 
     @model_validator(mode="after")
     def _mode_of_metric(self) -> Self:
@@ -73,8 +73,22 @@ class FailureSpec(Part):
     """What a lost trial has to train again at most, in seconds."""
 
 
+class InferenceSpec(Part):
+    """What is measured of each finalist in use, after the confirm stage."""
+
+    measure: bool = True
+    texts: Annotated[int, Field(ge=1)] = 200
+    """Of the test split, one at a time, that the latency is measured on at most."""
+    max_latency_ms: Annotated[float, Field(gt=0)] | None = None
+    """What a text may take at the 95th percentile; the report names the best model within it."""
+
+
 class CostSpec(Part):
     """What the machines cost."""
 
     usd_per_hour: Annotated[float, Field(gt=0)] | None = None
-    """Of one machine of the cluster."""
+    """Of one machine of the cluster; counts more than that of `instance`."""
+    instance: str | None = None
+    """The type of the machines, EC2's or SageMaker's; `prices` has what it costs."""
+    spot: bool = False
+    """Whether the machines are of the spot market."""

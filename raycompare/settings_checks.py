@@ -1,4 +1,4 @@
-"""Settings of `tune`, `cost` and `failure` that contradict one another."""
+"""Settings of `tune`, `cost`, `failure` and `inference` that contradict one another."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 
 from raycompare.errors import Problem
+from raycompare.prices import price_of, price_problems
 from raycompare.rule_book import PASHA, TOP_K
-from raycompare.settings import DEFAULT_SAMPLES, TuneSpec
+from raycompare.settings import DEFAULT_SAMPLES, InferenceSpec, TuneSpec
 from raycompare.spec import Experiment
 
 
 def settings_problems(experiment: Experiment) -> Iterator[Problem]:
     """Find what is asked for and can't be done, or would not be read."""
     settings = experiment.tune
+    yield from price_problems(experiment.cost)
     yield from _budget_problems(experiment)
     yield from _unread(settings)
+    yield from _inference_problems(experiment.inference)
     if settings.search_alg == "optuna" and find_spec("optuna") is None:
         yield Problem(
             where="tune.search_alg",
@@ -27,11 +30,13 @@ def settings_problems(experiment: Experiment) -> Iterator[Problem]:
 
 def _budget_problems(experiment: Experiment) -> Iterator[Problem]:
     settings, models = experiment.tune, len(experiment.models)
-    if settings.max_usd and experiment.cost.usd_per_hour is None:
+    told = any(price_problems(experiment.cost))
+    if settings.max_usd and price_of(experiment.cost) is None and not told:
         yield Problem(
             where="tune.max_usd",
             found=f"{settings.max_usd:g}, and no price",
-            allowed="a budget in dollars where cost.usd_per_hour says what a machine costs",
+            allowed="a budget in dollars where cost.instance or cost.usd_per_hour says what a "
+            "machine costs",
         )
     least = settings.min_trials_per_model
     if settings.max_trials and settings.max_trials < models * least:
@@ -47,6 +52,16 @@ def _budget_problems(experiment: Experiment) -> Iterator[Problem]:
             where="tune.min_trials_per_model",
             found=str(least),
             allowed=f"at most tune.num_samples, which is {most}",
+        )
+
+
+def _inference_problems(settings: InferenceSpec) -> Iterator[Problem]:
+    if settings.max_latency_ms is not None and not settings.measure:
+        yield Problem(
+            where="inference.max_latency_ms",
+            found=f"{settings.max_latency_ms:g}, and nothing is measured",
+            allowed="a latency where inference.measure is true",
+            hint="leave inference.measure out",
         )
 
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue
 
 from raycompare.part import Part, not_allowed
-from raycompare.settings import ConfirmSpec, CostSpec, FailureSpec, TuneSpec
+from raycompare.settings import ConfirmSpec, CostSpec, FailureSpec, InferenceSpec, TuneSpec
 from raycompare.space import SearchSpace
 
 SHORTEST = 3
@@ -100,6 +100,8 @@ class DataSpec(Part):
 
 Arguments = dict[str, JsonValue]
 
+TrackerName = Literal["tensorboard", "mlflow", "wandb"]
+
 
 AUTO: Literal["auto"] = "auto"
 
@@ -173,13 +175,32 @@ ModelItem = Annotated[ModelSpec, BeforeValidator(_named)]
 """A model as a file has it: its fields, or just a checkpoint."""
 
 
+TF_IDF = "TF-IDF + logistic regression"
+"""What the tables call the baseline `tf-idf`, and no model may be called."""
+BaselineName = Literal["tf-idf"]
+
+
+def _once(baselines: tuple[BaselineName, ...]) -> tuple[BaselineName, ...]:
+    if len(set(baselines)) != len(baselines):
+        raise not_allowed("each baseline once")
+    return baselines
+
+
 def _unique_names(models: tuple[ModelSpec, ...]) -> tuple[ModelSpec, ...]:
     if not models:
         raise not_allowed("a list with at least 1 model")
     names = [model.name for model in models]
     if len(set(names)) != len(names):
         raise not_allowed("models whose names differ; give one of them another name:")
+    if TF_IDF in names:
+        raise not_allowed(f"names other than {TF_IDF!r}, which is that of a baseline")
     return models
+
+
+def _once_each(trackers: tuple[TrackerName, ...]) -> tuple[TrackerName, ...]:
+    if len(set(trackers)) != len(trackers):
+        raise not_allowed("each tracker once")
+    return trackers
 
 
 def _folder_name(value: str) -> str:
@@ -205,9 +226,14 @@ class Experiment(Part):
     search_space: SearchSpace = {}
     tune: TuneSpec = TuneSpec()
     confirm: ConfirmSpec = ConfirmSpec()
+    baselines: Annotated[tuple[BaselineName, ...], AfterValidator(_once)] = ("tf-idf",)
+    """What else is fitted, for the report to say whether a pretrained model was needed."""
+    inference: InferenceSpec = InferenceSpec()
     resources: Resources = ResourceSpec()
     failure: FailureSpec = FailureSpec()
     cost: CostSpec = CostSpec()
+    trackers: Annotated[tuple[TrackerName, ...], AfterValidator(_once_each)] = ("tensorboard",)
+    """What else is told of the trials; it has no part in `content_hash`."""
 
     def search_space_of(self, model: ModelSpec) -> SearchSpace:
         """Return the experiment's ranges with the model's own over them; constants are none."""
@@ -230,6 +256,7 @@ class Experiment(Part):
 
     @property
     def content_hash(self) -> str:
-        """Hash of everything the experiment says: 16 hexadecimal digits."""
-        text = json.dumps(self.to_file(), sort_keys=True)
+        """Hash of all that the experiment says of what is run: 16 hexadecimal digits."""
+        content = {key: value for key, value in self.to_file().items() if key != "trackers"}
+        text = json.dumps(content, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

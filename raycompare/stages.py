@@ -19,7 +19,7 @@ from raycompare.display import Display, RungSteps, StageView
 from raycompare.errors import UserError
 from raycompare.journal import Journal
 from raycompare.known import KnownPoint
-from raycompare.limits import Limits
+from raycompare.limits import Cap, Limits
 from raycompare.models import load_tokenizer, pinned
 from raycompare.packing import resolve
 from raycompare.probe import Peak, measure
@@ -154,7 +154,8 @@ class Stages:
         """Train the chosen configuration of each model to full budget on every seed; test it."""
         plans = confirm_plans(self.experiment, chosen, self.identities)
         if plans:
-            self._run(Work("confirm", iter(plans), len(plans)), PlanOrder())
+            cap = Cap(self.experiment, self.journal, self.machines)
+            self._run(Work("confirm", iter(plans), len(plans)), PlanOrder(cap))
             self._require_ended("confirm")
 
     def _tpe(self) -> Proposer:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -26,7 +27,7 @@ from raycompare.manifest import Manifest
 from raycompare.results import RunFolder
 from raycompare.spec import Experiment, ResourceSpec
 
-STARTED, LOCK = "started.json", ".lock"
+STARTED, LOCK, TOTAL = "started.json", ".lock", "total"
 RECORDED_PACKAGES = (
     "raycompare",
     "ray",
@@ -43,24 +44,43 @@ RECORDED_PACKAGES = (
 
 
 class Clock:
-    """Wall-clock per stage, in seconds."""
+    """Wall-clock per stage, in seconds, over all sessions of a run."""
 
-    def __init__(self) -> None:
-        """Start the clock of the whole run."""
+    def __init__(self, earlier: Mapping[str, float] | None = None) -> None:
+        """Start the clock; `earlier` is what the sessions before took, per stage."""
+        self._earlier = {**(earlier or {})}
+        self._earlier_total = self._earlier.pop(TOTAL, sum(self._earlier.values()))
         self._began = perf_counter()
-        self.seconds: dict[str, float] = {}
+        self.seconds: dict[str, float] = {**self._earlier}
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
-        """Measure a stage."""
-        began = perf_counter()
-        yield
-        self.seconds[stage] = perf_counter() - began
+        """Measure a stage, also one that is cut off."""
+        began, before = perf_counter(), self._earlier.get(stage, 0.0)
+        try:
+            yield
+        finally:
+            self.seconds[stage] = before + perf_counter() - began
 
     @property
     def total(self) -> float:
-        """Seconds since the run began."""
-        return perf_counter() - self._began
+        """Seconds of the whole run so far."""
+        return self._earlier_total + perf_counter() - self._began
+
+
+def earlier_seconds(folder: RunFolder) -> dict[str, float]:
+    """Return the wall-clock of a run that is to be resumed, per stage.
+
+    Of a session that was killed only the time up to its last evaluation is known.
+    """
+    seconds = {**folder.read_manifest().seconds} if folder.exists("manifest.json") else {}
+    reached, rows = seconds.get(TOTAL, 0.0), folder.read_evaluations()
+    for stage in ("tune", "confirm"):
+        last = max((row.experiment_seconds for row in rows if row.stage == stage), default=0.0)
+        if last > reached:
+            seconds[stage] = seconds.get(stage, 0.0) + last - reached
+            reached = last
+    return {**seconds, TOTAL: reached}
 
 
 @dataclass(frozen=True)
@@ -162,6 +182,11 @@ class Setting:
     cut: Mapping[str, float] = field(default_factory=dict)
     """The share of the training texts that are as long as they may be, and so mostly cut."""
     resources: Mapping[str, ResourceSpec] = field(default_factory=dict)
+    model_types: Mapping[str, str] = field(default_factory=dict)
+    estimate: Mapping[str, Any] = field(default_factory=dict)
+    """What the trials were thought to take at most."""
+    trackers: Mapping[str, str] = field(default_factory=dict)
+    """Why each is off; empty for one that works."""
 
 
 def manifest(
@@ -181,6 +206,7 @@ def manifest(
             **facts(ready.data),
             "max_length": dict(setting.lengths),
             "cut": dict(setting.cut),
+            "model_types": dict(setting.model_types),
         },
         seeds={"experiment": experiment.seed, "confirm": list(experiment.confirm.seeds)},
         versions={
@@ -189,8 +215,10 @@ def manifest(
         },
         git_revision=git_revision(Path(__file__).parent),
         hardware=[asdict(node) for node in setting.nodes],
-        seconds={**clock.seconds, "total": clock.total},
+        seconds={**clock.seconds, TOTAL: clock.total},
         resources={model: spec.model_dump() for model, spec in setting.resources.items()},
+        trackers=dict(setting.trackers),
+        estimate=dict(setting.estimate),
         complete=complete,
     )
 

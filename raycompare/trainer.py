@@ -146,7 +146,7 @@ def build_trainer(
     task: TrialTask, model: PreTrainedModel, *callbacks: TrainerCallback
 ) -> LengthTrainer:
     """Build the Trainer of one trial, ready to train."""
-    arguments = {**_precision(task.arguments), **task.arguments}
+    arguments = with_precision(task.arguments)
     evaluated = arguments["per_device_eval_batch_size"]
     assert isinstance(evaluated, int)
     arguments["per_device_eval_batch_size"] = math.ceil(evaluated / 2**task.halvings)
@@ -199,12 +199,12 @@ def precision(arguments: TrainingArguments) -> str:
     return next((name for name in PRECISIONS if getattr(arguments, name)), "fp32")
 
 
-def _precision(arguments: Arguments) -> Arguments:
-    """Choose bf16 where the card has it and the experiment does not say."""
+def with_precision(arguments: Arguments) -> Arguments:
+    """Return the arguments, with bf16 where the card has it and the experiment does not say."""
     if arguments.get("use_cpu") or any(name in arguments for name in PRECISIONS):
-        return {}
+        return dict(arguments)
     has_bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-    return {"bf16": True} if has_bf16 else {}
+    return {**arguments, "bf16": True} if has_bf16 else dict(arguments)
 
 
 def _logits(outputs: Any, labels: torch.Tensor) -> torch.Tensor:

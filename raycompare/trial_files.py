@@ -62,7 +62,10 @@ class TrialFiles:
 def keep_best_weights(trials: Sequence[TrialRecord], folder: RunFolder, mode: Mode) -> None:
     """Keep the weights of one seed of each model: the best on validation, the first of equals."""
     best: dict[str, TrialRecord] = {}
-    finalists = [t for t in trials if t.stage == "confirm" and t.status in FINISHED]
+    # One that the budget has cut was not tested and has left no weights.
+    finalists = [
+        t for t in trials if t.stage == "confirm" and t.status in FINISHED and t.ending != "budget"
+    ]
     for trial in finalists:
         if trial.best_value is None:
             continue

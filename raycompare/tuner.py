@@ -76,9 +76,8 @@ class Shared:
 
     def evaluations_of(self, plan: TrialPlan, model: ModelSpec) -> tuple[int, ...]:
         """Return the steps to evaluate at; none where the experiment says when to evaluate."""
-        asked = EVALUATION.intersection(
-            self.experiment.training_of(model), self.experiment.search_space_of(model)
-        )
+        said = {*self.experiment.training_of(model), *self.experiment.search_space_of(model)}
+        asked = EVALUATION & said
         return () if asked or plan.stage != "tune" else self.rung_steps(plan, model)
 
     def rung_steps(self, plan: TrialPlan, model: ModelSpec) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from raycompare.metrics import LABELS, MetricName
 from raycompare.pairwise import Pair
 from raycompare.record import TrialRecord
 from raycompare.spec import Experiment
+from raycompare.standings import BaselineRow
 from raycompare.statistics import Interval
 
 CHANCE = 0.02
@@ -29,6 +30,7 @@ def verdict(
     judgement: Judgement,
     cause: TrialRecord | None,
     test_rows: int | None,
+    baselines: Sequence[BaselineRow] = (),
 ) -> str:
     """Say which model is best, by how much, and how sure that is; or why none finished."""
     leader, *others = rows
@@ -38,6 +40,7 @@ def verdict(
     scores = _scores(experiment, leader, judgement, test_rows)
     clauses = [f"{_place(experiment, leader, _is_best(tested, judgement))}: {scores}"]
     clauses += _against_others(tested, judgement, experiment.tune.metric)
+    clauses += [_against(row.model, leader, judgement) for row in baselines if row.trial_id]
     if missing := [row.model for row in others if not row.test]:
         clauses.append(f"{_names(missing)} did not finish")
     if abs(leader.test["matthews_correlation"].mean) < CHANCE:
@@ -111,6 +114,26 @@ def _against_others(
         _untested([pair for pair in pairs if not pair.test]),
     ]
     return [clause for clause in clauses if clause]
+
+
+def _against(baseline: str, leader: ModelRow, judgement: Judgement) -> str:
+    """Say whether something simpler than a network would do."""
+    pair, name = judgement.pair(leader.model, baseline), escape(baseline)
+    if pair is None:
+        return f"{name} can't be told apart from it: {judgement.gap}"
+    if pair.test is None:
+        return f"{name} can't be told apart from it: one seed says nothing of others"
+    by = f"by {score(abs(pair.difference))} {LABELS[judgement.metric]}"
+    if pair.better == leader.model:
+        return f"better than {name} {by} ({_p(pair)}, Holm)"
+    if pair.better == baseline:
+        return f"{name} is better {by} ({_p(pair)}, Holm): a transformer is not needed"
+    return f"{name} can't be told apart from it: a transformer may not be needed"
+
+
+def _p(pair: Pair) -> str:
+    assert pair.p_holm is not None
+    return p_text(pair.p_holm)
 
 
 def _apart(how: str, pairs: Sequence[Pair]) -> str:

@@ -36,6 +36,8 @@ def tiny_experiment(model: str, data: str) -> Content:
         "search_space": {"learning_rate": {"loguniform": [1e-6, 1e-2]}},
         "tune": {"num_samples": 5, "grace_period": 10, "metric": "loss"},
         "confirm": {"seeds": [1, 2]},
+        "baselines": [],  # starts a process more
+        "inference": {"measure": False},  # takes longer than the rest
     }
 
 

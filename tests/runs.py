@@ -18,13 +18,23 @@ from pydantic import TypeAdapter
 
 from raycompare.compare import Comparison, compare
 from raycompare.experiment_text import write_experiment
+from raycompare.figures import drawings
 from raycompare.manifest import Manifest
 from raycompare.metrics import MODES
-from raycompare.record import EvalRecord, Stage, TrialRecord
+from raycompare.plot_style import THEMES
+from raycompare.record import (
+    BaselineFailure,
+    BaselineRecord,
+    EvalRecord,
+    InferenceFailure,
+    InferenceRecord,
+    Stage,
+    TrialRecord,
+)
 from raycompare.records import Records
 from raycompare.report import render
 from raycompare.results import RunFolder
-from raycompare.spec import Experiment
+from raycompare.spec import TF_IDF, Experiment
 
 GOLDEN = Path(__file__).parent / "golden" / "report.md"
 STEPS_BETWEEN, PLANNED_STEPS = 50, 400
@@ -39,6 +49,10 @@ class Run:
     manifest: Manifest
     trials: list[TrialRecord] = field(default_factory=list)
     evaluations: list[EvalRecord] = field(default_factory=list)
+    baselines: list[BaselineRecord] = field(default_factory=list)
+    baseline_failures: list[BaselineFailure] = field(default_factory=list)
+    inference: list[InferenceRecord] = field(default_factory=list)
+    inference_failures: list[InferenceFailure] = field(default_factory=list)
     has_predictions: bool = True
 
     def add(self, trial: TrialRecord, quality: float, test: float | None = None) -> TrialRecord:
@@ -88,6 +102,40 @@ class Run:
             )
         )
 
+    def baseline(self, mcc: float, **changes: Any) -> None:
+        """Add TF-IDF with this test MCC."""
+        record = BaselineRecord(
+            name=TF_IDF,
+            trial_id="baseline-tf-idf",
+            hyperparameters=json.dumps({"C": 10.0, "converged": True}),
+            num_parameters=400_004,
+            seconds=12.3,
+            hostname="node-1",
+            validation=scores(mcc + 0.01)[self.experiment.tune.metric],
+            **scores(mcc),
+        )
+        self.baselines.append(replace(record, **changes))
+
+    def measure(self, model: str, milliseconds: float, **changes: Any) -> None:
+        """Add what it takes to use a model, a text of which takes so long."""
+        record = InferenceRecord(
+            model=model,
+            device="cpu",
+            hostname="node-1",
+            processor="Example 9000",
+            num_threads=4,
+            precision="fp32",
+            texts=200,
+            latency_p50_ms=milliseconds,
+            latency_p95_ms=1.5 * milliseconds,
+            batch_size=64,
+            texts_per_second=2500 / milliseconds,
+            num_parameters=round(2e6 * milliseconds),
+            weight_bytes=round(8e6 * milliseconds),
+            peak_memory_bytes=round(6e8 + 1e7 * milliseconds),
+        )
+        self.inference.append(replace(record, **changes))
+
     def compare(self) -> Comparison:
         """Compare the models by the records so far."""
         return compare(self.records, self.predictions())
@@ -100,14 +148,22 @@ class Run:
             manifest=self.manifest,
             trials=self.trials,
             evaluations=self.evaluations,
+            baselines=self.baselines,
+            baseline_failures=self.baseline_failures,
+            inference=self.inference,
+            inference_failures=self.inference_failures,
         )
 
     def predictions(self) -> list[tuple[str, pa.Table]]:
-        """Return what each tested finalist answered, by its trial id."""
+        """Return what each tested finalist and baseline answered, by its trial id."""
         tests = [row for row in self.evaluations if row.split == "test" and self.has_predictions]
+        fitted = self.baselines if self.has_predictions else []
         mccs = {row.trial_id: row.matthews_correlation for row in tests}
         finalists = [trial for trial in self.trials if trial.trial_id in mccs]
-        return [(trial.trial_id, answers(trial, mccs[trial.trial_id])) for trial in finalists]
+        return [
+            *((t.trial_id, answers(t.model, t.seed, mccs[t.trial_id])) for t in finalists),
+            *((row.trial_id, answers(row.name, 42, row.matthews_correlation)) for row in fitted),
+        ]
 
     def write(self, place: Path) -> RunFolder:
         """Write the run folder, manifest last."""
@@ -115,6 +171,11 @@ class Run:
         folder.write_text("experiment.yaml", write_experiment(self.experiment))
         folder.write_trials(self.trials)
         folder.write_evaluations(self.evaluations)
+        if self.baselines:
+            folder.write_rows("baselines.parquet", self.baselines, BaselineRecord)
+        folder.write_rows("baseline_failures.parquet", self.baseline_failures, BaselineFailure)
+        folder.write_rows("inference.parquet", self.inference, InferenceRecord)
+        folder.write_rows("inference_failures.parquet", self.inference_failures, InferenceFailure)
         for trial_id, table in self.predictions():
             name = f"predictions/{trial_id.replace('/', '-')}.parquet"
             ids = pa.array([trial_id] * table.num_rows)
@@ -170,13 +231,13 @@ def scores(mcc: float) -> dict[str, float]:
     }
 
 
-def answers(trial: TrialRecord, mcc: float) -> pa.Table:
+def answers(model: str, seed: int, mcc: float) -> pa.Table:
     """Return answers to 1,000 examples of four classes with about this MCC.
 
     Some examples are hard for all; each trial adds its own luck.
     """
     rows = 1000
-    luck = np.random.default_rng([trial.seed, *trial.model.encode()])
+    luck = np.random.default_rng([seed, *model.encode()])
     difficulty = np.random.default_rng(5).random(rows) + 0.3 * luck.random(rows)
     labels = np.arange(rows) % 4
     wrong = round(0.75 * (1 - mcc) * rows)
@@ -281,6 +342,8 @@ def typical() -> Run:
     run.confirm("minilm-3", [0.826, 0.830, 0.836])
     run.confirm("minilm-2", [0.815, 0.824, 0.829])
     run.confirm("bert|tiny", [0.690, 0.700, 0.705], is_default=True)
+    for model, milliseconds in [("minilm-3", 12.34), ("minilm-2", 8.05), ("bert|tiny", 3.2)]:
+        run.measure(model, milliseconds)
     return run
 
 
@@ -300,8 +363,14 @@ def many(models: int) -> Run:
 
 def typical_report() -> str:
     """Return the report that tests/golden/report.md holds."""
-    names = ("learning_curves", "best_so_far", "wall_clock")
-    return render(typical().compare(), {name: f"figures/{name}.png" for name in names})
+    run = typical()
+    run.baseline(0.76)
+    comparison = run.compare()
+    paths = {
+        name: {theme.suffix: f"figures/{name}{theme.suffix}.png" for theme in THEMES}
+        for name in drawings(comparison)
+    }
+    return render(comparison, paths)
 
 
 if __name__ == "__main__":

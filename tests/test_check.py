@@ -295,6 +295,27 @@ def test_two_models_of_one_name(good: Content, tmp_path: Path) -> None:
     assert "models whose names differ" in str(mistakes(good, tmp_path))
 
 
+def test_a_model_with_the_name_of_a_baseline(good: Content, tmp_path: Path) -> None:
+    change(good, "models.0.name", "TF-IDF + logistic regression")
+    assert "which is that of a baseline" in str(mistakes(good, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("baselines", "says"),
+    [
+        (["tfidf"], "did you mean 'tf-idf'?"),
+        (["tf-idf", "tf-idf"], "each baseline once"),
+    ],
+)
+def test_baselines_that_there_are_not(
+    good: Content, tmp_path: Path, baselines: list[str], says: str
+) -> None:
+    good["baselines"] = baselines
+    found = str(mistakes(good, tmp_path))
+    assert "baselines" in found
+    assert says in found
+
+
 def test_missing_sections_are_named(tmp_path: Path) -> None:
     found = [problem.where for problem in mistakes({"name": "x"}, tmp_path).problems]
     assert found == ["data", "models"]

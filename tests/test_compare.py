@@ -2,14 +2,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from raycompare.compare import Comparison, compare
-from raycompare.leaderboard import Baseline, Spread
+from raycompare.leaderboard import Spread
+from raycompare.record import BaselineFailure
+from raycompare.scoring import classification_metrics
+from raycompare.spec import TF_IDF
+from raycompare.standings import majority
 from raycompare.statistics import Interval
+from raycompare.tiers import Ranks
 from tests import runs
 
 
@@ -322,12 +330,127 @@ def test_order_of_the_records_does_not_matter():
     assert backwards.compare() == run.compare()
 
 
-def test_the_majority_baseline_takes_the_most_frequent_label():
-    assert Baseline.of({"b": 30, "a": 30, "c": 40}) == Baseline(label="c", accuracy=0.4)
-    assert Baseline.of({"b": 30, "a": 30}).label == "a"
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 30), min_size=2, max_size=6).filter(lambda c: sum(map(bool, c)) > 1))
+def test_the_majority_class_scores_what_always_answering_it_scores(counts: list[int]):
+    label_counts = {f"label {place}": count for place, count in enumerate(counts)}
+    labels = np.repeat(np.arange(len(counts)), counts)
+    answers = np.full(len(labels), int(np.argmax(counts)))
+    found = majority(label_counts)
+    assert found.model == f"majority class (label {answers[0]})"
+    assert found.test == pytest.approx(classification_metrics(labels, answers))
 
 
-def test_no_label_counts_no_baseline():
+def test_the_majority_class_is_the_first_by_name_among_equals():
+    assert majority({"b": 30, "a": 30}).model == "majority class (a)"
+
+
+def test_without_label_counts_there_is_no_majority_class():
     run = runs.empty("a")
     del run.manifest.data["test_label_counts"]
-    assert run.compare().baseline is None
+    assert run.compare().baselines == ()
+
+
+def with_baseline(mcc: float, *tests: float, **sections: Any) -> Comparison:
+    run = runs.empty("better", "worse", **sections)
+    run.confirm("better", tests)
+    run.confirm("worse", [test - 0.3 for test in tests])
+    run.baseline(mcc)
+    return run.compare()
+
+
+@pytest.mark.parametrize(
+    ("mcc", "order"),
+    [
+        (0.9, [TF_IDF, "better", "worse", "majority class (Sports)"]),
+        (0.6, ["better", TF_IDF, "worse", "majority class (Sports)"]),
+        (-0.1, ["better", "worse", "majority class (Sports)", TF_IDF]),
+    ],
+)
+def test_a_baseline_stands_where_its_score_puts_it(mcc: float, order: list[str]):
+    assert [line.model for line in with_baseline(mcc, 0.7, 0.71, 0.72).standings] == order
+
+
+def test_where_the_loss_decides_the_majority_class_stands_last_of_what_was_tested():
+    found = with_baseline(0.6, 0.7, 0.71, tune={"metric": "loss"})
+    assert [line.model for line in found.standings][-1] == "majority class (Sports)"
+    assert [line.model for line in found.standings][1] == TF_IDF
+
+
+def test_a_baseline_has_a_tier_and_pairs_and_an_interval_but_no_rank():
+    found = with_baseline(0.6, 0.7, 0.71, 0.72)
+    assert dict(found.judgement.tiers) == {"better": "a", TF_IDF: "b", "worse": "c"}
+    assert found.judgement.ranks == {
+        "better": Ranks(best=1, worst=1),
+        "worse": Ranks(best=2, worst=2),
+    }
+    interval = _interval(found, TF_IDF)
+    assert interval.low < 0.6 < interval.high
+    assert len(found.judgement.pairs) == 3
+    assert found.tied == ()
+    assert found.judgement.classes is not None
+    assert found.judgement.classes.model == "better"
+
+
+def test_a_leader_below_a_baseline_is_still_the_leader_of_the_models():
+    found = with_baseline(0.9, 0.7, 0.71, 0.72)
+    assert found.verdict.startswith("**better** is the best of 2 models")
+    assert (
+        "; TF-IDF + logistic regression is better by 0.190 MCC (p < 0.001, Holm): "
+        "a transformer is not needed."
+    ) in found.verdict
+    assert found.judgement.classes is not None
+    assert found.judgement.classes.model == "better"
+
+
+def test_a_leader_above_a_baseline_is_better_by_so_much():
+    found = with_baseline(0.6, 0.7, 0.71, 0.72)
+    says = "; better than TF-IDF + logistic regression by 0.110 MCC (p < 0.001, Holm)."
+    assert found.verdict.endswith(says)
+
+
+def test_a_baseline_close_to_the_leader_asks_whether_a_transformer_is_needed():
+    found = with_baseline(0.70, 0.70, 0.71, 0.72)
+    assert found.verdict.endswith(
+        "TF-IDF + logistic regression can't be told apart from it: a transformer may not be needed."
+    )
+
+
+def test_with_one_seed_nothing_is_claimed_of_a_baseline_either():
+    found = with_baseline(0.2, 0.9, confirm={"seeds": [1]})
+    assert not any(pair.apart for pair in found.judgement.pairs)
+    assert found.verdict.endswith(
+        "TF-IDF + logistic regression can't be told apart from it: one seed says nothing of others."
+    )
+
+
+def test_without_predictions_nothing_is_claimed_of_a_baseline():
+    run = runs.empty("a")
+    run.confirm("a", [0.9, 0.91])
+    run.baseline(0.1)
+    run.has_predictions = False
+    assert run.compare().verdict.endswith(
+        "TF-IDF + logistic regression can't be told apart from it: the run folder has no "
+        "predictions of a-confirm-00 and 2 more."
+    )
+
+
+def test_the_baseline_is_compared_by_mcc_where_the_loss_decides():
+    assert "by 0.105 MCC" in with_baseline(0.6, 0.7, 0.71, tune={"metric": "loss"}).verdict
+
+
+def test_a_baseline_that_could_not_be_fitted_is_said():
+    run = runs.typical()
+    assert not [flag for flag in run.compare().flags if flag.about == TF_IDF]
+    run.baseline_failures.append(BaselineFailure(name=TF_IDF, cause="ValueError: no", error="..."))
+    (flag,) = [flag for flag in run.compare().flags if flag.about == TF_IDF]
+    assert flag.found == "it could not be fitted: ValueError: no"
+    run.baseline(0.5)
+    assert not [flag for flag in run.compare().flags if flag.about == TF_IDF]
+
+
+def test_a_baseline_that_did_not_converge_is_said():
+    run = runs.typical()
+    run.baseline(0.5, hyperparameters='{"converged": false}')
+    (flag,) = [flag for flag in run.compare().flags if flag.about == TF_IDF]
+    assert "cut off" in flag.found

@@ -27,6 +27,7 @@ PARTS = [
     spec.TuneSpec,
     spec.ConfirmSpec,
     spec.ResourceSpec,
+    spec.InferenceSpec,
 ]
 
 

@@ -22,7 +22,7 @@ def test_an_example_is_what_the_program_writes(name: str, tmp_path: Path) -> Non
     """After a change of the report: `raycompare report` with its folder, and commit it."""
     copy = RunFolder.at(shutil.copytree(REPORTS / name, tmp_path / "copy"))
     write_report(copy)
-    for file in ("report.md", "leaderboard.csv"):
+    for file in ("report.md", "tables/leaderboard.csv"):
         assert copy.read_text(file) == (REPORTS / name / file).read_text()
 
 

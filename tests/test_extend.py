@@ -157,7 +157,7 @@ def test_a_real_run_is_extended_into_an_experiment_without_mistakes():
     assert draft.experiment() == found
     confirmed = [t for t in records[0] if t.stage == "confirm" and t.model == "minilm-2-layers"]
     assert json.loads(confirmed[0].hyperparameters).items() <= found.training.items()
-    rows = list(csv.DictReader(StringIO(REAL.read_text("leaderboard.csv"))))
+    rows = list(csv.DictReader(StringIO(REAL.read_text("tables/leaderboard.csv"))))
     assert finalist(before, *records).row.model == rows[0]["model"]
     assert finalist(before, *records).epochs == 2
 

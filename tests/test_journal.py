@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 
 import pytest
 
+from raycompare import journal as journal_module
 from raycompare.journal import Journal, Stop
 from raycompare.metrics import MODES
 from raycompare.record import (
@@ -162,6 +163,65 @@ def test_a_trial_that_was_lost_for_good_has_failed() -> None:
     made.started("t0")
     made.failed("t0", TrialFailure(cause="ActorDiedError: gone", error="Traceback ..."))
     assert (only(made).status, only(made).reason) == ("errored", "ActorDiedError: gone")
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(journal_module, "perf_counter", made)
+    return made
+
+
+def test_a_trial_holds_its_resources_from_its_start_to_its_end(clock: Clock) -> None:
+    made = journal()
+    assert only(made).held_seconds is None
+    clock.now = 10.0
+    made.started("t0")
+    clock.now = 14.0
+    assert only(made).held_seconds == 4.0, "so far"
+    made.ended("t0")
+    clock.now = 99.0
+    assert only(made).held_seconds == 4.0
+
+
+def test_starts_that_were_lost_are_held_and_pauses_are_not(clock: Clock) -> None:
+    made = journal()
+    steps = [
+        (0.0, lambda: made.started("t0")),
+        (3.0, lambda: made.lost("t0", "ActorDiedError: gone")),
+        (10.0, lambda: made.started("t0")),
+        (14.0, lambda: made.paused("t0")),
+        (50.0, lambda: made.started("t0")),
+        (55.0, lambda: made.failed("t0", TrialFailure(cause="x", error="x"))),
+    ]
+    for now, happens in steps:
+        clock.now = now
+        happens()
+    assert only(made).held_seconds == 3.0 + 4.0 + 5.0
+
+
+def test_what_a_trial_held_in_an_earlier_run_is_kept_and_added_to(clock: Clock) -> None:
+    first = journal(2)
+    for trial in ("t0", "t1"):
+        first.started(trial)
+    clock.now = 6.0
+    for message in (START, evaluation(40, 0.5), END):
+        first.heard("t0", message)
+    first.ended("t0")
+    second = Journal("accuracy", "max")
+    second.keep(first.trials(), first.evaluations())
+    assert [second.add(plan(number)) for number in (0, 1)] == [False, True]
+    second.started("t1")
+    clock.now = 8.0
+    second.ended("t1")
+    assert [trial.held_seconds for trial in second.trials()] == [6.0, 8.0]
 
 
 def test_a_trial_that_was_ruled_out_says_why_it_was_not_run() -> None:

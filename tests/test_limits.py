@@ -8,8 +8,9 @@ import pytest
 from pydantic import TypeAdapter
 
 from raycompare import journal as journal_module
+from raycompare.endings import dollars_spent
 from raycompare.journal import Journal
-from raycompare.limits import Limits
+from raycompare.limits import Cap, Limits
 from raycompare.record import TrialFailure, TrialPlan
 from raycompare.spec import Experiment
 from tests.test_journal import END, START, evaluation
@@ -136,6 +137,53 @@ def test_dollars_are_time_at_the_price_of_all_machines(clock: Clock) -> None:
     assert limits.refuses(plan("a", 4)) == ""
     clock.now = 3600.0
     assert limits.refuses(plan("a", 4)) == "the budget is spent (max_usd: 3)"
+
+
+def test_an_instance_type_gives_the_price_too(clock: Clock) -> None:
+    limits, journal = made(tune={"max_usd": 2.012}, cost={"instance": "g5.xlarge"})
+    journal.starts["a"] = 1
+    clock.now = 3599.0
+    assert limits.refuses(plan("a", 4)) == ""
+    clock.now = 3600.0
+    assert "max_usd" in limits.refuses(plan("a", 4))
+
+
+def test_no_trial_starts_or_goes_on_beyond_the_dollars_not_even_a_default(clock: Clock) -> None:
+    limits, _ = made(tune={"max_usd": 3, "min_trials_per_model": 2}, cost={"usd_per_hour": 1.5})
+    default = plan("a", 0)
+    clock.now = 3599.0
+    assert limits.refuses(default) == limits.cuts(default) == ""
+    clock.now = 3600.0
+    assert limits.refuses(default) == limits.cuts(default) == "the budget is spent (max_usd: 3)"
+
+
+def capped(**changes: Any) -> Cap:
+    return Cap(experiment(**changes), Journal("accuracy", "max"), machines=2)
+
+
+def test_the_confirm_stage_ends_with_the_dollars_and_keeps_nothing_back(clock: Clock) -> None:
+    cap = capped(tune={"max_usd": 3}, cost={"usd_per_hour": 1.5})
+    confirm = replace(plan("a", 0), stage="confirm")
+    clock.now = 3599.9
+    assert cap.refuses(confirm) == cap.cuts(confirm) == ""
+    clock.now = 3600.0
+    assert cap.refuses(confirm) == cap.cuts(confirm) == dollars_spent(3)
+
+
+def test_time_is_no_hard_cap_and_a_price_alone_neither(clock: Clock) -> None:
+    clock.now = 1e9
+    assert capped(tune={"time_budget_s": 1}, cost={"usd_per_hour": 1.5}).spent == ""
+    assert capped(cost={"usd_per_hour": 1.5}).spent == ""
+
+
+def test_the_dollars_of_an_earlier_session_count_too(clock: Clock) -> None:
+    _, journal = made()
+    clock.now = 3600.0
+    complete(journal, "a0")
+    later = Journal("accuracy", "max")
+    later.keep(journal.trials(), journal.evaluations())
+    of = experiment(tune={"max_usd": 3}, cost={"usd_per_hour": 1.5})
+    assert Cap(of, later, machines=2).spent == dollars_spent(3)
 
 
 def test_the_tighter_budget_counts(clock: Clock) -> None:

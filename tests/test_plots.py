@@ -4,10 +4,18 @@ from dataclasses import replace
 from math import inf
 
 import pytest
+from matplotlib.figure import Figure
 
-from raycompare.figure_data import MOST_CURVES, BestSoFar, thinned
-from raycompare.plots import SOME_OTHERS, draw_all, png_bytes, time_unit, y_limits
+from raycompare.figure_data import MOST_CURVES, MOST_LINES, BestSoFar, thinned
+from raycompare.figures import drawings, images
+from raycompare.plot_confusion import MOST_LABELS
+from raycompare.plots import SOME_OTHERS, time_unit, y_limits
+from raycompare.report_figures import figures_section
 from tests import runs
+
+
+def drawn(run: runs.Run) -> dict[str, Figure]:
+    return {name: draw() for name, draw in drawings(run.compare()).items()}
 
 
 def test_curves_hold_every_evaluated_tune_trial_and_mark_the_best_of_each_model():
@@ -79,7 +87,7 @@ def test_wall_clock_is_the_mean_of_the_confirm_trials_only():
 @pytest.mark.parametrize("models", [2, 7, 12])
 def test_every_model_gets_a_panel_a_line_and_a_bar(models: int):
     run = runs.many(models)
-    figures = draw_all(run.compare())
+    figures = drawn(run)
     panels = [panel for panel in figures["learning_curves"].axes if panel.get_visible()]
     assert len({panel.get_title() for panel in panels}) == models
     lines = figures["best_so_far"].axes[0].get_lines()
@@ -92,7 +100,7 @@ def test_the_best_line_reaches_to_the_end_of_its_model():
     run = runs.empty("a")
     run.tune("a", 0.8, 0.2)
     (progress,) = run.compare().best_so_far
-    (line,) = draw_all(run.compare())["best_so_far"].axes[0].get_lines()
+    (line,) = drawn(run)["best_so_far"].axes[0].get_lines()
     assert isinstance(progress, BestSoFar)
     assert line.get_xdata()[-1] == progress.ended_at
 
@@ -106,20 +114,20 @@ def test_a_cross_is_explained_only_where_there_is_one():
 
 
 def _legend(run: runs.Run) -> list[str]:
-    (legend,) = draw_all(run.compare())["learning_curves"].legends
+    (legend,) = drawn(run)["learning_curves"].legends
     return [text.get_text() for text in legend.get_texts()]
 
 
 def test_nothing_is_drawn_without_data():
     run = runs.empty("a")
     run.fail("a", "tune", "boom")
-    assert draw_all(run.compare()) == {}
+    assert drawn(run) == {}
 
 
 def test_names_with_dollars_are_not_read_as_mathematics():
     run = runs.empty("$\\frac$")
     run.confirm("$\\frac$", [0.5])
-    assert all(png_bytes(figure) for figure in draw_all(run.compare()).values())
+    assert all(png for themes in images(run.compare()).values() for png in themes.values())
 
 
 def test_limits_follow_negative_scores_and_stop_at_the_bound():
@@ -153,9 +161,36 @@ def test_of_very_many_trials_a_panel_shows_some_from_the_best_to_the_worst():
         run.tune("a", 0.4 + 0.002 * number)
     run.tune("b", 0.5, 0.6)
     curves = run.compare().curves
-    drawn = thinned(curves, "matthews_correlation")
-    assert [sum(curve.model == model for curve in drawn) for model in "ab"] == [MOST_CURVES, 2]
-    assert {curves[0].trial_id, curves[199].trial_id} <= {curve.trial_id for curve in drawn}
-    panel = draw_all(run.compare())["learning_curves"].axes[0]
+    kept = thinned(curves, "matthews_correlation")
+    assert [sum(curve.model == model for curve in kept) for model in "ab"] == [MOST_CURVES, 2]
+    assert {curves[0].trial_id, curves[199].trial_id} <= {curve.trial_id for curve in kept}
+    panel = drawn(run)["learning_curves"].axes[0]
     assert len(panel.get_lines()) == MOST_CURVES
     assert SOME_OTHERS in _legend(run)
+
+
+def test_of_very_many_models_a_figure_has_lines_for_the_leaders_and_says_so():
+    run = runs.many(40)
+    figures = drawn(run)
+    for name in ("best_so_far", "expected_best"):
+        assert len(figures[name].axes[0].get_lines()) == MOST_LINES
+    paths = {name: {"": "light.png", "-dark": "dark.png"} for name in figures}
+    section = figures_section(run.compare(), paths)
+    assert "The first 12 of 40 models; tables/expected_best.csv has all." in section
+
+
+def test_a_cell_of_the_confusion_figure_has_its_share_and_a_readable_ink():
+    run = runs.typical()
+    report = run.compare().judgement.classes
+    assert report is not None
+    texts = drawn(run)["confusion"].axes[0].texts
+    assert len(texts) == len(report.labels) ** 2
+    share = report.matrix[0][0] / sum(report.matrix[0])
+    assert texts[0].get_text() == f"{100 * share:.0f}"
+    assert texts[0].get_color() != texts[1].get_color()
+
+
+def test_more_labels_than_can_be_named_have_no_confusion_figure():
+    run = runs.typical()
+    run.manifest.data["labels"] = [str(number) for number in range(MOST_LABELS + 1)]
+    assert "confusion" not in drawn(run)

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import csv
 import os
-import re
-import shutil
 import subprocess
 import sys
 from io import StringIO
@@ -11,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from raycompare.compare import Comparison
 from raycompare.errors import UserError
 from raycompare.markdown import count, duration, escape, fenced, score, setting, table
-from raycompare.report import leaderboard_csv, render, write_report
+from raycompare.report import render, write_report
 from raycompare.report_pairs import pairs_section
+from raycompare.report_tables import csv_text, tables
+from raycompare.spec import TF_IDF
 from tests import runs
 
 BLOCKED = ("ray", "torch", "transformers", "datasets")
@@ -25,27 +26,16 @@ def test_the_typical_report_is_the_golden_one():
     assert runs.typical_report() == runs.GOLDEN.read_text(encoding="utf-8")
 
 
-def test_the_committed_example_is_what_the_program_writes(tmp_path: Path):
-    """After a change of the report: `raycompare report` with its folder, and commit it."""
-    reports = Path(__file__).parents[1] / "reports"
-    (name,) = re.findall(r"\((ag-news/.+)/report\.md\)", (reports / "README.md").read_text())
-    example = reports / name
-    copy = Path(shutil.copytree(example, tmp_path / "copy"))
-    write_report(runs.RunFolder.at(copy))
-    for name in ("report.md", "leaderboard.csv"):
-        assert (copy / name).read_text() == (example / name).read_text()
-
-
 def _files(place: Path) -> dict[str, bytes]:
-    names = ["report.md", "leaderboard.csv", *(f"figures/{n.name}" for n in place.glob("*/*.png"))]
-    return {name: (place / name).read_bytes() for name in names}
+    made = [place / "report.md", *place.glob("figures/*"), *place.glob("tables/*")]
+    return {str(path.relative_to(place)): path.read_bytes() for path in made}
 
 
 def test_a_rebuild_gives_the_same_bytes(tmp_path: Path):
     folder = runs.typical().write(tmp_path)
     write_report(folder)
     first = _files(tmp_path)
-    assert len(first) == 5
+    assert {"report.md", "figures/wall_clock.png", "tables/pairs.parquet"} < first.keys()
     write_report(folder)
     assert _files(tmp_path) == first
 
@@ -53,9 +43,11 @@ def test_a_rebuild_gives_the_same_bytes(tmp_path: Path):
 def test_the_report_links_each_figure_that_was_written(tmp_path: Path):
     write_report(runs.typical().write(tmp_path))
     report = (tmp_path / "report.md").read_text(encoding="utf-8")
-    for name in ("learning_curves", "best_so_far", "wall_clock"):
-        assert (tmp_path / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
-        assert f"](figures/{name}.png)" in report
+    for name in ("learning_curves", "best_so_far", "expected_best", "wall_clock", "confusion"):
+        for theme, attribute in (("", "src"), ("-dark", "srcset")):
+            path = f"figures/{name}{theme}.png"
+            assert (tmp_path / path).read_bytes().startswith(b"\x89PNG")
+            assert f'{attribute}="{path}"' in report
 
 
 PROGRAM = f"""
@@ -137,12 +129,17 @@ def test_every_row_of_a_table_has_the_columns_of_its_header():
         assert len(widths) == 1, line
 
 
+def leaderboard(comparison: Comparison) -> str:
+    return csv_text(tables(comparison)["leaderboard"])
+
+
 def test_the_csv_has_every_digit_and_an_empty_cell_for_nothing():
     run = runs.empty("good", "lost")
     run.confirm("good", [0.5, 0.6, 0.8])
     run.fail("lost", "confirm", "boom, with a comma")
-    rows = list(csv.DictReader(StringIO(leaderboard_csv(run.compare()))))
-    assert [row["rank"] for row in rows] == ["1", ""]
+    rows = list(csv.DictReader(StringIO(leaderboard(run.compare()))))
+    assert [row["rank"] for row in rows] == ["1", "", ""]
+    rows = [row for row in rows if row["kind"] == "model"]
     good = run.compare().leaderboard[0].test["matthews_correlation"]
     assert float(rows[0]["test_matthews_correlation_mean"]) == good.mean
     assert float(rows[0]["test_matthews_correlation_sd"]) == good.sd
@@ -152,16 +149,65 @@ def test_the_csv_has_every_digit_and_an_empty_cell_for_nothing():
 
 def test_the_csv_has_the_bounds_the_tier_and_the_ranks():
     found = runs.typical().compare()
-    rows = list(csv.DictReader(StringIO(leaderboard_csv(found))))
+    rows = list(csv.DictReader(StringIO(leaderboard(found))))
     interval = found.judgement.intervals["minilm-3"]["matthews_correlation"]
     assert float(rows[0]["test_matthews_correlation_low"]) == interval.low
     assert float(rows[0]["test_matthews_correlation_high"]) == interval.high
+    rows = [row for row in rows if row["kind"] == "model"]
     assert [row["tier"] for row in rows] == ["a", "a", "b"]
     assert [(row["best_rank"], row["worst_rank"]) for row in rows] == [
         ("1", "2"),
         ("1", "2"),
         ("3", "3"),
     ]
+
+
+def test_a_baseline_is_a_row_without_a_rank_at_the_place_of_its_score():
+    run = runs.typical()
+    run.baseline(0.76)
+    found = run.compare()
+    lines = [line for line in render(found, {}).splitlines() if line.startswith("| ")]
+    ranks = [line.split(" | ")[0].removeprefix("| ") for line in lines[1:7]]
+    assert ranks == [":---", "1", "2", "baseline", "3", "baseline"]
+    interval = found.judgement.intervals[TF_IDF]["matthews_correlation"]
+    shown = f"[{interval.low:.3f}, {interval.high:.3f}] | b | - | 0.770 | - | 400,004 | 12 s |"
+    assert f"| baseline | {TF_IDF} | 0.820 | 0.818 | 0.760 | {shown}" in lines[4]
+    assert "majority class (Sports) | 0.256 | 0.102 | 0.000 | - | - | - |" in lines[6]
+
+
+def test_the_csv_has_baselines_with_their_kind_and_no_rank():
+    run = runs.typical()
+    run.baseline(0.9)
+    rows = list(csv.DictReader(StringIO(leaderboard(run.compare()))))
+    assert [row["kind"] for row in rows] == ["baseline", "model", "model", "model", "baseline"]
+    assert [row["rank"] for row in rows] == ["", "1", "2", "3", ""]
+    assert list(rows[0])[:3] == ["rank", "model", "kind"]
+    assert float(rows[0]["test_matthews_correlation_mean"]) == 0.9
+    assert rows[0]["tier"] == "a"
+    assert rows[0]["train_seconds"] == "12.3"
+
+
+def test_a_run_of_before_baselines_still_has_its_majority_class(tmp_path: Path):
+    write_report(runs.typical().write(tmp_path))
+    assert not (tmp_path / "baselines.parquet").exists()
+    report = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "| baseline | majority class (Sports) |" in report
+    assert "TF-IDF" not in report
+
+
+def test_a_baseline_that_was_written_is_the_one_that_is_judged(tmp_path: Path):
+    run = runs.typical()
+    run.baseline(0.76)
+    assert write_report(run.write(tmp_path)).judgement == run.compare().judgement
+    report = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert f"better than {TF_IDF} by 0.070 MCC (p < 0.001, Holm)" in report
+
+
+def test_a_baseline_beside_a_single_seed_has_none_itself():
+    run = runs.empty("a", confirm={"seeds": [1]})
+    run.confirm("a", [0.9])
+    run.baseline(0.5)
+    assert f"| a | {TF_IDF} | 1 and none |" in render(run.compare(), {})
 
 
 def test_predictions_that_were_written_are_those_that_are_judged(tmp_path: Path):
@@ -281,7 +327,7 @@ def large() -> runs.Run:
 
 def test_of_very_many_trials_the_report_shows_some_and_says_where_the_others_are():
     run = large()
-    report = render(run.compare(), {"learning_curves": "figures/learning_curves.png"})
+    report = render(run.compare(), {"learning_curves": {"": "light.png", "-dark": "dark.png"}})
     assert "<summary>201 of 263 trials</summary>" in report
     assert "| a | confirm | a-confirm-0 |" in report.replace("-00", "-0")
     assert "trials.parquet has all 263 trials." in report

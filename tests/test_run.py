@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import signal
 from collections import Counter
 from pathlib import Path
@@ -13,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from raycompare.errors import RunError, UserError
-from raycompare.record import FINISHED, SCHEMAS
+from raycompare.record import FINISHED, SCHEMAS, BaselineRecord, InferenceRecord
 from raycompare.results import RunFolder
 from tests.real_runs import Content, go, job, tiny_experiment, write
 
@@ -26,11 +27,15 @@ def content(tiny_model: str, tiny_data: str) -> Content:
 
 
 def leaderboard(folder: RunFolder) -> list[dict[str, str]]:
-    rows = csv.DictReader(io.StringIO(folder.read_text("leaderboard.csv")))
-    return [{key: row[key] for key in row if "seconds" not in key} for row in rows]
+    rows = csv.DictReader(io.StringIO(folder.read_text("tables/leaderboard.csv")))
+    # A trial whose stop is decided at its last report may have been completed before.
+    by_chance = ("seconds", "completed", "stopped_early")
+    return [{key: row[key] for key in row if not key.endswith(by_chance)} for row in rows]
 
 
 def test_a_run_from_end_to_end_and_the_same_again(content: Content, tmp_path: Path) -> None:
+    content["inference"] = {"texts": 25}
+    del content["baselines"]
     folder, said = go(content, tmp_path)
 
     trials = folder.read_trials()
@@ -47,13 +52,16 @@ def test_a_run_from_end_to_end_and_the_same_again(content: Content, tmp_path: Pa
     assert sorted(row.model for row in tested) == ["one layer"] * 2 + ["two layers"] * 2
     predictions = pq.read_table(folder.child("predictions"))
     assert predictions.schema.equals(SCHEMAS["predictions"])
-    assert predictions.num_rows == 4 * 60
+    assert predictions.num_rows == 5 * 60
+    check_baseline(folder, said)
 
     manifest = folder.read_manifest()
-    assert set(manifest.seconds) == {"check", "tokenize", "tune", "confirm", "total"}
+    stages = {"check", "tokenize", "tune", "confirm", "inference", "total"}
+    assert set(manifest.seconds) == stages
     assert set(manifest.resources) == {"two layers", "one layer"}
     assert manifest.resources["one layer"] == {"cpu": 1.0, "gpu": 0.0}
     assert not folder.exists("ray")
+    check_inference(folder, said)
     (tokens,) = Path(folder.parent.child("tokens")).glob("*.arrow")
     assert "| " in folder.read_text("report.md")
     assert "tune: 10 trials" in said
@@ -61,9 +69,41 @@ def test_a_run_from_end_to_end_and_the_same_again(content: Content, tmp_path: Pa
 
     elsewhere = tmp_path / "again"
     elsewhere.mkdir()
+    content["inference"] = {"measure": False}
     again, _ = go(content, elsewhere)
     assert (elsewhere / "reports" / "tiny" / "tokens" / tokens.name).exists(), "named by content"
     assert leaderboard(again) == leaderboard(folder)
+
+
+def check_baseline(folder: RunFolder, said: str) -> None:
+    (row,) = folder.read_rows("baselines.parquet", BaselineRecord)
+    assert row.accuracy > 0.9
+    assert json.loads(row.hyperparameters)["rows"] == 120
+    answers = pq.read_table(folder.child(f"predictions/{row.trial_id}.parquet"))
+    assert set(answers["model"].to_pylist()) == {row.name}
+    assert answers["example_id"].to_pylist() == list(range(60))
+    assert f"baseline: {row.name}  test loss {row.loss:.4f}" in said
+    assert f"| baseline | {row.name} |" in folder.read_text("report.md")
+    assert not folder.exists("baseline_failures.parquet")
+
+
+def check_inference(folder: RunFolder, said: str) -> None:
+    rows = folder.read_rows("inference.parquet", InferenceRecord)
+    trials = {trial.model: trial for trial in folder.read_trials() if trial.stage == "confirm"}
+    assert [row.model for row in rows] == ["two layers", "one layer"]
+    for row in rows:
+        assert (row.num_parameters, row.device, row.texts, row.batch_size) == (
+            trials[row.model].num_parameters,
+            "cpu",
+            25,
+            60,
+        )
+        assert row.num_threads == trials[row.model].num_threads
+        (kept,) = Path(folder.child("weights")).glob(f"{row.model.split()[0]}-*/*.safetensors")
+        assert row.weight_bytes == kept.stat().st_size
+        assert f"{row.model}  {row.latency_p50_ms:.1f} ms a text" in said
+    assert not folder.exists("inference_failures.parquet")
+    assert "## Inference" in folder.read_text("report.md")
 
 
 def test_one_configuration_per_model_is_not_tuned(

@@ -49,6 +49,13 @@ def test_what_fits_together_is_let_through(tune: dict[str, Any]) -> None:
     assert list(settings_problems(experiment(tune=tune))) == []
 
 
+def test_a_latency_that_nothing_is_measured_against_is_an_error() -> None:
+    of = experiment(inference={"measure": False, "max_latency_ms": 20})
+    (problem,) = settings_problems(of)
+    assert problem.where == "inference.max_latency_ms"
+    assert list(settings_problems(experiment(inference={"max_latency_ms": 20}))) == []
+
+
 def test_dollars_with_a_price_are_a_budget() -> None:
     of = experiment(tune={"max_usd": 3}, cost={"usd_per_hour": 1.2})
     assert list(settings_problems(of)) == []

@@ -1,0 +1,107 @@
+"""Where labels stand beside their points, so that none hides another label or a point."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import cos, hypot, pi, sin
+
+NEAR, FAR, STEP = 7.0, 90.0, 7.0
+"""How far from its point a label may begin, in the unit of the boxes: points of a figure."""
+DIRECTIONS = 16
+SMALLEST_STEP = 1e-6
+PER_HIDDEN, PER_DISTANCE = 100.0, 2.0
+"""What counts how much beside the area of lines that a label crosses; found by looking."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle; left < right and bottom < top."""
+
+    left: float
+    bottom: float
+    right: float
+    top: float
+
+    def overlap(self, other: Box) -> float:
+        """Return the area that both cover."""
+        width = min(self.right, other.right) - max(self.left, other.left)
+        height = min(self.top, other.top) - max(self.bottom, other.bottom)
+        return max(width, 0.0) * max(height, 0.0)
+
+    def distance(self, x: float, y: float) -> float:
+        """Return how far the point lies from the nearest side; 0 within."""
+        across = max(self.left - x, x - self.right, 0.0)
+        along = max(self.bottom - y, y - self.top, 0.0)
+        return hypot(across, along)
+
+    @property
+    def area(self) -> float:
+        """Its own area."""
+        return (self.right - self.left) * (self.top - self.bottom)
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """A point with the size of its label."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What labels stand on."""
+
+    frame: Box
+    """They should stay in it."""
+    points: Sequence[Box]
+    """They should hide none."""
+    lines: Sequence[Box]
+    """They may hide some, where every other place is far."""
+
+
+def place_labels(anchors: Sequence[Anchor], ground: Ground) -> list[Box]:
+    """Return the box of each label, one after another: the near place where it hides least.
+
+    Among equals the nearest, and to the right before to the left.
+    """
+    placed: list[Box] = []
+    for anchor in anchors:
+        kept = [*ground.points, *placed]
+        placed.append(min(_candidates(anchor), key=lambda box: _cost(box, anchor, ground, kept)))
+    return placed
+
+
+def _candidates(anchor: Anchor) -> Iterator[Box]:
+    distance = NEAR
+    while distance <= FAR:
+        for turn in range(DIRECTIONS):
+            # 0, then a turn up, a turn down, and so on to the left side.
+            angle = (turn + 1) // 2 * (-1) ** turn * -2 * pi / DIRECTIONS
+            yield _beside(anchor, distance, angle)
+        distance += STEP
+
+
+def _beside(anchor: Anchor, distance: float, angle: float) -> Box:
+    """Return the box that begins so far away in the direction of the angle."""
+    left = _start(anchor.x, distance * cos(angle), anchor.width)
+    bottom = _start(anchor.y, distance * sin(angle), anchor.height)
+    return Box(left, bottom, left + anchor.width, bottom + anchor.height)
+
+
+def _start(at: float, away: float, size: float) -> float:
+    """Return where a box begins along one axis; it is centred where it is not moved away."""
+    if abs(away) < SMALLEST_STEP:
+        return at - size / 2
+    return at + away if away > 0 else at + away - size
+
+
+def _cost(box: Box, anchor: Anchor, ground: Ground, kept: Sequence[Box]) -> float:
+    outside = box.area - box.overlap(ground.frame)
+    hidden = sum(box.overlap(other) for other in kept)
+    crossed = sum(box.overlap(line) for line in ground.lines)
+    away = box.distance(anchor.x, anchor.y)
+    return round(PER_HIDDEN * (outside + hidden) + crossed + PER_DISTANCE * away, 6)
