@@ -1,4 +1,4 @@
-"""Train the winner of a run longer, and say what that bought."""
+"""The experiment that trains the winner of a run longer."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from raycompare.errors import UserError, near, one_of
-from raycompare.leaderboard import ModelRow, Spread, leaderboard, spread
-from raycompare.markdown import number_of
-from raycompare.metrics import LABELS, MODES, MetricName, better
+from raycompare.leaderboard import ModelRow, leaderboard
 from raycompare.record import FINISHED, EvalRecord, TrialRecord
 from raycompare.refine import successor
 from raycompare.spec import Arguments, Experiment, ModelSpec
@@ -125,29 +123,3 @@ def _training(
     fixed = {**experiment.training_of(model), **configuration}
     fixed.pop(STEPS, None)
     return {**fixed, EPOCHS: int(epochs) if float(epochs).is_integer() else epochs}
-
-
-def compared(before: Finalist, after: Finalist, metric: MetricName) -> str:
-    """Say in one sentence what the longer training bought on the test split.
-
-    They are apart where the intervals mean ± sd leave a gap; no test is made.
-    """
-    then, now = before.row.test[metric], after.row.test[metric]
-    seeds = (
-        f"{number_of(then.n, 'seed')} each" if then.n == now.n else f"{then.n} and {now.n} seeds"
-    )
-    epochs = f"{before.epochs:g} epoch{'' if before.epochs == 1 else 's'}"
-    return (
-        f"{LABELS[metric]} {spread(then)} after {epochs}, {spread(now)} after {after.epochs:g}, "
-        f"{seeds}: {_judgement(then, now, metric)}."
-    )
-
-
-def _judgement(then: Spread, now: Spread, metric: MetricName) -> str:
-    if then.sd is None or now.sd is None:
-        return "they can't be told apart, since one seed has no spread"
-    if not now.is_apart_from(then):
-        return "they can't be told apart"
-    if better(now.mean, then.mean, MODES[metric]):
-        return "longer training is better"
-    return "longer training is no better, it is worse"

@@ -39,12 +39,6 @@ class Spread:
         sd = None if len(values) == 1 else stdev(values) if finite else math.nan
         return cls(mean=fmean(values), sd=sd, n=len(values))
 
-    def is_apart_from(self, other: Spread) -> bool:
-        """Say whether the intervals mean ± sd leave a gap; without a spread there is none."""
-        if self.sd is None or other.sd is None:
-            return False
-        return abs(self.mean - other.mean) > self.sd + other.sd
-
 
 def spread(value: Spread) -> str:
     """Return mean ± sd; only the mean of one seed."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from raycompare.display import Display
 from raycompare.experiment_file import parse_draft
 from raycompare.experiment_text import read_experiment, write_experiment
-from raycompare.extend import Finalist, compared, extension, finalist
+from raycompare.extend import Finalist, extension, finalist
+from raycompare.gains import compared, judged
 from raycompare.results import RunFolder
 from raycompare.run import Place, run
 
@@ -24,8 +25,10 @@ def train_longer(
     longer = extension(experiment, *records, epochs, model)
     draft = parse_draft(write_experiment(longer), f"the extension of {before.shown}")
     after = run(draft, Place(out=out), display)
-    earlier = finalist(experiment, *records, longer.models[0].name)
-    display.say(compared(earlier, _only(after), experiment.tune.metric))
+    name, metric = longer.models[0].name, experiment.tune.metric
+    judgement = judged(before, after, name, metric)
+    earlier = finalist(experiment, *records, name)
+    display.say(compared(earlier, _only(after), judgement, metric))
     return after
 
 

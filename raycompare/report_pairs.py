@@ -43,8 +43,8 @@ def _tests(comparison: Comparison, pairs: Sequence[Pair]) -> str:
         "that of the test rows, which both models share; Welch-Satterthwaite degrees of freedom. "
         f"{_no_seeds(comparison)}*P, Holm* is corrected for "
         f"{number_of(len(pairs), 'pair')}. *Can see* is the true "
-        "difference that this pair alone would show in 80 % of repeats or more (noncentral t); smaller "
-        "ones mostly stay hidden."
+        "difference that this pair alone would show in 80 % of repeats or more (noncentral t); "
+        "smaller ones mostly stay hidden."
     )
     return f"{_folded(table(headers, map(_cells, pairs), left=2), len(pairs))}\n\n{note}"
 

@@ -12,8 +12,7 @@ import pytest
 from raycompare.errors import UserError
 from raycompare.experiment_file import parse_draft
 from raycompare.experiment_text import read_experiment, write_experiment
-from raycompare.extend import Finalist, compared, extension, finalist
-from raycompare.leaderboard import ModelRow, Spread
+from raycompare.extend import extension, finalist
 from raycompare.results import RunFolder
 from raycompare.spec import Experiment
 from tests import runs
@@ -160,48 +159,3 @@ def test_a_real_run_is_extended_into_an_experiment_without_mistakes():
     rows = list(csv.DictReader(StringIO(REAL.read_text("tables/leaderboard.csv"))))
     assert finalist(before, *records).row.model == rows[0]["model"]
     assert finalist(before, *records).epochs == 2
-
-
-def of(mean: float, sd: float | None, n: int, epochs: float) -> Finalist:
-    row = ModelRow(
-        model="m",
-        test=dict.fromkeys(("matthews_correlation", "loss"), Spread(mean=mean, sd=sd, n=n)),
-        validation=None,
-        seeds_planned=n,
-        num_parameters=None,
-        train_seconds=None,
-        eval_seconds=None,
-        steps_to_best=None,
-        counts={},
-        reason=None,
-    )
-    return Finalist(row=row, configuration={}, epochs=epochs)
-
-
-BEFORE = of(0.861, 0.004, 3, 2)
-
-
-def test_longer_training_is_better_where_the_means_are_apart():
-    assert compared(BEFORE, of(0.873, 0.003, 3, 6), "matthews_correlation") == (
-        "MCC 0.861 ± 0.004 after 2 epochs, 0.873 ± 0.003 after 6, 3 seeds each: longer training "
-        "is better."
-    )
-
-
-def test_a_higher_loss_is_no_better():
-    sentence = compared(BEFORE, of(0.873, 0.003, 3, 6), "loss")
-    assert sentence.startswith("loss 0.861 ± 0.004 after 2 epochs")
-    assert sentence.endswith(": longer training is no better, it is worse.")
-
-
-def test_overlapping_intervals_can_not_be_told_apart():
-    sentence = compared(BEFORE, of(0.865, 0.003, 2, 6.5), "matthews_correlation")
-    assert sentence.endswith("after 6.5, 3 and 2 seeds: they can't be told apart.")
-
-
-def test_one_seed_can_not_be_told_apart_from_anything():
-    sentence = compared(of(0.5, None, 1, 1), of(0.9, None, 1, 6), "matthews_correlation")
-    assert sentence == (
-        "MCC 0.500 after 1 epoch, 0.900 after 6, 1 seed each: they can't be told apart, since one "
-        "seed has no spread."
-    )

@@ -1,0 +1,56 @@
+"""What longer training bought, by the tests that the report compares models with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from raycompare.extend import Finalist
+from raycompare.judgement import Judgement, judge
+from raycompare.leaderboard import spread, tested_finalists
+from raycompare.markdown import number_of, score
+from raycompare.metrics import LABELS, MetricName
+from raycompare.results import RunFolder
+from raycompare.verdict import p_text
+
+BEFORE, AFTER = "before", "after"
+
+
+def judged(before: RunFolder, after: RunFolder, model: str, metric: MetricName) -> Judgement:
+    """Judge two runs of one model, which were tested on the same rows, as if they were models."""
+    finalists, predictions = [], []
+    for name, folder in ((BEFORE, before), (AFTER, after)):
+        tested = tested_finalists(folder.read_trials(), folder.read_evaluations())
+        finalists += [
+            replace(trial, trial_id=f"{name}/{trial.trial_id}", model=name)
+            for trial in tested
+            if trial.model == model
+        ]
+        predictions += [(f"{name}/{trial}", table) for trial, table in folder.read_predictions()]
+    return judge(finalists, predictions, [AFTER, BEFORE], metric)
+
+
+def compared(before: Finalist, after: Finalist, judgement: Judgement, metric: MetricName) -> str:
+    """Say in one sentence what the longer training bought on the test split."""
+    then, now = before.row.test[metric], after.row.test[metric]
+    seeds = (
+        f"{number_of(then.n, 'seed')} each" if then.n == now.n else f"{then.n} and {now.n} seeds"
+    )
+    epochs = f"{before.epochs:g} epoch{'' if before.epochs == 1 else 's'}"
+    return (
+        f"{LABELS[metric]} {spread(then)} after {epochs}, {spread(now)} after {after.epochs:g}, "
+        f"{seeds}: {_claim(judgement, metric)}."
+    )
+
+
+def _claim(judgement: Judgement, metric: MetricName) -> str:
+    if judgement.gap is not None:
+        return f"they can't be told apart: {judgement.gap}"
+    (pair,) = judgement.pairs
+    if pair.test is None:
+        return "they can't be told apart: one seed says nothing of others"
+    by = "" if metric == judgement.metric else f" by {LABELS[judgement.metric]}"
+    if not pair.apart:
+        seen = f"{score(pair.test.detectable)} {LABELS[judgement.metric]}"
+        return f"they can't be told apart: a gap under {seen} can't be seen"
+    better = "better" if pair.better == AFTER else "no better, it is worse"
+    return f"longer training is {better}{by} ({p_text(pair.test.p)})"
