@@ -70,7 +70,8 @@ def cost_of(records: Records) -> Cost:
     """Count what a run cost."""
     manifest, price = records.manifest, price_of(records.experiment.cost)
     machines = machines_of(manifest, price)
-    raw = [_trial_cost(trial, machines, manifest.resources) for trial in records.trials]
+    trials = sorted(records.trials, key=lambda trial: (trial.stage, trial.order))
+    raw = [_trial_cost(trial, machines, manifest.resources) for trial in trials]
     walls = _walls(manifest.seconds, raw, len(machines))
     fits = {name: _fit(name, seconds, raw, machines) for name, seconds in walls.items()}
     costs = [_scaled(row, *fits.get(row.trial.stage, (1.0, 1.0))) for row in raw]

@@ -12,7 +12,16 @@ from sklearn import metrics as sk
 
 from raycompare.margins import Answers, Floats, Integers, Margins, influences, scores
 from raycompare.metrics import MetricName
-from raycompare.pairwise import Networks, compared, holm, mcnemar, p_value, unbiased
+from raycompare.pairwise import (
+    PLANNED_POWER,
+    POWER,
+    Networks,
+    compared,
+    holm,
+    mcnemar,
+    p_value,
+    unbiased,
+)
 from raycompare.scoring import classification_metrics
 from raycompare.statistics import (
     FEWEST_RESAMPLES,
@@ -190,14 +199,15 @@ def test_a_pair_is_tested_by_the_paired_examples():
     assert differing.test.standard_error == pytest.approx((2 * 0.2 / 399) ** 0.5)
 
 
-def test_the_detectable_difference_is_found_with_the_power_it_says():
+def test_the_detectable_difference_is_worked_out_for_more_power_than_it_says():
     several = answers(a=right_at(0.8, 0.83, 0.81), b=right_at(0.7, 0.75, 0.7))
     (pair,) = compared(several, ["a", "b"], "accuracy")
     assert pair.test
     degrees = pair.test.degrees_of_freedom
     error = unbiased(pair.test.standard_error, degrees)
     moved = stats.nct(degrees, pair.test.detectable / error)
-    assert moved.sf(stats.t.ppf(0.975, degrees)) == pytest.approx(0.8, abs=1e-5)
+    assert moved.sf(stats.t.ppf(0.975, degrees)) == pytest.approx(PLANNED_POWER, abs=1e-5)
+    assert PLANNED_POWER > POWER
 
 
 @pytest.mark.parametrize("number", [2, 3, 10, 1000])

@@ -502,7 +502,10 @@ def wandb_records(place: Path) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     for path in sorted(place.glob("wandb/offline-run-*/*.wandb")):
         records = [record.FromString(data) for data in wandb_log(path)]
-        (name,) = {r.run.display_name for r in records if r.WhichOneof("record_type") == "run"}
+        names = {r.run.display_name for r in records if r.WhichOneof("record_type") == "run"}
+        if not names:  # of a trial that was cut off before W&B's own process had begun to write
+            continue
+        (name,) = names
         assert name not in found, "a trial was logged twice"
         found[name] = records
     return found
