@@ -175,9 +175,9 @@ def _machines(records: Sequence[InferenceRecord]) -> list[str]:
     for record in records:
         places.setdefault(_machine(record), []).append(escape(record.model))
     if len(places) == 1:
-        return [f"Measured on {place}, with nothing else running." for place in places]
+        return [f"Measured on {place}, with no trial running beside." for place in places]
     return [
-        f"{listing(models)}: measured on {place}, with nothing else running."
+        f"{listing(models)}: measured on {place}, with no trial running beside."
         for place, models in places.items()
     ]
 
