@@ -28,7 +28,12 @@ Overrides = Annotated[
 ]
 RunDir = Annotated[str, typer.Argument(metavar="RUN_DIR", show_default=False)]
 Out = Annotated[
-    str, typer.Option(metavar="DIR", help="Where run folders go: a folder or a URI of a bucket.")
+    str,
+    typer.Option(
+        metavar="DIR",
+        envvar="RAYCOMPARE_OUT",
+        help="Where run folders go: a folder or a URI of a bucket.",
+    ),
 ]
 
 
@@ -47,12 +52,20 @@ def run(
         str | None,
         typer.Option(metavar="RUN_DIR", help="Tell the searcher what an earlier run has found."),
     ] = None,
+    wait_nodes: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Wait until the cluster has so many machines, the head counted.",
+        ),
+    ] = 1,
 ) -> None:
     """Tune, confirm and test the models of an experiment, and write the report."""
     from raycompare.display import Display
     from raycompare.run import Place, draft_for, run
 
-    place = Place(out=out, resume=resume, warm_start=warm_start)
+    place = Place(out=out, resume=resume, warm_start=warm_start, wait_nodes=wait_nodes)
     run(draft_for(experiment, overrides or (), resume), place, Display())
 
 
@@ -77,6 +90,26 @@ def report(run_dir: RunDir) -> None:
     console = Console(highlight=False)
     console.print(comparison.verdict, markup=False, soft_wrap=True)
     console.print(folder.child("report.md"), markup=False, soft_wrap=True)
+
+
+@app.command()
+def fetch(
+    run_dir: RunDir,
+    directory: Annotated[
+        str, typer.Argument(metavar="[DIR]", help="Where run folders go here.", show_default=True)
+    ] = "reports",
+    weights: Annotated[
+        bool, typer.Option("--weights", help="Bring the models of the finalists too.")
+    ] = False,
+) -> None:
+    """Bring report and records of a run home, from a bucket or another disk."""
+    from raycompare.fetch import fetch
+    from raycompare.results import RunFolder
+
+    folder = fetch(RunFolder.at(run_dir), RunFolder.at(directory), weights)
+    ended = folder.exists("report.md")
+    found = folder.child("report.md") if ended else f"{folder.uri}: the run has not ended yet"
+    Console(highlight=False).print(found, markup=False, soft_wrap=True)
 
 
 @app.command()

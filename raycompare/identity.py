@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from importlib.metadata import version
 
 from raycompare.data import LabelledData
 from raycompare.spec import Experiment, ModelSpec
+from raycompare.versions import code_versions
 
-OUTCOME = 2
-"""Raised when a change of raycompare gives a trial other numbers."""
-PACKAGES = ("torch", "transformers", "tokenizers")
-
-
-def code_versions() -> dict[str, str]:
-    """Return the versions of what computes a trial's numbers, raycompare's training among it."""
-    return {"training": str(OUTCOME), **{package: version(package) for package in PACKAGES}}
+__all__ = ["code_versions", "identities"]
 
 
 def identities(experiment: Experiment, data: LabelledData) -> dict[str, str]:

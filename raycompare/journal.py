@@ -259,6 +259,7 @@ class Journal:
             train_seconds=clock.train_seconds if clock else None,
             eval_seconds=clock.eval_seconds if clock else None,
             test_seconds=entry.end.test_seconds if entry.end else None,
+            retries=sum(lost == entry.plan.trial_id for lost, _ in self.losses),
             starts=entry.starts,
             held_seconds=entry.held_until(self.elapsed) if entry.starts else None,
         )

@@ -164,6 +164,8 @@ class TrialRecord:
     num_threads: int | None = None
     halvings: int | None = None
     """How often the texts that are computed at once were halved for want of memory."""
+    retries: int = 0
+    """How often it was started again because its worker or machine was lost, in the last run."""
     starts: int = 0
     """How often a worker began the trial, or went on with it, over all runs of the folder."""
     held_seconds: float | None = None

@@ -25,6 +25,7 @@ from raycompare.metrics import LABELS, MODES
 from raycompare.record import TrialRecord
 
 BYTES_PER_GIB = 2**30
+MOST_RETRIED = 20
 MOST_ROWS, MOST_FAILURES = 100, 100
 """Trials of one model, and failures, that a table shows. Nobody reads more, and GitHub promises to
 show Markdown only below 2 MB, which the rows of 10,000 trials exceed."""
@@ -156,6 +157,7 @@ def environment_section(comparison: Comparison) -> str:
             for name, failure in manifest.trackers.items()
             if failure
         ),
+        *_retried(comparison.trials),
     ]
     return "\n\n".join(
         [
@@ -165,6 +167,18 @@ def environment_section(comparison: Comparison) -> str:
             table(["package", "version"], _pairs(manifest.versions), left=2),
         ]
     )
+
+
+def _retried(trials: Sequence[TrialRecord]) -> list[str]:
+    """Name the trials that lost their machine and went on elsewhere; of very many the first."""
+    names = [escape(trial.trial_id) for trial in trials if trial.retries]
+    if not names:
+        return []
+    more = f" and {len(names) - MOST_RETRIED} more" if len(names) > MOST_RETRIED else ""
+    again = f"{number_of(len(names), 'trial')} started again from the last checkpoint"
+    return [
+        f"- Workers or machines were lost, and {again}: {', '.join(names[:MOST_RETRIED])}{more}"
+    ]
 
 
 def _stages(seconds: Mapping[str, float]) -> str:

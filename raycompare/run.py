@@ -7,9 +7,10 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from raycompare.backends import connected
+from raycompare.backends import connected, with_joined
 from raycompare.baseline_stage import Baselines
 from raycompare.check import Ready, check
+from raycompare.cluster_checks import usable_machines
 from raycompare.compare import Comparison
 from raycompare.display import Display
 from raycompare.errors import DiskFullError, RunError, RunInterruptedError, UserError
@@ -69,6 +70,8 @@ class Place:
     """The folder of an earlier run of the same experiment; its finished trials are kept."""
     warm_start: str | None = None
     """The folder of an earlier run, perhaps of another experiment; the searcher learns from it."""
+    wait_nodes: int = 1
+    """How many machines must have joined the cluster before the first trial, the head counted."""
 
 
 def run(draft: Draft, place: Place, display: Display) -> RunFolder:
@@ -93,7 +96,7 @@ def run(draft: Draft, place: Place, display: Display) -> RunFolder:
         )
         about = TrackedRun(run_id=begun.run_id, experiment=experiment, folder=folder)
         with closing(start_trackers(about, display.say)) as trackers:
-            return _Run(ready, folder, begun, display, clock, trackers).go(known)
+            return _Run(ready, folder, begun, display, clock, trackers, place.wait_nodes).go(known)
 
 
 @dataclass
@@ -104,6 +107,7 @@ class _Run:
     display: Display
     clock: Clock
     trackers: Trackers
+    wait_nodes: int
     setting: Setting = Setting()  # noqa: RUF009 - it is frozen
 
     def __post_init__(self) -> None:
@@ -135,10 +139,11 @@ class _Run:
 
     def _train(self, known: tuple[KnownPoint, ...]) -> None:
         experiment, clock = self.ready.experiment, self.clock
-        with connected() as nodes:
+        with connected(self.wait_nodes, self.display.say) as nodes:
+            machines = usable_machines(experiment, self.folder, nodes)
             self.setting = Setting(nodes=nodes)
             with clock("tokenize"):
-                shared = share(self.ready, self.folder, nodes)
+                shared = share(self.ready, self.folder, machines)
             self.setting = replace(
                 self.setting,
                 lengths=shared.lengths,
@@ -161,6 +166,7 @@ class _Run:
                 chosen = stages.tune()
             with clock("confirm"):
                 stages.confirm(chosen)
+            self.setting = replace(self.setting, nodes=with_joined(nodes))
             baselines.collect(self.display.say)
             spent = Cap(experiment, self.journal, len(nodes)).spent
             if spent:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Protocol
 
 import ray
@@ -17,6 +17,7 @@ from raycompare.budgets import Length, lengths_of, max_length_of, rungs_of
 from raycompare.check import Ready
 from raycompare.display import Display, RungSteps, StageView
 from raycompare.errors import UserError
+from raycompare.gauges import Gauges
 from raycompare.journal import Journal
 from raycompare.known import KnownPoint
 from raycompare.limits import Cap, Limits
@@ -185,8 +186,12 @@ class Stages:
             admitted, work = iter(todo), replace(work, most=len(todo))
         queue = Queue(stage=work.stage, plans=admitted, most=work.most, one_by_one=work.learns)
         view = StageView(work.stage, self.journal, work.rungs, work.most)
-        with self.display.stage(view) as listen:
-            run_stage(self.shared, queue, self.journal, scheduler, listen)
+        with self.display.stage(view) as listen, self._gauges.following(listen) as news:
+            run_stage(self.shared, queue, self.journal, scheduler, news)
+
+    @cached_property
+    def _gauges(self) -> Gauges:
+        return Gauges(self.experiment, self.journal, self.shared.resources)
 
     def _admitted(self, work: Work, scheduler: PlanOrder) -> Iterator[TrialPlan]:
         """Yield the plans that are to be run; those finished before are told to the scheduler."""

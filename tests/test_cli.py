@@ -23,6 +23,7 @@ def test_the_commands_are_these() -> None:
     assert sorted(str(command.callback.__name__) for command in app.registered_commands) == [  # type: ignore[union-attr]
         "check",
         "extend",
+        "fetch",
         "refine",
         "report",
         "run",

@@ -7,7 +7,7 @@ import os
 import platform
 import signal
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,8 +53,18 @@ WORKER_ENVIRONMENT = {
 
 
 def is_remote() -> bool:
-    """Say whether RAY_ADDRESS names a cluster, so that this machine's resources say nothing."""
-    return os.environ.get("RAY_ADDRESS", "local") != "local"
+    """Say whether the run joins a cluster, so that this machine's resources say nothing.
+
+    RAY_ADDRESS names it; without that it is the one that `ray start` has left here.
+    """
+    address = os.environ.get("RAY_ADDRESS")
+    return address != "local" if address else _is_started_here()
+
+
+def _is_started_here() -> bool:
+    from ray._private.utils import read_ray_address
+
+    return read_ray_address() is not None
 
 
 def this_machine() -> Node:
@@ -80,15 +90,21 @@ def _cpu_model() -> str | None:
 
 
 @contextmanager
-def connected() -> Iterator[Sequence[Node]]:
+def connected(wait_nodes: int = 1, say: Callable[[str], None] = print) -> Iterator[Sequence[Node]]:
     """Connect to the cluster at RAY_ADDRESS or the one `ray start` left here, or start Ray here.
 
     A Ray started here asks for a token at every port, as Ray does by default since 2.59; the
     dashboard takes the one that `ray get-auth-token` prints.
 
-    Yields the machines there are. SIGTERM ends the run as Ctrl-C does, so that it can be resumed.
+    Yields the machines there are, once there are `wait_nodes`. SIGTERM ends the run as Ctrl-C
+    does, so that it can be resumed.
+
+    Raises:
+        RunError: machines that were waited for have not come.
     """
     import ray
+
+    from raycompare.backends.cluster import wait_for_nodes
 
     ray.init(
         logging_level=logging.ERROR,
@@ -98,10 +114,23 @@ def connected() -> Iterator[Sequence[Node]]:
     # ray.init installs a handler of its own, which aborts the driver.
     previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        yield [_node(described) for described in ray.nodes() if described["Alive"]]
+        wait_for_nodes(wait_nodes, say)
+        yield _nodes()
     finally:
         signal.signal(signal.SIGTERM, previous)
         ray.shutdown()
+
+
+def _nodes() -> list[Node]:
+    import ray
+
+    return [_node(described) for described in ray.nodes() if described["Alive"]]
+
+
+def with_joined(nodes: Sequence[Node]) -> list[Node]:
+    """Return the machines there were, and those that have joined the cluster since."""
+    known = {node.hostname for node in nodes}
+    return [*nodes, *(node for node in _nodes() if node.hostname not in known)]
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -1,0 +1,68 @@
+"""Shows each running trial in Ray's dashboard under a name that a person can read.
+
+Tune's workers can't do that: Ray takes down what an actor is called when it is made, and Tune
+gives the actor to one trial after the other. So an actor of our own, which needs no CPU, has a
+task for each trial that runs, named by model, seed and learning rate, from its start to its end.
+They stand in the dashboard under Jobs, *Ray Core Overview* and *Task Table*.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+import ray
+
+from raycompare.journal import Entry
+from raycompare.record import TrialPlan
+
+LEARNING_RATE = "learning_rate"
+MOST_AT_ONCE = 10_000
+HEAD = {"node:__internal_head__": 0.001}
+"""A resource that Ray gives to the head alone: workers come and go."""
+
+
+def trial_label(plan: TrialPlan) -> str:
+    """Name a trial by stage, model and seed, and by its learning rate where that is searched."""
+    rate = plan.hyperparameters.get(LEARNING_RATE)
+    said = f"{LEARNING_RATE} {rate:.3g}" if isinstance(rate, float) else plan.trial_id[-8:]
+    own = "default" if plan.is_default else said
+    return f"{plan.stage} {plan.model} seed {plan.seed} {own}"
+
+
+class Trials:
+    """The actor: a call of `trial` lasts as long as the trial."""
+
+    def __init__(self) -> None:
+        """Know of no trial."""
+        self._ends: dict[str, asyncio.Event] = {}
+
+    async def trial(self, trial_id: str) -> None:
+        """Wait for the end of a trial."""
+        self._ends[trial_id] = asyncio.Event()
+        await self._ends[trial_id].wait()
+
+    async def end(self, trial_id: str) -> None:
+        """Have the call for the trial return."""
+        self._ends.pop(trial_id).set()
+
+
+class Board:
+    """The trials that run, as tasks; what becomes of the actor is of no consequence to a run."""
+
+    def __init__(self) -> None:
+        """Start the actor on the head."""
+        options = {"num_cpus": 0, "resources": HEAD, "max_concurrency": MOST_AT_ONCE}
+        self._actor: Any = ray.remote(Trials).options(**options).remote()
+        self._shown: set[str] = set()
+
+    def show(self, entries: Iterable[Entry]) -> None:
+        """Begin the tasks of trials that run since the last call; end those of the others."""
+        running = {entry.plan.trial_id: entry.plan for entry in entries if entry.running}
+        for trial_id in sorted(self._shown - set(running)):
+            self._actor.end.remote(trial_id)
+        for trial_id, plan in running.items():
+            if trial_id not in self._shown:
+                self._actor.trial.options(name=trial_label(plan)).remote(trial_id)
+        self._shown = set(running)
