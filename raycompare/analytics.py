@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import chain, count
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 import pandas as pd
@@ -167,10 +167,17 @@ def _summary(values: Sequence[float]) -> dict[str, float | int | None]:
         "Min": min(finite, default=None),
         "Max": max(finite, default=None),
         "Avg": average(finite),
-        "StdDev": stdev(finite) if len(finite) > 1 else 0.0 if finite else None,
+        "StdDev": _deviation(finite) if finite else None,
         "Last": finite[-1] if finite else None,
         "Count": len(finite),
     }
+
+
+def _deviation(values: Sequence[float]) -> float:
+    """Not statistics.stdev, whose exact fractions take seconds where there are many trials."""
+    mean = fmean(values)
+    squares = math.fsum((value - mean) ** 2 for value in values)
+    return math.sqrt(squares / max(len(values) - 1, 1))
 
 
 def _jobs(records: Records) -> pd.DataFrame:
