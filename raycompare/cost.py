@@ -3,7 +3,7 @@
 A trial has the larger of its shares of a machine's CPUs and GPUs: what is left beside it on the
 other kind is of use to nobody like it (the dominant share of Ghodsi et al. 2011, NSDI). A second of
 it is that share of a second of the machine. What trials leave of a stage is idle, so that the parts
-of a stage are all of its machines for all of its wall-clock.
+of a stage are the time of all machines that could hold trials, each for as long as it was there.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
+from raycompare.clock import TOTAL
 from raycompare.endings import dollars_spent
 from raycompare.manifest import Manifest
+from raycompare.markdown import SECONDS_PER_HOUR
 from raycompare.prices import Price, price_of
 from raycompare.record import TrialRecord
 from raycompare.records import Records
@@ -26,6 +28,7 @@ from raycompare.spending import (
     StageCost,
     Sum,
     TrialCost,
+    Wall,
     added,
 )
 
@@ -69,38 +72,42 @@ class Cost:
 def cost_of(records: Records) -> Cost:
     """Count what a run cost."""
     manifest, price = records.manifest, price_of(records.experiment.cost)
-    machines = machines_of(manifest, price)
+    machines = machines_of(manifest)
+    rate = price.usd_per_hour / SECONDS_PER_HOUR if price else 0.0
     trials = sorted(records.trials, key=lambda trial: (trial.stage, trial.order))
-    raw = [_trial_cost(trial, machines, manifest.resources) for trial in trials]
-    walls = _walls(manifest.seconds, raw, len(machines))
-    fits = {name: _fit(name, seconds, raw, machines) for name, seconds in walls.items()}
-    costs = [_scaled(row, *fits.get(row.trial.stage, (1.0, 1.0))) for row in raw]
+    raw = [_trial_cost(trial, machines, manifest.resources, rate) for trial in trials]
+    walls = _walls(manifest, raw, len(machines))
+    fits = {name: _fit(name, wall, raw) for name, wall in walls.items()}
+    costs = [_scaled(row, fits.get(row.trial.stage, 1.0)) for row in raw]
     started = [row.trial for row in raw if row.trial.starts or row.trial.train_seconds]
     return Cost(
         machines=machines,
         price=price,
-        stages=tuple(_stage(name, walls[name], costs, machines) for name in walls),
+        stages=tuple(_stage(name, walls[name], costs, rate) for name in walls),
         models=tuple(_model(m.name, costs, records) for m in records.experiment.models),
         trials=tuple(costs),
         saved=_saved(costs),
         failed=Sum.of(row for row in costs if row.trial.status == "errored"),
         unmeasured=sum(trial.held_seconds is None for trial in started),
-        crowded=any(fit < 1 - SLACK for fit, _ in fits.values()),
+        crowded=any(fit < 1 - SLACK for fit in fits.values()),
         unconfirmed=_unconfirmed(records),
     )
 
 
-def machines_of(manifest: Manifest, price: Price | None) -> tuple[Machine, ...]:
-    """Return the machines of a run at one price; one that is not known, if none was recorded."""
-    rows: Sequence[Mapping[str, Any]] = manifest.hardware or ({},)
+def machines_of(manifest: Manifest) -> tuple[Machine, ...]:
+    """Return the machines that could hold trials; one that is not known, if none was recorded.
+
+    The head of a cluster mostly has no CPUs to give, and another price.
+    """
+    rows: Sequence[Mapping[str, Any]] = manifest.hardware
+    workers = [row for row in rows if row.get("cpus") or row.get("gpus")]
     return tuple(
         Machine(
             hostname=str(row.get("hostname", "")),
             cpus=float(row.get("cpus", 0)),
             gpus=float(row.get("gpus", 0)),
-            price=price,
         )
-        for row in rows
+        for row in workers or rows or ({},)
     )
 
 
@@ -113,7 +120,7 @@ def _resources(trial: TrialRecord, given: Mapping[str, Any]) -> tuple[float, flo
 
 
 def _trial_cost(
-    trial: TrialRecord, machines: Sequence[Machine], given: Mapping[str, Any]
+    trial: TrialRecord, machines: Sequence[Machine], given: Mapping[str, Any], rate: float
 ) -> TrialCost:
     cpus, gpus = _resources(trial, given)
     machine = next((m for m in machines if m.hostname == trial.hostname), machines[0])
@@ -124,56 +131,55 @@ def _trial_cost(
         processor="GPU" if gpus else "CPU",
         processor_seconds=spent.total * (gpus or cpus),
         machine=part,
-        usd=part.total * machine.usd_per_second,
+        usd=part.total * rate,
     )
 
 
-def _walls(
-    seconds: Mapping[str, float], costs: Sequence[TrialCost], machines: int
-) -> dict[str, float]:
-    """Return the wall-clock of each stage, and of the rest; of a stage that was cut off, the least.
+def _walls(manifest: Manifest, costs: Sequence[TrialCost], machines: int) -> dict[str, Wall]:
+    """Return the time of each stage, and of the rest; of a stage that was cut off, the least.
 
-    A version that did not record a stage that was cut off left out its wall-clock.
+    Older versions left out a stage that was cut off, and did not count machines as time passed.
     """
-    walls = {name: value for name, value in seconds.items() if name != "total"}
+    seconds, counted = manifest.seconds, manifest.machine_seconds
+    walls = {
+        name: Wall(seconds=value, machine_seconds=counted.get(name, value * machines))
+        for name, value in seconds.items()
+        if name != TOTAL
+    }
     for stage in TRAINING:
         held = sum(row.machine.total for row in costs if row.trial.stage == stage)
         if stage not in walls and held:
-            walls[stage] = held / machines
-    rest = seconds.get("total", 0.0) - sum(walls.values())
-    return {**walls, REST: max(rest, 0.0)}
+            walls[stage] = Wall(seconds=held / machines, machine_seconds=held)
+    known, total = Wall.sum(walls.values()), seconds.get(TOTAL, 0.0)
+    walls[REST] = Wall(
+        seconds=max(total - known.seconds, 0.0),
+        machine_seconds=max(counted.get(TOTAL, total * machines) - known.machine_seconds, 0.0),
+    )
+    return walls
 
 
-def _fit(
-    stage: str, seconds: float, costs: Sequence[TrialCost], machines: Sequence[Machine]
-) -> tuple[float, float]:
-    """Return what machine time and USD of a stage's trials are to be multiplied with, mostly 1.
+def _fit(stage: str, wall: Wall, costs: Sequence[TrialCost]) -> float:
+    """Return what the cost of a stage's trials is to be multiplied with, mostly 1.
 
     Trials of different shapes can have shares of a machine that add up to more than all of it.
     """
-    own = Sum.of(row for row in costs if row.trial.stage == stage)
-    usd = sum(machine.usd_per_second for machine in machines) * seconds
-    return (
-        min(seconds * len(machines) / own.seconds, 1.0) if own.seconds else 1.0,
-        min(usd / own.usd, 1.0) if own.usd else 1.0,
-    )
+    held = sum(row.machine.total for row in costs if row.trial.stage == stage)
+    return min(wall.machine_seconds / held, 1.0) if held else 1.0
 
 
-def _scaled(cost: TrialCost, time: float, money: float) -> TrialCost:
-    return replace(cost, machine=cost.machine.times(time), usd=cost.usd * money)
+def _scaled(cost: TrialCost, factor: float) -> TrialCost:
+    return replace(cost, machine=cost.machine.times(factor), usd=cost.usd * factor)
 
 
-def _stage(
-    name: str, seconds: float, costs: Sequence[TrialCost], machines: Sequence[Machine]
-) -> StageCost:
+def _stage(name: str, wall: Wall, costs: Sequence[TrialCost], rate: float) -> StageCost:
     own = [row for row in costs if row.trial.stage == name]
     held = Spent.sum(row.machine for row in own)
-    usd = sum(machine.usd_per_second for machine in machines) * seconds
+    usd = wall.machine_seconds * rate
     return StageCost(
         name=name,
-        seconds=seconds,
+        wall=wall,
         held=held,
-        idle=seconds * len(machines) - held.total,
+        idle=wall.machine_seconds - held.total,
         usd=usd,
         idle_usd=usd - sum(row.usd for row in own),
     )

@@ -6,16 +6,16 @@ Ray puts `ray_` before each name. `docs/grafana/raycompare.json` draws them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 
-import ray
 from ray.util.metrics import Gauge
 
 from raycompare.backends import is_remote
 from raycompare.board import Board
+from raycompare.clock import Clock
 from raycompare.display import Listen
 from raycompare.journal import Entry, Journal
 from raycompare.markdown import SECONDS_PER_HOUR
@@ -47,34 +47,28 @@ ABOUT: Mapping[str, About] = {
     "raycompare_gpu_hours": About("GPU-hours that trials have held since the run began"),
     "raycompare_cpu_hours": About("CPU-hours that trials have held since the run began"),
     "raycompare_cost_usd": About(
-        "US dollars since the run began: machines that can hold trials, by the price under `cost`"
+        "US dollars of the run so far: machines that can hold trials, by the price under `cost`"
     ),
 }
 
 
-def worker_machines() -> int:
-    """Count the machines of the cluster that can hold trials."""
-    return sum(bool(node["Alive"] and node["Resources"].get("CPU")) for node in ray.nodes())
-
-
 class Gauges:
-    """The gauges of one run; a run that is resumed begins its hours and dollars anew."""
+    """The gauges of one run; a run that is resumed begins its hours anew."""
 
     def __init__(
         self,
         experiment: Experiment,
         journal: Journal,
         resources: Mapping[str, ResourceSpec],
-        machines: Callable[[], int] = worker_machines,
+        clock: Clock,
     ) -> None:
         """Watch the journal; `resources` is what a trial takes, by the model's name."""
         self._experiment, self._journal, self._resources = experiment, journal, resources
-        self._machines, price = machines, price_of(experiment.cost)
+        self._clock, price = clock, price_of(experiment.cost)
         self._price = price.usd_per_hour if price else None
         self._kept = [t for t in journal.trials() if t.trial_id not in journal.entries]
         self._gauges = {name: _gauge(name, experiment.name) for name in ABOUT}
         self._board = Board() if is_remote() else None
-        self._usd, self._paid_until = 0.0, perf_counter()
         self._next = 0.0
 
     @contextmanager
@@ -112,12 +106,9 @@ class Gauges:
         return float(getattr(self._resources[entry.plan.model], kind))
 
     def _pay(self) -> None:
-        now = perf_counter()
         if self._price is not None:
-            hours = (now - self._paid_until) / SECONDS_PER_HOUR
-            self._usd += hours * self._machines() * self._price
-            self._gauges["raycompare_cost_usd"].set(self._usd)
-        self._paid_until = now
+            hours = self._clock.machine_total / SECONDS_PER_HOUR
+            self._gauges["raycompare_cost_usd"].set(hours * self._price)
 
     def _count(self) -> None:
         counts = Counter((trial.model, str(trial.status)) for trial in self._kept)

@@ -5,23 +5,23 @@ from __future__ import annotations
 import math
 from statistics import median
 
+from raycompare.clock import Clock
 from raycompare.endings import budget_spent, dollars_spent
 from raycompare.journal import Entry, Journal
-from raycompare.markdown import duration
+from raycompare.markdown import SECONDS_PER_HOUR, duration
 from raycompare.prices import price_of
 from raycompare.record import TrialPlan
 from raycompare.spec import Experiment
-
-SECONDS_PER_HOUR = 3600
 
 
 class Cap:
     """The gate of every stage: what a run may cost in dollars, which nothing is kept from."""
 
-    def __init__(self, experiment: Experiment, journal: Journal, machines: int) -> None:
-        """Watch the journal of a run on so many machines."""
-        self._journal, self._usd = journal, experiment.tune.max_usd
-        self._seconds = _affordable(experiment, machines)
+    def __init__(self, experiment: Experiment, clock: Clock) -> None:
+        """Watch the clock of a run, which counts its machines."""
+        self._clock, self._usd = clock, experiment.tune.max_usd
+        price = price_of(experiment.cost)
+        self._per_second = price.usd_per_hour / SECONDS_PER_HOUR if price else 0.0
 
     def refuses(self, plan: TrialPlan) -> str:
         """Return why the trial must not start; empty if it may."""
@@ -34,21 +34,25 @@ class Cap:
     @property
     def spent(self) -> str:
         """Say that the run has cost all that it may; empty while it has not."""
-        if self._usd is None or self._journal.elapsed < self._seconds:
-            return ""
-        return dollars_spent(self._usd)
+        return dollars_spent(self._usd) if self._usd is not None and self.ends_within(0) else ""
+
+    def ends_within(self, seconds: float) -> bool:
+        """Tell whether the dollars are spent if all machines of now stay for so many seconds."""
+        if self._usd is None:
+            return False
+        machine = self._clock.machine_total + seconds * self._clock.machines
+        return machine * self._per_second >= self._usd
 
 
 class Limits:
     """The gate of the tune stage: it keeps what the confirm stage needs, and the cap."""
 
     def __init__(
-        self, experiment: Experiment, journal: Journal, machines: int, at_once: int
+        self, experiment: Experiment, journal: Journal, clock: Clock, at_once: int
     ) -> None:
-        """Watch the journal of a run on `machines`, with room for so many trials `at_once`."""
+        """Watch journal and clock of a run with room for so many trials `at_once`."""
         self._experiment, self._journal, self._at_once = experiment, journal, at_once
-        self._cap = Cap(experiment, journal, machines)
-        self._seconds, self._name = _limit(experiment, machines)
+        self._cap, self._settings = Cap(experiment, clock), experiment.tune
         self._seen = 0
         self._failures: dict[str, list[Entry]] = {}
         self._worked: set[str] = set()
@@ -76,7 +80,7 @@ class Limits:
         capped = self._cap.cuts(plan)
         if capped:
             return capped
-        if math.isinf(self._seconds) or plan.is_default:
+        if plan.is_default:
             return ""
         self._look()
         return self._spent()
@@ -86,10 +90,21 @@ class Limits:
         return self._experiment.failure.max_model_failures
 
     def _spent(self) -> str:
-        if math.isinf(self._seconds) or self._journal.elapsed + self.reserve < self._seconds:
+        budget = self._ending
+        if not budget:
             return ""
         kept = f", {duration(self.reserve)} of it kept for the confirm stage" if self._paces else ""
-        return budget_spent(f"{self._name}{kept}")
+        return budget_spent(f"{budget}{kept}")
+
+    @property
+    def _ending(self) -> str:
+        """Return the budget that the confirm stage needs all the rest of; empty if none is."""
+        time = self._settings.time_budget_s
+        if time and self._journal.elapsed + self.reserve >= time:
+            return f"time_budget_s: {time:g}"
+        if self._settings.max_usd and self._cap.ends_within(self.reserve):
+            return f"max_usd: {self._settings.max_usd:g}"
+        return ""
 
     @property
     def reserve(self) -> float:
@@ -117,22 +132,3 @@ class Limits:
             if entry.plan.is_default:
                 self._steps[model] = entry.start.planned_steps
             self._steps.setdefault(model, entry.start.planned_steps)
-
-
-def _limit(experiment: Experiment, machines: int) -> tuple[float, str]:
-    """Return the seconds that a run may take, and the setting that says so."""
-    settings = experiment.tune
-    limits = [(math.inf, "")]
-    if settings.time_budget_s:
-        limits.append((settings.time_budget_s, f"time_budget_s: {settings.time_budget_s:g}"))
-    if settings.max_usd:
-        limits.append((_affordable(experiment, machines), f"max_usd: {settings.max_usd:g}"))
-    return min(limits)
-
-
-def _affordable(experiment: Experiment, machines: int) -> float:
-    """Return the seconds of all machines that `tune.max_usd` buys."""
-    price, usd = price_of(experiment.cost), experiment.tune.max_usd
-    if price is None or usd is None:
-        return math.inf
-    return usd / (price.usd_per_hour * machines) * SECONDS_PER_HOUR

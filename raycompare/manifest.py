@@ -36,6 +36,8 @@ class Manifest:
     """Per node: hostname, cpus, gpus, cpu_model, memory_bytes."""
     seconds: dict[str, float]
     """Wall-clock per stage: check, tokenize, tune, confirm, inference, total."""
+    machine_seconds: dict[str, float] = field(default_factory=dict)
+    """The same, summed over the machines that could hold trials; empty in older runs."""
     resources: dict[str, Any] = field(default_factory=dict)
     """Per model: cpu and gpu of a trial, also where they were measured."""
     estimate: dict[str, Any] = field(default_factory=dict)

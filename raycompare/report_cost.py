@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from raycompare.compare import Comparison
-from raycompare.cost import REST, Cost
+from raycompare.cost import REST, SLACK, Cost
 from raycompare.markdown import (
     NOTHING,
     count,
@@ -96,8 +96,12 @@ def _how_to_read(cost: Cost) -> str:
 
 
 def _machines(cost: Cost) -> str:
-    number = len(cost.machines)
-    return "the machine" if number == 1 else f"{number} machines together"
+    number, whole = len(cost.machines), cost.whole.wall
+    if number == 1:
+        return "the machine"
+    came_and_went = whole.machine_seconds < whole.seconds * number * (1 - SLACK)
+    stayed = ", each for as long as it was there" if came_and_went else " together"
+    return f"{number} machines{stayed}"
 
 
 def _models(cost: Cost) -> str:

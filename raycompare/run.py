@@ -7,9 +7,10 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from raycompare.backends import connected, with_joined
+from raycompare.backends import connected, trial_machines, with_joined
 from raycompare.baseline_stage import Baselines
 from raycompare.check import Ready, check
+from raycompare.clock import Clock
 from raycompare.cluster_checks import usable_machines
 from raycompare.compare import Comparison
 from raycompare.display import Display
@@ -33,11 +34,10 @@ from raycompare.results import RunFolder
 from raycompare.stages import WORK, Stages, share
 from raycompare.start import (
     Begun,
-    Clock,
     Setting,
     alone_in,
     begin,
-    earlier_seconds,
+    earlier_clock,
     manifest,
     new_folder,
 )
@@ -83,7 +83,7 @@ def run(draft: Draft, place: Place, display: Display) -> RunFolder:
         RunInterruptedError: the run was stopped; the folder holds what was done so far.
         RunError: every trial failed; the message has the first cause, the report has all.
     """
-    clock = Clock(earlier_seconds(RunFolder.at(place.resume)) if place.resume else None)
+    clock = earlier_clock(RunFolder.at(place.resume)) if place.resume else Clock()
     with clock("check"):
         ready = check(draft, place.resume or place.out)
     experiment = ready.experiment
@@ -140,6 +140,7 @@ class _Run:
     def _train(self, known: tuple[KnownPoint, ...]) -> None:
         experiment, clock = self.ready.experiment, self.clock
         with connected(self.wait_nodes, self.display.say) as nodes:
+            clock.count(trial_machines)
             machines = usable_machines(experiment, self.folder, nodes)
             self.setting = Setting(nodes=nodes)
             with clock("tokenize"):
@@ -158,7 +159,7 @@ class _Run:
                 self.journal,
                 self.display,
                 identities(experiment, self.ready.data),
-                machines=len(nodes),
+                clock=clock,
                 known=known,
             )
             baselines = Baselines.start(self.ready, self.folder, self.display.say)
@@ -168,7 +169,7 @@ class _Run:
                 stages.confirm(chosen)
             self.setting = replace(self.setting, nodes=with_joined(nodes))
             baselines.collect(self.display.say)
-            spent = Cap(experiment, self.journal, len(nodes)).spent
+            spent = Cap(experiment, clock).spent
             if spent:
                 self.display.say(f"{spent}: nothing more is measured")
             elif experiment.inference.measure:

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, Self
 
-from raycompare.markdown import SECONDS_PER_HOUR
-from raycompare.prices import Price
 from raycompare.record import TrialRecord
 
 Processor = Literal["CPU", "GPU"]
@@ -15,17 +13,11 @@ Processor = Literal["CPU", "GPU"]
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """One machine of the run, with its own price."""
+    """One machine of the run."""
 
     hostname: str
     cpus: float
     gpus: float
-    price: Price | None
-
-    @property
-    def usd_per_second(self) -> float:
-        """Its price; 0 where none is known."""
-        return self.price.usd_per_hour / SECONDS_PER_HOUR if self.price else 0.0
 
     def share(self, cpus: float, gpus: float) -> float:
         """Return the part of the machine that a trial with these resources has, at most all."""
@@ -75,6 +67,25 @@ class Spent:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Wall:
+    """The time of a stage."""
+
+    seconds: float
+    """Wall-clock."""
+    machine_seconds: float
+    """Summed over the machines that could hold trials, each for as long as it was there."""
+
+    @classmethod
+    def sum(cls, walls: Iterable[Wall]) -> Self:
+        """Add up."""
+        rows = list(walls)
+        return cls(
+            seconds=sum(wall.seconds for wall in rows),
+            machine_seconds=sum(wall.machine_seconds for wall in rows),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrialCost:
     """What one trial cost, however it ended."""
 
@@ -98,19 +109,23 @@ class StageCost:
     """What one stage cost: `held` and `idle` are seconds of whole machines."""
 
     name: str
-    seconds: float
-    """Wall-clock."""
+    wall: Wall
     held: Spent
     idle: float
     usd: float
     idle_usd: float
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock."""
+        return self.wall.seconds
 
 
 def added(name: str, stages: Sequence[StageCost]) -> StageCost:
     """Return several stages as one."""
     return StageCost(
         name=name,
-        seconds=sum(stage.seconds for stage in stages),
+        wall=Wall.sum(stage.wall for stage in stages),
         held=Spent.sum(stage.held for stage in stages),
         idle=sum(stage.idle for stage in stages),
         usd=sum(stage.usd for stage in stages),

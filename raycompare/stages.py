@@ -15,6 +15,7 @@ from raycompare.arguments import TEXTS, TOKENS
 from raycompare.backends import Node
 from raycompare.budgets import Length, lengths_of, max_length_of, rungs_of
 from raycompare.check import Ready
+from raycompare.clock import Clock
 from raycompare.display import Display, RungSteps, StageView
 from raycompare.errors import UserError
 from raycompare.gauges import Gauges
@@ -129,7 +130,7 @@ class Stages:
     journal: Journal
     display: Display
     identities: Identities
-    machines: int = 1
+    clock: Clock
     known: tuple[KnownPoint, ...] = ()
     """What earlier runs have found; the searcher is told."""
 
@@ -155,7 +156,7 @@ class Stages:
         """Train the chosen configuration of each model to full budget on every seed; test it."""
         plans = confirm_plans(self.experiment, chosen, self.identities)
         if plans:
-            cap = Cap(self.experiment, self.journal, self.machines)
+            cap = Cap(self.experiment, self.clock)
             self._run(Work("confirm", iter(plans), len(plans)), PlanOrder(cap))
             self._require_ended("confirm")
 
@@ -169,7 +170,7 @@ class Stages:
     def _scheduler(self) -> PlanOrder:
         settings = self.experiment.tune
         at_a_time = settings.max_concurrent_trials or at_once(self.shared.resources)
-        limits = Limits(self.experiment, self.journal, self.machines, at_a_time)
+        limits = Limits(self.experiment, self.journal, self.clock, at_a_time)
         rules = rules_for(settings, self.shared.rungs)
         if not rules:
             return PlanOrder(limits)
@@ -191,7 +192,7 @@ class Stages:
 
     @cached_property
     def _gauges(self) -> Gauges:
-        return Gauges(self.experiment, self.journal, self.shared.resources)
+        return Gauges(self.experiment, self.journal, self.shared.resources, self.clock)
 
     def _admitted(self, work: Work, scheduler: PlanOrder) -> Iterator[TrialPlan]:
         """Yield the plans that are to be run; those finished before are told to the scheduler."""

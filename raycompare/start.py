@@ -12,13 +12,13 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from raycompare.backends import Node
 from raycompare.check import Ready
+from raycompare.clock import TOTAL, Clock
 from raycompare.data import facts
 from raycompare.errors import UserError
 from raycompare.experiment_text import write_experiment
@@ -27,7 +27,7 @@ from raycompare.manifest import Manifest
 from raycompare.results import RunFolder
 from raycompare.spec import Experiment, ResourceSpec
 
-STARTED, LOCK, TOTAL = "started.json", ".lock", "total"
+STARTED, LOCK = "started.json", ".lock"
 RECORDED_PACKAGES = (
     "raycompare",
     "ray",
@@ -43,37 +43,27 @@ RECORDED_PACKAGES = (
 )
 
 
-class Clock:
-    """Wall-clock per stage, in seconds, over all sessions of a run."""
+def earlier_clock(folder: RunFolder) -> Clock:
+    """Return the clock of a run that is to be resumed, with the time of its earlier sessions.
 
-    def __init__(self, earlier: Mapping[str, float] | None = None) -> None:
-        """Start the clock; `earlier` is what the sessions before took, per stage."""
-        self._earlier = {**(earlier or {})}
-        self._earlier_total = self._earlier.pop(TOTAL, sum(self._earlier.values()))
-        self._began = perf_counter()
-        self.seconds: dict[str, float] = {**self._earlier}
-
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        """Measure a stage, also one that is cut off."""
-        began, before = perf_counter(), self._earlier.get(stage, 0.0)
-        try:
-            yield
-        finally:
-            self.seconds[stage] = before + perf_counter() - began
-
-    @property
-    def total(self) -> float:
-        """Seconds of the whole run so far."""
-        return self._earlier_total + perf_counter() - self._began
-
-
-def earlier_seconds(folder: RunFolder) -> dict[str, float]:
-    """Return the wall-clock of a run that is to be resumed, per stage.
-
-    Of a session that was killed only the time up to its last evaluation is known.
+    Of a session that was killed only the time up to its last evaluation is known, and of its
+    machines those that trials were on.
     """
-    seconds = {**folder.read_manifest().seconds} if folder.exists("manifest.json") else {}
+    kept = folder.read_manifest() if folder.exists("manifest.json") else None
+    known, counted = (kept.seconds, kept.machine_seconds) if kept else ({}, {})
+    seconds = _until_last_evaluation(known, folder)
+    machines = max(len({trial.hostname for trial in folder.read_trials() if trial.hostname}), 1)
+    lasted = {
+        stage: counted[stage] + (took - known[stage]) * machines
+        if stage in counted
+        else took * machines
+        for stage, took in seconds.items()
+    }
+    return Clock(seconds, lasted)
+
+
+def _until_last_evaluation(known: Mapping[str, float], folder: RunFolder) -> dict[str, float]:
+    seconds = {**known}
     reached, rows = seconds.get(TOTAL, 0.0), folder.read_evaluations()
     for stage in ("tune", "confirm"):
         last = max((row.experiment_seconds for row in rows if row.stage == stage), default=0.0)
@@ -216,6 +206,7 @@ def manifest(
         git_revision=git_revision(Path(__file__).parent),
         hardware=[asdict(node) for node in setting.nodes],
         seconds={**clock.seconds, TOTAL: clock.total},
+        machine_seconds={**clock.machine_seconds, TOTAL: clock.machine_total},
         resources={model: spec.model_dump() for model, spec in setting.resources.items()},
         trackers=dict(setting.trackers),
         estimate=dict(setting.estimate),

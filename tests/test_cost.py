@@ -91,6 +91,23 @@ def test_all_of_the_wall_clock_is_paid_also_what_lies_between_the_stages() -> No
     assert cost.whole.usd == pytest.approx(0.16)
 
 
+def test_machines_are_paid_for_as_long_as_they_were_there_and_a_head_without_cpus_is_none() -> None:
+    made = run(usd_per_hour=3.6)
+    head, late = {**NODE, "hostname": "head", "cpus": 0.0, "gpus": 0.0}, {**NODE, "hostname": "n2"}
+    lasted = {"check": 0.0, "tune": 130.0, "confirm": 100.0, "total": 240.0}
+    made.manifest = replace(made.manifest, hardware=[head, NODE, late], machine_seconds=lasted)
+    trial(made)
+    cost = cost_of(made.records)
+    assert [machine.hostname for machine in cost.machines] == ["node-1", "n2"]
+    tune, rest = stage(cost, "tune"), stage(cost, "rest")
+    assert (tune.usd, tune.idle) == (pytest.approx(0.13), pytest.approx(130.0 - 15.0))
+    assert (rest.seconds, rest.usd) == (pytest.approx(6.0), pytest.approx(0.01))
+    assert cost.whole.usd == pytest.approx(0.24)
+    assert "the time of 2 machines, each for as long as it was there" in cost_section(
+        made.compare()
+    )
+
+
 def test_stopped_failed_and_lost_trials_are_paid_too() -> None:
     made = run(usd_per_hour=3.6)
     trial(made, status="stopped_early", ending="rung", steps=100)

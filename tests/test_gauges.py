@@ -13,6 +13,7 @@ import ray
 from ray.util.state import list_tasks
 
 from raycompare.board import Board, trial_label
+from raycompare.clock import Clock
 from raycompare.gauges import ABOUT, STATUSES, Gauges
 from raycompare.journal import Journal
 from raycompare.record import Evaluation, Status, TrialEnd, TrialPlan, TrialStart
@@ -119,7 +120,9 @@ def wait_for(what: Callable[[], bool], seconds: float = 40.0) -> None:
 def test_prometheus_reads_how_a_run_stands(small_ray: None) -> None:
     run = experiment("a", "b", cost={"usd_per_hour": 2.0})
     takes = {"a": ResourceSpec(cpu=2, gpu=0.5), "b": ResourceSpec(cpu=1)}
-    gauges = Gauges(run, half_done(), takes, machines=lambda: 3)
+    clock = Clock(earlier_machine={"total": 1800.0})
+    clock.count(lambda: 3)
+    gauges = Gauges(run, half_done(), takes, clock)
     gauges.update()
     best = 'ray_raycompare_best_score{experiment="ag-news",metric="matthews_correlation",model="a"}'
     wait_for(lambda: best in read_metrics())
@@ -137,13 +140,14 @@ def test_prometheus_reads_how_a_run_stands(small_ray: None) -> None:
     }
     assert found['ray_raycompare_gpu_hours{experiment="ag-news"}'] == pytest.approx(1.0, abs=0.1)
     assert found['ray_raycompare_cpu_hours{experiment="ag-news"}'] == pytest.approx(4.0, abs=0.4)
-    assert 0 < found['ray_raycompare_cost_usd{experiment="ag-news"}'] < 0.1
+    assert 1 < found['ray_raycompare_cost_usd{experiment="ag-news"}'] < 1.1
 
 
 @pytest.mark.ray
 def test_a_trial_that_has_ended_is_no_longer_running(small_ray: None) -> None:
     journal = half_done()
-    gauges = Gauges(experiment("a", "b", name="ends"), journal, dict.fromkeys("ab", ResourceSpec()))
+    takes = dict.fromkeys("ab", ResourceSpec())
+    gauges = Gauges(experiment("a", "b", name="ends"), journal, takes, Clock())
     heard = []
     with gauges.following(lambda: heard.append(1)) as news:
         news()

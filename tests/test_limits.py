@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
+from raycompare import clock as clock_module
 from raycompare import journal as journal_module
+from raycompare.clock import Clock as RunClock
 from raycompare.endings import dollars_spent
 from raycompare.journal import Journal
 from raycompare.limits import Cap, Limits
@@ -26,7 +28,14 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(journal_module, "perf_counter", made)
+    for module in (journal_module, clock_module):
+        monkeypatch.setattr(module, "perf_counter", made)
+    return made
+
+
+def two_machines(**earlier: float) -> RunClock:
+    made = RunClock(earlier_machine=earlier)
+    made.count(lambda: 2)
     return made
 
 
@@ -52,7 +61,7 @@ def made(**changes: Any) -> tuple[Limits, Journal]:
     journal = Journal("accuracy", "max")
     for order in range(8):
         journal.add(plan("ab"[order % 2], order))
-    return Limits(of, journal, machines=2, at_once=2), journal
+    return Limits(of, journal, two_machines(), at_once=2), journal
 
 
 def fail(journal: Journal, trial_id: str) -> None:
@@ -158,7 +167,7 @@ def test_no_trial_starts_or_goes_on_beyond_the_dollars_not_even_a_default(clock:
 
 
 def capped(**changes: Any) -> Cap:
-    return Cap(experiment(**changes), Journal("accuracy", "max"), machines=2)
+    return Cap(experiment(**changes), two_machines())
 
 
 def test_the_confirm_stage_ends_with_the_dollars_and_keeps_nothing_back(clock: Clock) -> None:
@@ -177,13 +186,42 @@ def test_time_is_no_hard_cap_and_a_price_alone_neither(clock: Clock) -> None:
 
 
 def test_the_dollars_of_an_earlier_session_count_too(clock: Clock) -> None:
-    _, journal = made()
-    clock.now = 3600.0
-    complete(journal, "a0")
-    later = Journal("accuracy", "max")
-    later.keep(journal.trials(), journal.evaluations())
     of = experiment(tune={"max_usd": 3}, cost={"usd_per_hour": 1.5})
-    assert Cap(of, later, machines=2).spent == dollars_spent(3)
+    cap = Cap(of, two_machines(tune=7000.0, total=7199.0))
+    assert cap.spent == ""
+    clock.now = 0.5
+    assert cap.spent == dollars_spent(3)
+
+
+def test_a_machine_that_joins_later_costs_from_then_on(clock: Clock) -> None:
+    workers = 0
+    of = experiment(tune={"max_usd": 3}, cost={"usd_per_hour": 1.5})
+    run_clock = RunClock()
+    run_clock.count(lambda: workers)
+    cap = Cap(of, run_clock)
+    clock.now = 36_000.0
+    assert cap.spent == "", "a head without CPUs waits for nothing"
+    workers = 4
+    clock.now += 1.0
+    assert cap.spent == ""
+    clock.now += 1798.0
+    assert cap.spent == ""
+    clock.now += 1.0
+    assert cap.spent == dollars_spent(3)
+
+
+def test_dollars_are_kept_for_the_confirm_stage_on_the_machines_of_now(clock: Clock) -> None:
+    limits, journal = made(tune={"max_usd": 3}, cost={"usd_per_hour": 1.5}, confirm={"seeds": [1]})
+    complete(journal, "a0")
+    complete(journal, "b1")
+    assert limits.refuses(plan("a", 4)) == ""
+    assert limits.reserve == pytest.approx(5.0)
+    clock.now = 3594.9
+    assert limits.refuses(plan("a", 4)) == ""
+    clock.now = 3595.1
+    assert limits.refuses(plan("a", 4)) == (
+        "the budget is spent (max_usd: 3, 5.0 s of it kept for the confirm stage)"
+    )
 
 
 def test_the_tighter_budget_counts(clock: Clock) -> None:

@@ -373,8 +373,8 @@ MLFLOW_WARNS = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 @pytest.fixture
 def mlflow_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Client]:
-    mlflow = pytest.importorskip("mlflow")
-    pytest.importorskip("sqlalchemy")
+    import mlflow  # noqa: PLC0415 - slow, and with warnings of its own
+
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     for name in ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"):
         monkeypatch.setenv(name, "1")
@@ -474,7 +474,6 @@ def test_a_server_that_is_away_turns_mlflow_off(
 
 @pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.delenv("WANDB_PROJECT", raising=False)
 
@@ -498,10 +497,11 @@ def wandb_log(path: Path) -> Iterator[bytes]:
 
 def wandb_records(place: Path) -> dict[str, list[Any]]:
     """Read the records of each offline run, by the run's name."""
-    record = pytest.importorskip("wandb.proto.wandb_internal_pb2").Record
+    from wandb.proto.wandb_internal_pb2 import Record  # noqa: PLC0415 - slow
+
     found: dict[str, list[Any]] = {}
     for path in sorted(place.glob("wandb/offline-run-*/*.wandb")):
-        records = [record.FromString(data) for data in wandb_log(path)]
+        records = [Record.FromString(data) for data in wandb_log(path)]
         names = {r.run.display_name for r in records if r.WhichOneof("record_type") == "run"}
         if not names:  # of a trial that was cut off before W&B's own process had begun to write
             continue

@@ -133,6 +133,13 @@ def with_joined(nodes: Sequence[Node]) -> list[Node]:
     return [*nodes, *(node for node in _nodes() if node.hostname not in known)]
 
 
+def trial_machines() -> int:
+    """Count the machines of the cluster that can hold trials now."""
+    import ray
+
+    return sum(bool(node["Alive"] and node["Resources"].get("CPU")) for node in ray.nodes())
+
+
 def _interrupt(number: int, frame: FrameType | None) -> None:
     """Do what Ctrl-C does now: Tune has a handler of its own; a background job ignores SIGINT."""
     handler = signal.getsignal(signal.SIGINT)
