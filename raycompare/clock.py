@@ -27,14 +27,20 @@ class Clock:
         self._began = self._looked = perf_counter()
         self._count: Callable[[], int] | None = None
         self.machines = 1
-        """As many as there were at the last look; this one until `count` is called."""
+        """As many as there were at the last look; this one until they are counted."""
         self.seconds: dict[str, float] = {**self._earlier}
         self.machine_seconds: dict[str, float] = {**self._earlier_machine}
 
-    def count(self, machines: Callable[[], int]) -> None:
-        """From now on count the machines that can hold trials: they come and go on a cluster."""
+    @contextmanager
+    def counting(self, machines: Callable[[], int]) -> Iterator[None]:
+        """Count the machines that can hold trials: they come and go on a cluster."""
         self._pass_time(self.machines)
         self._count, self.machines = machines, machines()
+        try:
+            yield
+        finally:
+            self._pass_time(self.machines)
+            self._count = None
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:

@@ -139,8 +139,10 @@ class _Run:
 
     def _train(self, known: tuple[KnownPoint, ...]) -> None:
         experiment, clock = self.ready.experiment, self.clock
-        with connected(self.wait_nodes, self.display.say) as nodes:
-            clock.count(trial_machines)
+        with (
+            connected(self.wait_nodes, self.display.say) as nodes,
+            clock.counting(trial_machines),
+        ):
             machines = usable_machines(experiment, self.folder, nodes)
             self.setting = Setting(nodes=nodes)
             with clock("tokenize"):

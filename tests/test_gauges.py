@@ -121,9 +121,8 @@ def test_prometheus_reads_how_a_run_stands(small_ray: None) -> None:
     run = experiment("a", "b", cost={"usd_per_hour": 2.0})
     takes = {"a": ResourceSpec(cpu=2, gpu=0.5), "b": ResourceSpec(cpu=1)}
     clock = Clock(earlier_machine={"total": 1800.0})
-    clock.count(lambda: 3)
-    gauges = Gauges(run, half_done(), takes, clock)
-    gauges.update()
+    with clock.counting(lambda: 3):
+        Gauges(run, half_done(), takes, clock).update()
     best = 'ray_raycompare_best_score{experiment="ag-news",metric="matthews_correlation",model="a"}'
     wait_for(lambda: best in read_metrics())
     found = read_metrics()

@@ -35,8 +35,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def two_machines(**earlier: float) -> RunClock:
     made = RunClock(earlier_machine=earlier)
-    made.count(lambda: 2)
-    return made
+    with made.counting(lambda: 2):
+        return made
 
 
 def experiment(**changes: Any) -> Experiment:
@@ -197,17 +197,17 @@ def test_a_machine_that_joins_later_costs_from_then_on(clock: Clock) -> None:
     workers = 0
     of = experiment(tune={"max_usd": 3}, cost={"usd_per_hour": 1.5})
     run_clock = RunClock()
-    run_clock.count(lambda: workers)
     cap = Cap(of, run_clock)
-    clock.now = 36_000.0
-    assert cap.spent == "", "a head without CPUs waits for nothing"
-    workers = 4
-    clock.now += 1.0
-    assert cap.spent == ""
-    clock.now += 1798.0
-    assert cap.spent == ""
-    clock.now += 1.0
-    assert cap.spent == dollars_spent(3)
+    with run_clock.counting(lambda: workers):
+        clock.now = 36_000.0
+        assert cap.spent == "", "a head without CPUs waits for nothing"
+        workers = 4
+        clock.now += 1.0
+        assert cap.spent == ""
+        clock.now += 1798.0
+        assert cap.spent == ""
+        clock.now += 1.0
+        assert cap.spent == dollars_spent(3)
 
 
 def test_dollars_are_kept_for_the_confirm_stage_on_the_machines_of_now(clock: Clock) -> None:
