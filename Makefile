@@ -6,7 +6,7 @@ BIN := .venv/bin
 export HF_HUB_OFFLINE := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help demo test test-faults lint types clean
+.PHONY: help demo test test-faults test-sagemaker lint types clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -21,11 +21,15 @@ help: ## List the targets
 demo: .venv/installed ## Compare three pretrained models on real text, in minutes, on any machine
 	$(BIN)/python jobs/compare.py
 
-test: .venv/installed ## Run the tests, but for those of test-faults
-	$(BIN)/python -m pytest -m "not faults"
+test: .venv/installed ## Run the tests, but for those of test-faults and test-sagemaker
+	$(BIN)/python -m pytest -m "not faults and not sagemaker"
 
 test-faults: .venv/installed ## Kill workers and runs, fill a disk, and compare the records: minutes
 	$(BIN)/python -m pytest -m faults
+
+test-sagemaker: .venv/installed ## Run training jobs on a stand-in for SageMaker; as root on Linux, minutes
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[sagemaker]'
+	$(BIN)/python -m pytest -m sagemaker
 
 bench-%: .venv/installed ## trial, study, scale, replay, honesty, gpu: measure, and write a page into benchmarks/pages
 	$(BIN)/python -m benchmarks.$*

@@ -33,6 +33,7 @@ from pyarrow import fs
 
 from raycompare.errors import UserError
 from raycompare.manifest import FORMAT, Manifest
+from raycompare.outages import outlasting
 from raycompare.record import EvalRecord, TrialRecord
 from raycompare.tables import Row, rows_of, table_of
 
@@ -76,14 +77,16 @@ class RunFolder:
         return Path(path) if isinstance(filesystem, fs.LocalFileSystem) else None
 
     def _open(self, name: str) -> tuple[fs.FileSystem, str]:
-        filesystem, path = fs.FileSystem.from_uri(self.child(name))
-        return filesystem, path
+        filesystem, path = fs.FileSystem.from_uri(self.uri)
+        return filesystem, f"{path.rstrip('/')}/{name}"  # a name may have what a URI may not
 
+    @outlasting
     def exists(self, name: str) -> bool:
         """Say whether the folder has a file or folder of that name."""
         filesystem, path = self._open(name)
         return bool(filesystem.get_file_info(path).type != fs.FileType.NotFound)
 
+    @outlasting
     def write_bytes(self, name: str, content: bytes) -> None:
         """Write a file whole or not at all."""
         filesystem, path = self._open(name)
@@ -106,6 +109,7 @@ class RunFolder:
         """
         return self.read_bytes(name).decode()
 
+    @outlasting
     def read_bytes(self, name: str) -> bytes:
         """Read a file.
 
@@ -138,6 +142,7 @@ class RunFolder:
         filesystem, path = self._open(name)
         if isinstance(filesystem, fs.LocalFileSystem):
             return Path(path)
+        local.mkdir(parents=True, exist_ok=True)
         fs.copy_files(path, str(local), filesystem, fs.LocalFileSystem())
         return local
 
@@ -152,6 +157,25 @@ class RunFolder:
         filesystem, path = self._open(folder)
         found = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
         return {info.base_name: info.size for info in found if info.is_file}
+
+    @outlasting
+    def files(self) -> list[str]:
+        """List the files in the folder and below, by their path in it, sorted."""
+        filesystem, path = fs.FileSystem.from_uri(self.uri)
+        root = path.rstrip("/")
+        selector = fs.FileSelector(root, recursive=True, allow_not_found=True)
+        found = [info.path for info in filesystem.get_file_info(selector) if info.is_file]
+        return sorted(file.removeprefix(f"{root}/") for file in found)
+
+    @outlasting
+    def copy_file(self, name: str, to: RunFolder) -> None:
+        """Copy a file to the same place in another folder, whole or not at all."""
+        (source, here), (target, there) = self._open(name), to._open(name)
+        parent, _, base = there.rpartition("/")
+        temporary = f"{parent}/.{base}.{uuid4().hex[:8]}.tmp"
+        target.create_dir(parent, recursive=True)
+        fs.copy_files(here, temporary, source, target)
+        target.move(temporary, there)
 
     def write_table(self, name: str, table: pa.Table) -> None:
         """Write a Parquet file whole or not at all."""
@@ -199,6 +223,7 @@ class RunFolder:
         """Replace a Parquet file of rows."""
         self.write_table(name, table_of(rows, row_type))
 
+    @outlasting
     def read_rows(self, name: str, row_type: type[Row]) -> list[Row]:
         """Read a Parquet file of rows, in the order it was written; nothing if it is not there."""
         if not self.exists(name):
