@@ -6,7 +6,7 @@ BIN := .venv/bin
 export HF_HUB_OFFLINE := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help demo test test-faults test-cluster lint types clean
+.PHONY: help demo test test-faults test-cluster test-sagemaker lint types clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -21,14 +21,18 @@ help: ## List the targets
 demo: .venv/installed ## Compare three pretrained models on real text, in minutes, on any machine
 	$(BIN)/python jobs/compare.py
 
-test: .venv/installed ## Run the tests, but for those of test-faults and test-cluster
-	$(BIN)/python -m pytest -m "not faults and not cluster"
+test: .venv/installed ## Run the tests, but for those of the other test targets
+	$(BIN)/python -m pytest -m "not faults and not cluster and not sagemaker"
 
 test-faults: .venv/installed ## Kill workers and runs, fill a disk, and compare the records: minutes
 	$(BIN)/python -m pytest -m faults
 
 test-cluster: .venv/installed ## As root: clusters of hosts made of namespaces, cut off and turned off: minutes
 	$(BIN)/python -m pytest -m cluster
+
+test-sagemaker: .venv/installed ## Run training jobs on a stand-in for SageMaker; as root on Linux, minutes
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[sagemaker]'
+	$(BIN)/python -m pytest -m sagemaker
 
 bench-%: .venv/installed ## trial, study, scale, replay, honesty, gpu: measure, and write a page into benchmarks/pages
 	$(BIN)/python -m benchmarks.$*

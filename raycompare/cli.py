@@ -10,12 +10,14 @@ import typer
 from rich.console import Console
 
 from raycompare.errors import RaycompareError, UserError
+from raycompare.sagemaker_cli import app as sagemaker
 
 app = typer.Typer(
     help="Which pretrained model should I fine-tune on my labelled text? A Ray-distributed answer.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.add_typer(sagemaker, name="sagemaker")
 
 ExperimentPath = Annotated[Path, typer.Argument(metavar="EXPERIMENT.yaml", show_default=False)]
 Overrides = Annotated[

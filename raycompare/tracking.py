@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 
 from raycompare.spec import TrackerName
 from raycompare.tracker_mlflow import MLflow
+from raycompare.tracker_sagemaker import SWITCH, MetricLines
 from raycompare.tracker_tensorboard import TensorBoard
 from raycompare.tracker_wandb import WandB
 from raycompare.trackers import Lane, TrackedRun, Tracker, Trackers
@@ -19,4 +21,7 @@ TRACKERS: Mapping[TrackerName, Callable[[TrackedRun], Tracker]] = {
 
 def start_trackers(run: TrackedRun, say: Callable[[str], None]) -> Trackers:
     """Start the trackers of a run, each on a thread; `say` prints a line that stays."""
-    return Trackers([Lane(name, TRACKERS[name](run)) for name in run.experiment.trackers], say)
+    lanes = [Lane(name, TRACKERS[name](run)) for name in run.experiment.trackers]
+    if os.environ.get(SWITCH):
+        lanes.append(Lane("metric lines", MetricLines(run)))
+    return Trackers(lanes, say)
