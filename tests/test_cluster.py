@@ -157,25 +157,15 @@ def started(site: Site) -> Iterator[tuple[Popen[str], str]]:
         yield job, run
 
 
-def test_a_cut_that_heals_changes_nothing(site: Site, undisturbed: RunFolder) -> None:
-    with started(site) as (job, run):
-        wait_until(lambda: site.is_training("worker-1"), job)
-        site["worker-1"].unplug()
-        sleep(CUT_S)
-        site["worker-1"].plug()
-        said, _ = job.communicate()
-    assert job.returncode == 0, said
-    folder = site.fetched(run)
-    assert_same(folder, undisturbed)
-    retried(folder)
-
-
-def test_the_trials_of_a_machine_without_power_go_on_elsewhere(
+def test_a_cut_that_heals_and_a_machine_without_power_change_nothing(
     site: Site, undisturbed: RunFolder
 ) -> None:
     with started(site) as (job, run):
-        wait_until(lambda: site.is_training("worker-2"), job)
+        wait_until(lambda: site.is_training("worker-1") and site.is_training("worker-2"), job)
+        site["worker-1"].unplug()
         site["worker-2"].power_off()
+        sleep(CUT_S)
+        site["worker-1"].plug()
         said, _ = job.communicate()
     assert job.returncode == 0, said
     assert "lost its worker and starts again" in said

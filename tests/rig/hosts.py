@@ -97,7 +97,11 @@ class Host:
         home = ["env", "--ignore-environment", "HOME=/root", "USER=root", "TERM=xterm"]
         path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         shell = [*home, path, "bash", "-c", f"cd && {command}"]
-        return self._inside.words([*ALL, "--root", "--wd"], shell)
+        return self.inside(*shell)
+
+    def inside(self, *command: str) -> list[str]:
+        """Return a command as it is run on the host, with the environment of its caller."""
+        return self._inside.words([*ALL, "--root", "--wd"], command)
 
     def run(self, command: str, seconds: float = 60) -> str:
         """Run a command of a shell; return its output.

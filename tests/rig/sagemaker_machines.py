@@ -24,7 +24,7 @@ from typing import Any
 
 import boto3
 
-from tests.rig.hosts import ALL, SUBNET, Host, Network
+from tests.rig.hosts import SUBNET, Host, Network
 from tests.rig.sagemaker import LOG_GROUP, SWITCH_PORT, TrainingJob, environment
 
 FIRST_ADDRESS = 20
@@ -67,7 +67,7 @@ class Container:
         self._log = Path(name)
         with os.fdopen(descriptor, "wb") as log:
             self._process = subprocess.Popen(
-                self.host._inside.words([*ALL, "--root", "--wd"], [*clean, *alone, *entry]),
+                self.host.inside(*clean, *alone, *entry),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
