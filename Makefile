@@ -6,6 +6,9 @@ BIN := .venv/bin
 export HF_HUB_OFFLINE := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
+# What the inference container of an endpoint answers with; its own requirements are for audio.
+INFERENCE_TOOLKIT := sagemaker-huggingface-inference-toolkit sagemaker-inference multi-model-server
+
 .PHONY: help demo test test-faults test-cluster test-sagemaker lint types clean
 .DEFAULT_GOAL := help
 
@@ -32,6 +35,7 @@ test-cluster: .venv/installed ## As root: clusters of hosts made of namespaces, 
 
 test-sagemaker: .venv/installed ## Run training jobs on a stand-in for SageMaker; as root on Linux, minutes
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[sagemaker]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps $(INFERENCE_TOOLKIT)
 	$(BIN)/python -m pytest -m sagemaker
 
 bench-%: .venv/installed ## trial, study, scale, replay, honesty, gpu: measure, and write a page into benchmarks/pages

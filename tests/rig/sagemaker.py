@@ -5,6 +5,7 @@ moto has S3, IAM, STS, the logs and the list of jobs. What is here beside it:
 * CreateTrainingJob starts a thread that does the work; `sagemaker_machines` has one that runs the
   containers on hosts;
 * StopTrainingJob asks it to stop;
+* InvokeEndpoint asks the container that a test has started for the endpoint, where there is one;
 * Describe* answers have no empty objects, which the SDK refuses; that of a training job tells what
   became of it.
 
@@ -17,6 +18,7 @@ import ctypes
 import io
 import json
 import os
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from unittest import mock
+from urllib.error import HTTPError
 from urllib.parse import parse_qs
 from urllib.request import Request, urlopen
 
@@ -161,12 +164,17 @@ class Application:
         self._moto = DomainDispatcherApplication(create_backend_app)
         self.run = run
         self.jobs: dict[str, TrainingJob] = {}
+        self.containers: dict[str, str] = {}
+        """The URL of the container that serves an endpoint, by the endpoint's name."""
 
     def __call__(self, call: dict[str, Any], start: Callable[..., Any]) -> Sequence[bytes]:
         """Answer a request."""
         action = call.get("HTTP_X_AMZ_TARGET", "").removeprefix("SageMaker.")
         if call.get("HTTP_AUTHORIZATION", "").find("/iam/") > 0:
             return self._iam(call, start)
+        served = re.fullmatch("/endpoints/(.+)/invocations", call["PATH_INFO"])
+        if served and served[1] in self.containers:
+            return _invoked(self.containers[served[1]], call, start)
         if action.endswith("ListServiceQuotas"):
             return _answer(start, "200 OK", {"Quotas": QUOTAS})
         if not action.startswith(("CreateTrainingJob", "Describe", "StopTrainingJob")):
@@ -218,6 +226,20 @@ class Application:
         if action == "DescribeEndpoint" and ENDPOINT_FAILURE:
             told |= {"EndpointStatus": "Failed", "FailureReason": ENDPOINT_FAILURE}
         return {key: value for key, value in told.items() if value not in (None, {}, [])}
+
+
+def _invoked(url: str, call: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
+    """Pass a request on to a container; one that it refuses is SageMaker's ModelError."""
+    body = call["wsgi.input"].read(int(call.get("CONTENT_LENGTH") or 0))
+    headers = {"Content-Type": call["CONTENT_TYPE"], "Accept": call.get("HTTP_ACCEPT", "*/*")}
+    try:
+        with urlopen(Request(f"{url}/invocations", body, headers)) as answer:
+            said = answer.read()
+    except HTTPError as error:
+        told = {"Message": f"Received client error ({error.code}) from primary: {error.read()!r}"}
+        return _answer(start, "424 Failed Dependency", {**told, "code": "ModelError"})
+    start("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(said)))])
+    return [said]
 
 
 def _answer(start: Callable[..., Any], status: str, told: Mapping[str, Any]) -> list[bytes]:
