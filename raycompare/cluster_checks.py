@@ -41,7 +41,7 @@ class Sight:
 def usable_machines(
     experiment: Experiment, folder: RunFolder, nodes: Sequence[Node]
 ) -> tuple[Node, ...]:
-    """Return the machines of the cluster, and one of each kind that can be started.
+    """Return the machines of the cluster, and those that its autoscaler can start.
 
     Raises:
         ExperimentError: with all that keeps trials from running on them.
@@ -58,7 +58,14 @@ def usable_machines(
     ]
     if problems:
         raise ExperimentError(f"{experiment.name} on this cluster", problems)
-    return (*nodes, *(kind.as_node() for kind in types or () if kind.resources))
+    return (*nodes, *(node for kind in types or () for node in _not_started(kind, nodes)))
+
+
+def _not_started(kind: NodeType, nodes: Sequence[Node]) -> list[Node]:
+    """Return the machines of a kind that can still be started; those there are known by size."""
+    one = kind.as_node()
+    there = sum((node.cpus, node.gpus) == (one.cpus, one.gpus) for node in nodes)
+    return [one] * max(kind.most - there, 0) if kind.resources else []
 
 
 def ask_others(experiment: Experiment, folder: RunFolder) -> list[Answer[Sight]]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import inf
 
 from raycompare.backends import Node, is_remote, this_machine
 from raycompare.data import LabelledData
@@ -53,9 +52,7 @@ class Site:
 
     def at_once(self, cpu: float, gpu: float) -> int:
         """Return how many such trials the machines hold, at least one."""
-        rooms = (min(n.cpus // cpu, n.gpus // gpu if gpu else inf) for n in self.nodes)
-        found = sum(rooms)
-        return max(int(found), 1)
+        return max(sum(node.holds(cpu, gpu) for node in self.nodes), 1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -14,7 +14,13 @@ from raycompare.clock import Clock
 from raycompare.cluster_checks import usable_machines
 from raycompare.compare import Comparison
 from raycompare.display import Display
-from raycompare.errors import DiskFullError, RunError, RunInterruptedError, UserError
+from raycompare.errors import (
+    DiskFullError,
+    ExperimentError,
+    RunError,
+    RunInterruptedError,
+    UserError,
+)
 from raycompare.estimate import described, estimate, site_of
 from raycompare.experiment_file import Draft, parse_draft, read_draft
 from raycompare.faults import is_disk_full
@@ -88,7 +94,7 @@ def run(draft: Draft, place: Place, display: Display) -> RunFolder:
         ready = check(draft, place.resume or place.out)
     experiment = ready.experiment
     folder = RunFolder.at(place.resume) if place.resume else new_folder(experiment, place.out)
-    with alone_in(folder):
+    with _unless_refused(folder, is_new=place.resume is None), alone_in(folder):
         begun = begin(ready, folder)
         known = known_from(place.warm_start, folder, ready, display.say)
         display.say(
@@ -97,6 +103,17 @@ def run(draft: Draft, place: Place, display: Display) -> RunFolder:
         about = TrackedRun(run_id=begun.run_id, experiment=experiment, folder=folder)
         with closing(start_trackers(about, display.say)) as trackers:
             return _Run(ready, folder, begun, display, clock, trackers, place.wait_nodes).go(known)
+
+
+@contextmanager
+def _unless_refused(folder: RunFolder, is_new: bool) -> Iterator[None]:
+    """Leave no folder of a new run that the cluster can't run: its file was fine, so it began."""
+    try:
+        yield
+    except ExperimentError:
+        if is_new:
+            folder.delete("")
+        raise
 
 
 @dataclass

@@ -48,7 +48,7 @@ from raycompare.tuner import WORK, Queue, Shared, at_once, run_stage, task_of
 __all__ = ["WORK", "Stages", "share"]
 
 
-def share(ready: Ready, folder: RunFolder, nodes: Sequence[Node]) -> Shared:
+def share(ready: Ready, folder: RunFolder, machines: Sequence[Node]) -> Shared:
     """Tokenise the data once per tokenizer and length, and put it where every trial can read it.
 
     Raises:
@@ -68,12 +68,13 @@ def share(ready: Ready, folder: RunFolder, nodes: Sequence[Node]) -> Shared:
         lengths={name: data.max_length for name, data in default.items()},
         rungs=rungs_of(experiment, {name: data.train.lengths for name, data in default.items()}),
         resources={},
+        machines=machines,
         cut={
             name: float((data.train.lengths >= data.max_length).mean())
             for name, data in default.items()
         },
     )
-    resources = resolve(unmeasured.experiment, nodes, partial(_measured, unmeasured))
+    resources = resolve(unmeasured.experiment, machines, partial(_measured, unmeasured))
     return replace(unmeasured, resources=resources)
 
 
@@ -169,7 +170,7 @@ class Stages:
 
     def _scheduler(self) -> PlanOrder:
         settings = self.experiment.tune
-        at_a_time = settings.max_concurrent_trials or at_once(self.shared.resources)
+        at_a_time = settings.max_concurrent_trials or at_once(self.shared)
         limits = Limits(self.experiment, self.journal, self.clock, at_a_time)
         rules = rules_for(settings, self.shared.rungs)
         if not rules:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ import ray
 from ray import tune
 
 from raycompare.arguments import EVALUATION, arguments_of
+from raycompare.backends import Node
 from raycompare.budgets import Length, examples_per_step, max_length_of
 from raycompare.errors import RaycompareError
 from raycompare.faults import chain
@@ -71,6 +72,8 @@ class Shared:
     """Where trials of the tune stage are compared, in `tune.time_attr`, by the model's name."""
     resources: Mapping[str, ResourceSpec]
     """What a trial takes of the cluster, by the model's name."""
+    machines: Sequence[Node] = ()
+    """Those of the cluster, and those that it can start."""
     cut: Mapping[str, float] = field(default_factory=dict)
     """The share of training texts that are as long as they may be, by the model's name."""
 
@@ -187,7 +190,7 @@ def run_stage(
     settings = shared.experiment.tune
     os.environ.update(TUNE_ENVIRONMENT, TUNE_MAX_PENDING_TRIALS_PG=str(_most_pending()))
     logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # sums up failures once more
-    most = settings.max_concurrent_trials or (at_once(shared.resources) if queue.one_by_one else 0)
+    most = settings.max_concurrent_trials or (at_once(shared) if queue.one_by_one else 0)
     scheduler.most_at_once = settings.max_concurrent_trials
     tuner = tune.Tuner(
         trainable or _fine_tuning(shared),
@@ -225,13 +228,11 @@ def _has_room(scheduler: PlanOrder, most: int, live: int) -> bool:
     return live - scheduler.waiting < most
 
 
-def at_once(resources: Mapping[str, ResourceSpec]) -> int:
-    """Return how many trials of the largest model the cluster holds, at least one."""
-    have = ray.cluster_resources()
-    cpu = max(spec.cpu for spec in resources.values())
-    gpu = max(spec.gpus for spec in resources.values())
-    by_gpu = have.get("GPU", 0.0) / gpu if gpu else math.inf
-    return max(int(min(have.get("CPU", 1.0) / cpu, by_gpu)), 1)
+def at_once(shared: Shared) -> int:
+    """Return how many trials of the largest model the machines hold, at least one."""
+    cpu = max(spec.cpu for spec in shared.resources.values())
+    gpu = max(spec.gpus for spec in shared.resources.values())
+    return max(sum(machine.holds(cpu, gpu) for machine in shared.machines), 1)
 
 
 def _fine_tuning(shared: Shared) -> Trainable:

@@ -144,6 +144,7 @@ def test_what_cannot_work_is_refused_at_once(
     assert [words for words in told if words not in said] == []
     assert monotonic() - began < SOON_S
     assert site.runs() == before
+    assert site["head"].run("ls -A /root/runs/rig 2>/dev/null || true") == ""
 
 
 @contextmanager

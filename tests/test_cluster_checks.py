@@ -194,15 +194,17 @@ def test_all_problems_come_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.usefixtures("remote")
-def test_a_kind_of_machine_that_can_be_started_is_one_of_the_machines(
+def test_machines_that_can_be_started_are_among_the_machines_and_none_is_counted_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster_checks, "startable", lambda: (gpu_worker(CPU=4, GPU=1),))
     answering(tmp_path, ["w1"], monkeypatch)
-    machines = usable_machines(experiment("m"), RunFolder.at(tmp_path), [node("head", 0)])
+    there = [node("head", 0), node("w1", gpus=1)]
+    machines = usable_machines(experiment("m"), RunFolder.at(tmp_path), there)
     assert [(m.hostname, m.gpus) for m in machines] == [
         ("head", 0),
-        ("gpu_worker (can be started)", 1),
+        ("w1", 1),
+        *[("gpu_worker (can be started)", 1)] * 3,
     ]
 
 

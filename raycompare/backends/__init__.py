@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import platform
 import signal
@@ -16,6 +17,9 @@ from types import FrameType
 import psutil
 
 from raycompare.spec import ResourceSpec
+
+ROUNDING = 1e-9
+"""So that ten trials of a tenth of a card fit on it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +35,11 @@ class Node:
     def fits(self, resources: ResourceSpec) -> bool:
         """Say whether one trial fits on the machine when nothing else runs there."""
         return resources.cpu <= self.cpus and resources.gpus <= self.gpus
+
+    def holds(self, cpu: float, gpu: float) -> int:
+        """Return how many trials of so many CPUs and GPUs fit on the machine together."""
+        by_gpu = self.gpus / gpu if gpu else math.inf
+        return int(min(self.cpus / cpu, by_gpu) + ROUNDING)
 
 
 KEPT_BYTES = str(2**32)
