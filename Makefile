@@ -38,7 +38,7 @@ test-sagemaker: .venv/installed ## Run training jobs on a stand-in for SageMaker
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps $(INFERENCE_TOOLKIT)
 	$(BIN)/python -m pytest -m sagemaker
 
-bench-%: .venv/installed ## trial, study, scale, replay, honesty, gpu: measure, and write a page into benchmarks/pages
+bench-%: .venv/installed ## trial, study, scale, replay, honesty, screening, gpu: measure, and write a page into benchmarks/pages
 	$(BIN)/python -m benchmarks.$*
 
 lint: .venv/installed ## Check style and the direction of imports

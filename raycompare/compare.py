@@ -29,6 +29,7 @@ from raycompare.metrics import MODES, MetricName
 from raycompare.pareto import ParetoPoint, pareto_points
 from raycompare.record import Ending, InferenceFailure, InferenceRecord, TrialRecord
 from raycompare.records import Records
+from raycompare.screen_record import ScreenRecord
 from raycompare.spec import Experiment
 from raycompare.standings import BaselineRow, Line, baseline_rows, standings
 from raycompare.verdict import verdict
@@ -118,6 +119,8 @@ class Comparison:
     inference_failures: tuple[InferenceFailure, ...]
     """In the same order."""
     pareto: tuple[ParetoPoint, ...]
+    screened: tuple[ScreenRecord, ...]
+    """Best first; empty where nothing was screened."""
 
     @property
     def metric(self) -> MetricName:
@@ -173,6 +176,7 @@ def compare(records: Records, predictions: Iterable[tuple[str, pa.Table]]) -> Co
         inference=inference,
         inference_failures=_unmeasured(models, records),
         pareto=pareto_points(rows, inference, judgement.intervals, metric),
+        screened=tuple(records.screened),
     )
 
 

@@ -35,7 +35,7 @@ class Manifest:
     hardware: list[dict[str, Any]]
     """Per node: hostname, cpus, gpus, cpu_model, memory_bytes."""
     seconds: dict[str, float]
-    """Wall-clock per stage: check, tokenize, tune, confirm, inference, total."""
+    """Wall-clock per stage: check, tokenize, screen, tune, confirm, inference, total."""
     machine_seconds: dict[str, float] = field(default_factory=dict)
     """The same, summed over the machines that could hold trials; empty in older runs."""
     resources: dict[str, Any] = field(default_factory=dict)

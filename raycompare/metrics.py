@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Literal
 
 Mode = Literal["max", "min"]
+ScoreName = Literal["log_me", "h_score", "probe"]
+"""What models are screened by; `transferability` has what they are."""
 MetricName = Literal[
     "matthews_correlation", "accuracy", "macro_f1", "macro_precision", "macro_recall", "loss"
 ]

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from raycompare.screen_record import ScreenRecord
 from raycompare.tables import schema_of
 
 Stage = Literal["tune", "confirm"]
@@ -274,6 +275,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     "baseline_failures": schema_of(BaselineFailure),
     "inference": schema_of(InferenceRecord),
     "inference_failures": schema_of(InferenceFailure),
+    "screen": schema_of(ScreenRecord),
     "predictions": pa.schema(
         [
             pa.field("trial_id", pa.string(), nullable=False),

@@ -19,6 +19,7 @@ from raycompare.record import (
     TrialRecord,
 )
 from raycompare.results import RunFolder
+from raycompare.screen_record import ScreenRecord
 from raycompare.spec import Experiment
 
 
@@ -27,12 +28,15 @@ class Records:
     """What is known of a run, but for the predictions."""
 
     experiment: Experiment
+    """With the models that were trained; `screened` has those that were left out."""
     manifest: Manifest
     trials: Sequence[TrialRecord]
     evaluations: Sequence[EvalRecord]
     baselines: Sequence[BaselineRecord] = ()
     baseline_failures: Sequence[BaselineFailure] = ()
     """Of the latest try; a baseline that was fitted in the end has none that counts."""
+    screened: Sequence[ScreenRecord] = ()
+    """Best first; empty where nothing was screened."""
     inference: Sequence[InferenceRecord] = ()
     inference_failures: Sequence[InferenceFailure] = ()
     """The latest of each model; one that was measured in the end has none that counts."""
@@ -51,8 +55,10 @@ class Records:
                 f"{folder.child('trials.parquet')} is missing or empty, though the run has ended. "
                 "Copy the whole run folder."
             )
+        screened = folder.read_rows("screen.parquet", ScreenRecord)
         return cls(
-            experiment=read_experiment(folder.read_text("experiment.yaml")),
+            experiment=only_kept(read_experiment(folder.read_text("experiment.yaml")), screened),
+            screened=screened,
             manifest=manifest,
             trials=trials,
             evaluations=folder.read_evaluations(),
@@ -77,3 +83,10 @@ class Records:
     def rows(self, trial: TrialRecord, split: str) -> list[EvalRecord]:
         """Return a trial's evaluations on a split, by step."""
         return self._by_trial.get((trial.trial_id, split), [])
+
+
+def only_kept(experiment: Experiment, screened: Sequence[ScreenRecord]) -> Experiment:
+    """Return the experiment with the models that were not left out."""
+    out = {record.model for record in screened if not record.kept}
+    models = tuple(model for model in experiment.models if model.name not in out)
+    return experiment.model_copy(update={"models": models})

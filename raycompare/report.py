@@ -12,6 +12,7 @@ from raycompare import (
     report_pairs,
     report_run,
     report_scores,
+    report_screening,
     report_search,
 )
 from raycompare.analytics import mirrors
@@ -27,6 +28,7 @@ SECTIONS = (
     report_inference.inference_section,
     report_scores.hyperparameters_section,
     report_search.search_section,
+    report_screening.screening_section,
     report_classes.classes_section,
     report_health.health_section,
 )

@@ -28,6 +28,7 @@ def tables(comparison: Comparison) -> dict[str, pa.Table]:
         "pairs": map(_pair, comparison.judgement.pairs),
         "hyperparameters": map(_configuration, comparison.configurations),
         "search": map(_search, comparison.leaderboard),
+        "screening": map(asdict, comparison.screened),
         "classes": _classes(comparison),
         "confusion": _confusion(comparison),
         "flags": map(asdict, comparison.flags),

@@ -37,6 +37,8 @@ from raycompare.record import TrialRecord
 from raycompare.report import write_report
 from raycompare.report_cost import budget_note
 from raycompare.results import RunFolder
+from raycompare.screen_stage import Screening
+from raycompare.spec import Experiment
 from raycompare.stages import WORK, Stages, share
 from raycompare.start import (
     Begun,
@@ -171,13 +173,19 @@ class _Run:
                 resources=shared.resources,
                 model_types={m.name: load_config(m).model_type for m in experiment.models},
             )
-            for line in (*sharing(shared.resources), *self._estimated()):
+            for line in sharing(shared.resources):
+                self.display.say(line)
+            known_as = identities(experiment, self.ready.data)
+            if experiment.screen:
+                with clock("screen"):
+                    shared = Screening(shared, known_as, self.display.say).kept(experiment.screen)
+            for line in self._estimated(shared.experiment):
                 self.display.say(line)
             stages = Stages(
                 shared,
                 self.journal,
                 self.display,
-                identities(experiment, self.ready.data),
+                known_as,
                 clock=clock,
                 known=known,
             )
@@ -195,9 +203,9 @@ class _Run:
                 with clock("inference"):
                     measure_finalists(shared, self.journal, self.ready.data.test, self.display.say)
 
-    def _estimated(self) -> list[str]:
-        """Estimate the run on its machines; keep it for the manifest, and say it."""
-        experiment, data = self.ready.experiment, self.ready.data
+    def _estimated(self, experiment: Experiment) -> list[str]:
+        """Estimate the rest of a run on its machines; keep it for the manifest, and say it."""
+        data = self.ready.data
         site = site_of(experiment, self.setting.nodes, self.setting.resources)
         found = estimate(experiment, data, site)
         self.setting = replace(self.setting, estimate=asdict(found))

@@ -6,12 +6,23 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from raycompare.metrics import MODES, MetricName, Mode
+from raycompare.metrics import MODES, MetricName, Mode, ScoreName
 from raycompare.part import Part, not_allowed
 
 SchedulerName = Literal["asha", "pooled-asha", "pasha", "top-k-after-first-rung", "median", "fifo"]
 TimeAttr = Literal["steps", "examples"]
 DEFAULT_SAMPLES = 8
+
+
+class ScreenSpec(Part):
+    """A cheap look at all models first, so that only the likely ones are trained."""
+
+    keep: Annotated[int, Field(ge=1)]
+    """The models that go on."""
+    budget_rows: Annotated[int, Field(ge=20)] = 2000
+    """The rows of train that are looked at, at most."""
+    score: ScoreName = "log_me"
+    """What decides; the others are recorded too."""
 
 
 class TuneSpec(Part):

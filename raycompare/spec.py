@@ -15,7 +15,14 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue
 
 from raycompare.part import Part, not_allowed
-from raycompare.settings import ConfirmSpec, CostSpec, FailureSpec, InferenceSpec, TuneSpec
+from raycompare.settings import (
+    ConfirmSpec,
+    CostSpec,
+    FailureSpec,
+    InferenceSpec,
+    ScreenSpec,
+    TuneSpec,
+)
 from raycompare.space import SearchSpace
 
 SHORTEST = 3
@@ -224,6 +231,8 @@ class Experiment(Part):
     training: Arguments = {}
     """Any field of TrainingArguments, and early_stopping_patience."""
     search_space: SearchSpace = {}
+    screen: ScreenSpec | None = None
+    """Left out, every model is trained."""
     tune: TuneSpec = TuneSpec()
     confirm: ConfirmSpec = ConfirmSpec()
     baselines: Annotated[tuple[BaselineName, ...], AfterValidator(_once)] = ("tf-idf",)

@@ -34,6 +34,7 @@ from raycompare.record import (
 from raycompare.records import Records
 from raycompare.report import render
 from raycompare.results import RunFolder
+from raycompare.screen_record import ScreenRecord
 from raycompare.spec import TF_IDF, Experiment
 
 GOLDEN = Path(__file__).parent / "golden" / "report.md"
@@ -53,6 +54,7 @@ class Run:
     baseline_failures: list[BaselineFailure] = field(default_factory=list)
     inference: list[InferenceRecord] = field(default_factory=list)
     inference_failures: list[InferenceFailure] = field(default_factory=list)
+    screened: list[ScreenRecord] = field(default_factory=list)
     has_predictions: bool = True
 
     def add(self, trial: TrialRecord, quality: float, test: float | None = None) -> TrialRecord:
@@ -152,6 +154,7 @@ class Run:
             baseline_failures=self.baseline_failures,
             inference=self.inference,
             inference_failures=self.inference_failures,
+            screened=self.screened,
         )
 
     def predictions(self) -> list[tuple[str, pa.Table]]:
@@ -176,6 +179,8 @@ class Run:
         folder.write_rows("baseline_failures.parquet", self.baseline_failures, BaselineFailure)
         folder.write_rows("inference.parquet", self.inference, InferenceRecord)
         folder.write_rows("inference_failures.parquet", self.inference_failures, InferenceFailure)
+        if self.screened:
+            folder.write_rows("screen.parquet", self.screened, ScreenRecord)
         for trial_id, table in self.predictions():
             name = f"predictions/{trial_id.replace('/', '-')}.parquet"
             ids = pa.array([trial_id] * table.num_rows)

@@ -22,6 +22,7 @@ import pytest
 
 pytest.importorskip("sagemaker.train", reason="pip install 'raycompare[sagemaker]'")
 
+from raycompare.backends.sagemaker_request import Machines as Instances
 from raycompare.results import RunFolder
 from tests.rig.hosts import Network, missing
 from tests.rig.sagemaker import BUCKET, ROLE, Application, TrainingJob, at_switch, serving
@@ -34,6 +35,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # the SDK's; jobs run in processes of their own
 ]
 JOB_S = 1800
+ALONE = Instances(instance_type="ml.g5.xlarge", count=1)
 DATA = Path(__file__).parents[1] / "data"
 AG_NEWS = (DATA / "ag_news_small", DATA / "ag_news")
 EXPERIMENT = """
@@ -220,13 +222,14 @@ def test_an_instance_that_never_joins_is_the_reason(cloud: Cloud) -> None:
 
 
 def test_an_entry_that_raises_is_the_reason(cloud: Cloud) -> None:
-    submission = planned().submission
-    bad = replace(planned(), submission=replace(submission, job=replace(submission.job, token=7)))  # type: ignore[arg-type]
+    made = planned(machines=ALONE)
+    submission = made.submission
+    bad = replace(made, submission=replace(submission, job=replace(submission.job, token=7)))  # type: ignore[arg-type]
     assert "TypeError" in failed(cloud.application.jobs[bad.send()])
 
 
 def test_an_experiment_that_is_wrong_there_is_the_reason(cloud: Cloud) -> None:
-    made = planned()
+    made = planned(machines=ALONE)
     data = made.submission.experiment.data.model_copy(update={"dataset": "gone.csv"})
     wrong = made.submission.experiment.model_copy(update={"data": data})
     bad = replace(made, submission=replace(made.submission, experiment=wrong))
