@@ -32,18 +32,23 @@ class TuneSpec(Part):
     """Configurations of each model, its untuned default among them; left out, 8, or with a grid
     all."""
     metric: MetricName = "matthews_correlation"
+    """What decides, on validation."""
     mode: Mode | None = None
     """Left out: the metric's own direction."""
     scheduler: SchedulerName = "asha"
+    """Which trials end early; `fifo` ends none."""
     search_alg: Literal["random", "grid", "optuna"] = "random"
+    """Where configurations come from; `optuna` learns from those before."""
     time_attr: TimeAttr = "steps"
     """The unit of rungs: optimizer steps, or examples seen where batch sizes are searched."""
     grace_period: Annotated[int, Field(ge=1)] | None = None
     """Where the first rung stands; left out, at a quarter of the default's run."""
     reduction_factor: Annotated[int, Field(ge=2)] = 2
+    """One of so many trials goes on at a rung."""
     top_k: Annotated[int, Field(ge=1)] = 3
     """Trials of each model that go on after the first rung, with top-k-after-first-rung."""
     max_concurrent_trials: Annotated[int, Field(ge=1)] | None = None
+    """Left out, as many as there is room for."""
     min_trials_per_model: Annotated[int, Field(ge=1)] = 1
     """Trials of each model that start even where a budget is spent."""
     max_trials: Annotated[int, Field(ge=1)] | None = None
@@ -64,6 +69,7 @@ class ConfirmSpec(Part):
     """How the best configuration of each model is confirmed."""
 
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (1, 2, 3)
+    """Each is a whole training of the finalist, tested once."""
 
     @model_validator(mode="after")
     def _unique(self) -> Self:
@@ -88,6 +94,7 @@ class InferenceSpec(Part):
     """What is measured of each finalist in use, after the confirm stage."""
 
     measure: bool = True
+    """Whether latency, throughput and size are measured."""
     texts: Annotated[int, Field(ge=1)] = 200
     """Of the test split, one at a time, that the latency is measured on at most."""
     max_latency_ms: Annotated[float, Field(gt=0)] | None = None

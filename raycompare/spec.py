@@ -65,8 +65,11 @@ class SplitSpec(Part):
     """
 
     train: str = "train"
+    """The name of a split."""
     validation: SplitSource = None
+    """The name of a split, or a share of train; it decides what is trained on."""
     test: SplitSource = None
+    """The same; looked at once for each finalist."""
 
 
 Rows = Annotated[int, Field(ge=2)]
@@ -76,8 +79,11 @@ class LimitSpec(Part):
     """The most rows to use of each split; a stratified, seeded sample."""
 
     train: Rows | None = None
+    """Left out, all; so are the others."""
     validation: Rows | None = None
+    """Of validation."""
     test: Rows | None = None
+    """Of test."""
 
 
 class DataSpec(Part):
@@ -125,6 +131,7 @@ class ResourceSpec(Part):
     """What one trial takes of the cluster, in Ray's sense."""
 
     cpu: Annotated[float, Field(gt=0)] = 1
+    """CPUs, and so threads."""
     gpu: Annotated[float | Literal["auto"] | None, BeforeValidator(_gpu)] = None
     """Left out: 1 where the cluster has GPUs, else 0. With auto, a step is tried on a card, and as
     many trials share it as fit.
@@ -231,6 +238,7 @@ class Experiment(Part):
     training: Arguments = {}
     """Any field of TrainingArguments, and early_stopping_patience."""
     search_space: SearchSpace = {}
+    """Ranges of hyperparameters, for every model."""
     screen: ScreenSpec | None = None
     """Left out, every model is trained."""
     tune: TuneSpec = TuneSpec()

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from raycompare import spec
 from raycompare.experiment_file import read_draft
-from raycompare.space import DOMAINS
+from raycompare.part import Part
+from raycompare.reference import reference
+from raycompare.space import DOMAINS, Domain
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -18,17 +19,7 @@ PAGES = [
     for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("reports/**/*.md")]
     if "reports/quickstart" not in str(page)
 ]
-PARTS = [
-    spec.Experiment,
-    spec.DataSpec,
-    spec.SplitSpec,
-    spec.LimitSpec,
-    spec.ModelSpec,
-    spec.TuneSpec,
-    spec.ConfirmSpec,
-    spec.ResourceSpec,
-    spec.InferenceSpec,
-]
+PARTS = [part for part in Part.__subclasses__() if part is not Domain]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -53,6 +44,12 @@ def test_the_experiment_of_the_readme_is_well_formed(tmp_path: Path) -> None:
 def test_every_key_is_documented(part: type[BaseModel]) -> None:
     page = (ROOT / "docs" / "experiment-file.md").read_text()
     assert [key for key in part.model_fields if f"`{key}`" not in page] == []
+
+
+def test_the_reference_is_that_of_the_types() -> None:
+    page = ROOT / "docs" / "reference.md"
+    assert page.read_text() == reference(), "python -m raycompare.reference > docs/reference.md"
+    assert not re.search(r"\|\s*\|$", reference(), re.MULTILINE), "a key without a meaning"
 
 
 def test_every_kind_of_range_is_documented() -> None:
