@@ -1,8 +1,9 @@
-"""The metrics: their names and directions; `scoring` computes them."""
+"""The metrics: their names, directions and columns; `margins` computes them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 Mode = Literal["max", "min"]
@@ -29,6 +30,21 @@ LABELS: Mapping[str, str] = {
     "macro_recall": "macro recall",
     "loss": "loss",
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """The value of every metric: columns of the records.
+
+    A metric that is added needs a default, since older records do not have it.
+    """
+
+    loss: float
+    matthews_correlation: float
+    accuracy: float
+    macro_f1: float
+    macro_precision: float
+    macro_recall: float
 
 
 def better(value: float, than: float | None, mode: Mode) -> bool:

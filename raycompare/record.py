@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from raycompare.metrics import Scores
 from raycompare.screen_record import ScreenRecord
 from raycompare.tables import schema_of
 
@@ -174,9 +175,7 @@ class TrialRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvalRecord:
-    """One row of evaluations.parquet: one evaluation of one trial on one split."""
-
+class _Evaluated:
     trial_id: str
     stage: Stage
     model: str
@@ -187,20 +186,18 @@ class EvalRecord:
     train_seconds: float
     experiment_seconds: float
     """Wall-clock since the run began, as the driver saw the report arrive."""
-    loss: float
-    matthews_correlation: float
-    accuracy: float
-    macro_f1: float
-    macro_precision: float
-    macro_recall: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalRecord(Scores, _Evaluated):
+    """One row of evaluations.parquet: one evaluation of one trial on one split."""
+
     eval_seconds: float | None = None
     """The sum so far; `train_seconds` does not count it."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class BaselineRecord:
-    """One row of baselines.parquet: what something simpler than a network scores on the test."""
-
+class _Fitted:
     name: str
     trial_id: str
     """Names its predictions, which stand beside those of the finalists."""
@@ -212,12 +209,11 @@ class BaselineRecord:
     hostname: str
     validation: float
     """By the experiment's metric."""
-    loss: float
-    matthews_correlation: float
-    accuracy: float
-    macro_f1: float
-    macro_precision: float
-    macro_recall: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineRecord(Scores, _Fitted):
+    """One row of baselines.parquet: what something simpler than a network scores on the test."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+import numpy as np
+
 from raycompare.leaderboard import ModelRow, place
+from raycompare.margins import Margins, scores
 from raycompare.metrics import MODES, MetricName
 from raycompare.record import BaselineRecord
 
@@ -50,18 +53,17 @@ def majority(label_counts: Mapping[str, int]) -> BaselineRow:
     Among equals it is the first by name. Macro averages are over the labels that the test split
     has. It has no loss, since it gives no probabilities.
     """
-    label = max(sorted(label_counts), key=lambda name: label_counts[name])
-    share = label_counts[label] / sum(label_counts.values())
-    labels = sum(count > 0 for count in label_counts.values())
+    names = sorted(label_counts)
+    actual = np.array([label_counts[name] for name in names], float)
+    most = np.arange(len(names)) == actual.argmax()
+    margins = Margins(
+        correct=np.where(most, actual, 0.0),
+        predicted=np.where(most, actual.sum(), 0.0),
+        actual=actual,
+    )
     return BaselineRow(
-        model=f"majority class ({label})",
-        test={
-            "matthews_correlation": 0.0,
-            "accuracy": share,
-            "macro_f1": 2 * share / (1 + share) / labels,
-            "macro_precision": share / labels,
-            "macro_recall": 1 / labels,
-        },
+        model=f"majority class ({names[actual.argmax()]})",
+        test={name: float(scores(name, margins)) for name in MODES if name != "loss"},
     )
 
 

@@ -16,8 +16,8 @@ from raycompare.baseline import fit_baseline, share_of_shared_words
 from raycompare.data import LabelledData, load_splits
 from raycompare.metrics import MODES, MetricName
 from raycompare.record import SCHEMAS, BaselineRecord
-from raycompare.scoring import classification_metrics
 from raycompare.spec import DataSpec
+from tests.references import sklearn_metrics
 
 Load = Callable[..., LabelledData]
 Split = dict[str, list[Any]]
@@ -79,7 +79,7 @@ def test_words_that_give_the_label_away_are_learned(tiny: LabelledData):
 def test_its_scores_are_those_of_its_predictions(tiny: LabelledData):
     record, table = fit_baseline(tiny, "macro_f1", 3)
     labels, predicted = np.asarray(table["label"]), np.asarray(table["prediction"])
-    for name, value in classification_metrics(labels, predicted).items():
+    for name, value in sklearn_metrics(labels, predicted).items():
         assert getattr(record, name) == value
     chances = np.array(table["probabilities"].to_pylist())
     assert (chances.argmax(axis=1) == predicted).all()

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from raycompare.compare import Comparison, compare
 from raycompare.leaderboard import Spread
 from raycompare.record import BaselineFailure
-from raycompare.scoring import classification_metrics
 from raycompare.spec import TF_IDF
 from raycompare.standings import majority
 from raycompare.statistics import Interval
 from raycompare.tiers import Ranks
 from tests import runs
+from tests.references import sklearn_metrics
 
 
 def order(run: runs.Run) -> list[str]:
@@ -338,7 +338,7 @@ def test_the_majority_class_scores_what_always_answering_it_scores(counts: list[
     answers = np.full(len(labels), int(np.argmax(counts)))
     found = majority(label_counts)
     assert found.model == f"majority class (label {answers[0]})"
-    assert found.test == pytest.approx(classification_metrics(labels, answers))
+    assert found.test == pytest.approx(sklearn_metrics(labels, answers))
 
 
 def test_the_majority_class_is_the_first_by_name_among_equals():

@@ -22,7 +22,6 @@ from raycompare.pairwise import (
     p_value,
     unbiased,
 )
-from raycompare.scoring import classification_metrics
 from raycompare.statistics import (
     FEWEST_RESAMPLES,
     MOST_RESAMPLES,
@@ -34,6 +33,7 @@ from raycompare.statistics import (
     over_examples,
 )
 from raycompare.tiers import Ranks, letter, ranks, tiers
+from tests.references import sklearn_metrics
 
 METRICS: tuple[MetricName, ...] = (
     "accuracy",
@@ -70,7 +70,7 @@ def test_scores_are_those_of_scikit_learn(number: int, classes: int, examples: i
     labels, predictions = made(number, 2, examples, classes, right)
     margins = Margins.of(labels, predictions, classes)
     for seed, predicted in enumerate(predictions):
-        expected = classification_metrics(labels, predicted)
+        expected = sklearn_metrics(labels, predicted)
         for metric in METRICS:
             assert scores(metric, margins)[seed] == pytest.approx(expected[metric], abs=1e-12)
 
@@ -138,7 +138,7 @@ def test_a_bootstrap_resample_is_the_score_of_the_rows_it_drew():
     chance.integers(0, 1, (4, 1))
     for resample in range(4):
         rows = chance.integers(0, 80, 80)
-        expected = classification_metrics(labels[rows], predictions[0, rows])
+        expected = sklearn_metrics(labels[rows], predictions[0, rows])
         for metric in METRICS:
             assert drawn[metric][resample] == pytest.approx(expected[metric])
 
