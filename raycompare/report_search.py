@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import get_args
 
 from raycompare.compare import Comparison, Savings
 from raycompare.endings import STATUS_WORDS
 from raycompare.markdown import count, escape, number_of, share, table
 from raycompare.record import FINISHED, Status
-
-SCHEDULERS: Mapping[str, str] = {
-    "asha": "ASHA",
-    "pooled-asha": "ASHA, with all models in one bracket,",
-    "pasha": "PASHA",
-    "median": "The median rule",
-    "top-k-after-first-rung": "The best of the first rung went on; it",
-}
+from raycompare.scheduler_names import ABOUT
 
 
 def partial_section(comparison: Comparison) -> str:
@@ -72,7 +64,7 @@ def _scheduler_line(comparison: Comparison) -> str:
     scheduler = comparison.experiment.tune.scheduler
     if scheduler == "fifo":
         return "- The scheduler was FIFO, which stops no trial."
-    return f"- {SCHEDULERS[scheduler]} stopped {_saved(comparison.stopped)}."
+    return f"- {ABOUT[scheduler].subject} stopped {_saved(comparison.stopped)}."
 
 
 def _saved(savings: Savings) -> str:

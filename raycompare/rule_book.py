@@ -11,10 +11,8 @@ from raycompare.rules import MedianStopping, TopK
 from raycompare.rungs import DEFAULT_GRACE, Rule, Rungs, Unit, milestones
 from raycompare.settings import TimeAttr, TuneSpec
 
-POOLED, TOP_K, PASHA = "pooled-asha", "top-k-after-first-rung", "pasha"
+POOLED, TOP_K = "pooled-asha", "top-k-after-first-rung"
 UNITS: Mapping[TimeAttr, Unit] = {"steps": "step", "examples": "example"}
-PAUSING = frozenset({TOP_K, PASHA})
-"""Schedulers that let trials wait for others, and go on later from a checkpoint."""
 
 
 def rung_positions(settings: TuneSpec, budgets: Mapping[str, int]) -> dict[str, tuple[int, ...]]:

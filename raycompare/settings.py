@@ -8,8 +8,8 @@ from pydantic import Field, model_validator
 
 from raycompare.metrics import MODES, MetricName, Mode, ScoreName
 from raycompare.part import Part, not_allowed
+from raycompare.scheduler_names import SchedulerName
 
-SchedulerName = Literal["asha", "pooled-asha", "pasha", "top-k-after-first-rung", "median", "fifo"]
 TimeAttr = Literal["steps", "examples"]
 DEFAULT_SAMPLES = 8
 

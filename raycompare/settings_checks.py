@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from raycompare.errors import Problem
 from raycompare.prices import price_of, price_problems
-from raycompare.rule_book import PASHA, TOP_K
+from raycompare.scheduler_names import ABOUT, READ_BY_SOME
 from raycompare.settings import DEFAULT_SAMPLES, InferenceSpec, TuneSpec
 from raycompare.spec import Experiment
 
@@ -68,14 +68,9 @@ def _inference_problems(settings: InferenceSpec) -> Iterator[Problem]:
 def _unread(settings: TuneSpec) -> Iterator[Problem]:
     """Find settings that this scheduler does not read, where they are not left at their default."""
     default, scheduler = TuneSpec(), settings.scheduler
-    compares = {"top_k"} if scheduler == TOP_K else set()
-    if scheduler != "fifo":
-        compares |= {"grace_period", "time_attr"}
-    if scheduler in ("asha", "pooled-asha", PASHA, "median"):
-        compares.add("reduction_factor")  # also how far apart rungs are
-    for name in ("top_k", "grace_period", "time_attr", "reduction_factor"):
+    for name in READ_BY_SOME:
         value = getattr(settings, name)
-        if name not in compares and value != getattr(default, name):
+        if name not in ABOUT[scheduler].reads and value != getattr(default, name):
             yield Problem(
                 where=f"tune.{name}",
                 found=str(value),

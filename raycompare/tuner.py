@@ -32,7 +32,7 @@ from raycompare.messages import PLAN, pack
 from raycompare.metrics import MODES
 from raycompare.record import Message, Stage, TrialPlan
 from raycompare.results import RunFolder
-from raycompare.rule_book import PAUSING
+from raycompare.scheduler_names import ABOUT
 from raycompare.schedulers import PlanOrder
 from raycompare.searchers import Planned
 from raycompare.spec import Experiment, ModelSpec, ResourceSpec
@@ -153,7 +153,7 @@ def task_of(shared: Shared, plan: TrialPlan, resources: ResourceSpec) -> TrialTa
         num_threads=max(int(resources.cpu), 1),
         gpu_share=resources.gpus,
         evaluate_at=evaluate_at,
-        may_pause=plan.stage == "tune" and experiment.tune.scheduler in PAUSING,
+        may_pause=plan.stage == "tune" and ABOUT[experiment.tune.scheduler].pauses,
         checkpoint_every_s=experiment.failure.checkpoint_every_s,
     )
 

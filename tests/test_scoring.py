@@ -14,6 +14,7 @@ from tests.references import sklearn_metrics
 some_labels = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=2, max_size=60)
 
 
+@pytest.mark.filterwarnings("ignore:A single label was found")
 @given(some_labels)
 def test_metrics_are_those_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
     labels, predictions = np.array(pairs).T

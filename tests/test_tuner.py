@@ -19,7 +19,8 @@ from raycompare.journal import Journal
 from raycompare.messages import PLAN, pack
 from raycompare.record import TrialPlan
 from raycompare.results import RunFolder
-from raycompare.rule_book import PAUSING, TOP_K, rules_for, rung_positions
+from raycompare.rule_book import TOP_K, rules_for, rung_positions
+from raycompare.scheduler_names import ABOUT
 from raycompare.schedulers import Comparing, PlanOrder
 from raycompare.search import drawn_plans
 from raycompare.settings import SchedulerName
@@ -109,7 +110,7 @@ def test_a_metric_that_is_missing_ends_the_run_with_what_to_do(tmp_path: Path) -
 @pytest.mark.parametrize("scheduler", get_args(SchedulerName))
 def test_every_scheduler_runs_a_stage_to_its_end(scheduler: str, tmp_path: Path) -> None:
     settings: dict[str, Any] = {"scheduler": scheduler}
-    if scheduler in PAUSING:
+    if ABOUT[scheduler].pauses:
         settings |= {"top_k": 1} if scheduler == TOP_K else {}
     trials = run(learning, tmp_path, cpus=1, **settings).trials()
     counts = Counter(trial.status for trial in trials)
@@ -120,7 +121,7 @@ def test_every_scheduler_runs_a_stage_to_its_end(scheduler: str, tmp_path: Path)
         assert counts == {"completed": 8}
     if scheduler == TOP_K:
         assert counts == {"completed": 2, "stopped_early": 6}
-    if scheduler not in PAUSING:  # of those that pause, one that arrives last goes on at once
+    if not ABOUT[scheduler].pauses:  # of those that pause, one that arrives last goes on at once
         assert not paused
     for model in ("a", "b"):
         own = [trial for trial in trials if trial.model == model]
