@@ -10,6 +10,7 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["RAY_ADDRESS"] = "local"
 
 import datasets
+import hypothesis
 import pyarrow.parquet as pq
 import pytest
 
@@ -22,6 +23,10 @@ from raycompare.task import TrialTask
 from raycompare.tokenizing import tokenize, tokenized
 from raycompare.tokens import TokenizedData
 from tests.tiny import save_tiny_bert, write_tiny_data
+
+# No test is about time: on a busy machine an example takes as long as it takes.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from raycompare.compare import Comparison, compare
@@ -330,7 +330,6 @@ def test_order_of_the_records_does_not_matter():
     assert backwards.compare() == run.compare()
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 30), min_size=2, max_size=6).filter(lambda c: sum(map(bool, c)) > 1))
 def test_the_majority_class_scores_what_always_answering_it_scores(counts: list[int]):
     label_counts = {f"label {place}": count for place, count in enumerate(counts)}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from raycompare.errors import UserError
@@ -268,7 +268,6 @@ points = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(
     st.builds(Known, points=st.lists(points, max_size=3).map(tuple), left_out=st.just(("a line",)))
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from raycompare.errors import UserError
@@ -389,7 +389,6 @@ def drawn(domain: Domain, share: float) -> float:
     return int(value) if domain.kind.endswith("randint") else value
 
 
-@settings(deadline=None)
 @given(domains(), st.lists(st.floats(0, 1), min_size=4, max_size=12))
 def test_a_new_range_is_valid_and_holds_the_best_values(domain: Domain, shares: list[float]):
     values = [drawn(domain, share) for share in shares]
@@ -406,7 +405,6 @@ def test_a_new_range_is_valid_and_holds_the_best_values(domain: Domain, shares: 
         assert new.args[0] >= 0
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from("abc"), min_size=4), st.sampled_from(LISTED))
 def test_a_refined_list_holds_the_best_values_and_no_new_ones(values: list[str], kind: str):
     found, _ = learnt("optim", {kind: ["c", "b", "a"]}, values)

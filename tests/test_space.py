@@ -136,7 +136,7 @@ def test_a_range_that_can_not_be_drawn_is_refused(entry: Any, says: str) -> None
     step=some.integers(2, 9),
     odd=some.data(),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_every_range_with_steps_that_is_allowed_can_be_drawn(
     low: int, steps: int, step: int, odd: some.DataObject
 ) -> None:
@@ -200,7 +200,7 @@ def test_a_grid_of_nothing_is_one_empty_configuration() -> None:
 
 
 @given(sizes=some.lists(some.integers(1, 4), min_size=1, max_size=3), count=some.integers(0, 60))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_any_number_of_configurations_covers_a_grid_evenly(sizes: list[int], count: int) -> None:
     grids = {f"g{index}": {"grid": list(range(size))} for index, size in enumerate(sizes)}
     both = space(x={"uniform": [0, 1]}, **grids)

@@ -64,7 +64,7 @@ def right_at(*accuracies: float, examples: int = 400, shift: int = 0) -> Integer
     return np.stack([(place >= round(share * examples)).astype(int) for share in accuracies])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(NUMBERS, st.integers(2, 30), st.integers(50, 200), st.sampled_from([0.0, 0.7, 1.0]))
 def test_scores_are_those_of_scikit_learn(number: int, classes: int, examples: int, right: float):
     labels, predictions = made(number, 2, examples, classes, right)
@@ -95,7 +95,7 @@ def weighted(metric: MetricName, labels: Integers, predicted: Integers, weights:
     return float(found[place])
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(NUMBERS, st.integers(2, 6), st.sampled_from(METRICS))
 def test_an_influence_is_the_derivative_by_the_weight_of_an_example(
     number: int, classes: int, metric: MetricName
@@ -249,7 +249,6 @@ def test_holm_lies_between_no_correction_and_bonferronis(p: list[float]):
     assert adjusted[int(np.argmin(p))] == pytest.approx(min(1, len(p) * min(p)))
 
 
-@settings(deadline=None)
 @given(NUMBERS, st.integers(1, 9))
 def test_models_share_a_letter_just_where_they_are_not_apart(number: int, size: int):
     models = [f"m{place}" for place in range(size)]
