@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from sklearn import metrics as sk
 
-from raycompare.margins import Answers, Floats, Integers, Margins, influences, scores
-from raycompare.metrics import MetricName
+from raycompare.margins import Answers, Integers, Margins, influences, scores
+from raycompare.metrics import MODES, MetricName
 from raycompare.pairwise import (
     PLANNED_POWER,
     POWER,
@@ -35,13 +34,7 @@ from raycompare.statistics import (
 from raycompare.tiers import Ranks, letter, ranks, tiers
 from tests.references import sklearn_metrics
 
-METRICS: tuple[MetricName, ...] = (
-    "accuracy",
-    "macro_f1",
-    "macro_precision",
-    "macro_recall",
-    "matthews_correlation",
-)
+METRICS: tuple[MetricName, ...] = tuple(name for name in MODES if name != "loss")
 NUMBERS = st.integers(0, 2**32 - 1)
 
 
@@ -83,18 +76,6 @@ def test_a_model_with_one_answer_has_an_mcc_of_zero_that_no_example_moves(consta
     assert not influences("matthews_correlation", labels, predictions, 3).any()
 
 
-def weighted(metric: MetricName, labels: Integers, predicted: Integers, weights: Floats) -> float:
-    if metric == "accuracy":
-        return float(sk.accuracy_score(labels, predicted, sample_weight=weights))
-    if metric == "matthews_correlation":
-        return float(sk.matthews_corrcoef(labels, predicted, sample_weight=weights))
-    place = ("macro_precision", "macro_recall", "macro_f1").index(metric)
-    found = sk.precision_recall_fscore_support(
-        labels, predicted, average="macro", sample_weight=weights, zero_division=0
-    )
-    return float(found[place])
-
-
 @settings(max_examples=15)
 @given(NUMBERS, st.integers(2, 6), st.sampled_from(METRICS))
 def test_an_influence_is_the_derivative_by_the_weight_of_an_example(
@@ -109,7 +90,7 @@ def test_an_influence_is_the_derivative_by_the_weight_of_an_example(
             step = np.zeros(60)
             step[example] = 1e-5
             up, down = (
-                weighted(metric, labels, predicted, 1 + sign * step) for sign in (1.0, -1.0)
+                sklearn_metrics(labels, predicted, 1 + sign * step)[metric] for sign in (1.0, -1.0)
             )
             slopes.append((up - down) / 2e-5)
         assert found[example] == pytest.approx(np.mean(slopes), abs=1e-7)
