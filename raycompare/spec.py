@@ -15,7 +15,15 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue
 
 from raycompare.part import Part, not_allowed
-from raycompare.settings import ConfirmSpec, CostSpec, FailureSpec, InferenceSpec, TuneSpec
+from raycompare.settings import (
+    ConfirmSpec,
+    CostSpec,
+    FailureSpec,
+    ImportPath,
+    InferenceSpec,
+    PeftSpec,
+    TuneSpec,
+)
 from raycompare.space import SearchSpace
 
 SHORTEST = 3
@@ -63,6 +71,7 @@ class SplitSpec(Part):
 
 
 Rows = Annotated[int, Field(ge=2)]
+LabelName = Annotated[str, Field(pattern=r"\S")]
 
 
 class LimitSpec(Part):
@@ -76,8 +85,8 @@ class LimitSpec(Part):
 class DataSpec(Part):
     """The labelled text."""
 
-    dataset: str
-    """A hub id, a file or folder (csv, tsv, json(l), parquet, save_to_disk), or builtin:NAME."""
+    dataset: Annotated[str, Field(min_length=1)]
+    """A hub id, a file, folder, pattern such as part-*.csv, or URI of one, or builtin:NAME."""
     config: str | None = None
     """The configuration of a hub data set."""
     revision: str | None = None
@@ -90,6 +99,10 @@ class DataSpec(Part):
     """The column of the label: integers, strings, booleans or a ClassLabel."""
     label_names: Annotated[tuple[str, ...], Field(min_length=2)] | None = None
     """Names for integer labels 0, 1, ...; not needed where the data set has them."""
+    label_map: Annotated[dict[str, LabelName], Field(min_length=1)] | None = None
+    """Other names for labels; those that get one name are one label."""
+    group: str | None = None
+    """A column whose rows of one value are never carved into two splits."""
     splits: SplitSpec = SplitSpec()
     max_length: Annotated[int | str, BeforeValidator(_max_length)] = 256
     """Texts are cut to this many tokens; p99 takes the 99th percentile of the training texts."""
@@ -149,7 +162,7 @@ def _named(value: object) -> object:
 
 
 class ModelSpec(Part):
-    """One pretrained model of the comparison."""
+    """One model of the comparison."""
 
     name: Annotated[str, Field(min_length=1)]
     """What the tables call it."""
@@ -159,6 +172,13 @@ class ModelSpec(Part):
     """The revision of a hub checkpoint."""
     config: Arguments = {}
     """Fields of the model's own config to change, such as num_hidden_layers."""
+    init: Literal["pretrained", "random"] = "pretrained"
+    """Where weights are from; random needs of the checkpoint no more than a tokenizer."""
+    model_class: ImportPath | None = None
+    """package.module:Class, a PreTrainedModel that classifies; left out, that of transformers."""
+    trust_remote_code: bool = False
+    """Whether Python code that the checkpoint brings may run."""
+    peft: PeftSpec | None = None
     training: Arguments = {}
     """TrainingArguments for this model, over the experiment's."""
     search_space: SearchSpace = {}
@@ -169,6 +189,22 @@ class ModelSpec(Part):
     def source(self) -> Source:
         """Where weights and tokenizer come from; models that share it share their tokens."""
         return self.checkpoint, self.revision
+
+    @property
+    def building(self) -> Arguments:
+        """What the file says of how the model is made, beside its checkpoint and its config."""
+        said = {"init", "model_class", "trust_remote_code", "peft"}
+        return self.model_dump(mode="json", include=said, exclude_defaults=True)
+
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether the weights below the head are those of the checkpoint."""
+        return self.init == "pretrained"
+
+    @property
+    def has_own_code(self) -> bool:
+        """Whether the model's code may be other than that of transformers."""
+        return self.trust_remote_code or self.model_class is not None
 
 
 ModelItem = Annotated[ModelSpec, BeforeValidator(_named)]
