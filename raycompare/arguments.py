@@ -12,8 +12,11 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from transformers import TrainingArguments
 
 from raycompare.batches import BatchSize, count_batches
+from raycompare.class_weights import CLASS_WEIGHTS, WEIGHTINGS
 from raycompare.errors import Problem, near, one_of
 from raycompare.heads import CONFIG, FREEZE, POOLING, POOLINGS, SETTLED
+from raycompare.lora import SEARCHED
+from raycompare.settings import PeftSpec
 from raycompare.space import Domain, SearchSpace
 from raycompare.spec import SHORTEST, Arguments, Experiment, ModelSpec
 from raycompare.tokens import Ints
@@ -29,17 +32,19 @@ MAX_LENGTH = "max_length"
 EVALUATION = frozenset({"eval_strategy", "eval_steps", PATIENCE})
 """Settings by which an experiment says when trials are evaluated."""
 
-OWN: Mapping[str, type] = {
+OWN: Mapping[str, Any] = {
     PATIENCE: int,
     THRESHOLD: float,
     TOKENS: int,
     MAX_LENGTH: int,
     FREEZE: int,
     POOLING: str,
+    CLASS_WEIGHTS: str,
+    **{name: PeftSpec.model_fields[name].rebuild_annotation() for name in SEARCHED},
 }
 """What `training` takes beside the fields of TrainingArguments and of the model's config: patience
-as EarlyStoppingCallback has it, a batch size in tokens, padding counted, the tokens of a text, and
-what `heads` does.
+as EarlyStoppingCallback has it, a batch size in tokens, padding counted, the tokens of a text, what
+`heads` and `class_weights` do, and the sizes of LoRA.
 """
 
 _SEED = "set `seed` (tune stage) and `confirm.seeds` at the top of the file instead"
@@ -252,7 +257,7 @@ def _adapter(key: str) -> TypeAdapter[Any]:
 def _choices(key: str) -> list[str]:
     """Return the values an enumerated field takes; transformers annotates these `Enum | str`."""
     if key in OWN:
-        return list(POOLINGS) if key == POOLING else []
+        return list({POOLING: POOLINGS, CLASS_WEIGHTS: WEIGHTINGS}.get(key, ()))
     if key == "eval_strategy":
         return ["steps", "epoch"]  # a trial that is never evaluated can't be compared
     kind = _types()[key]

@@ -21,8 +21,9 @@ from raycompare.data import DataProblems, LabelledData, load_splits
 from raycompare.errors import Problem
 from raycompare.estimate import Estimate, described, estimate
 from raycompare.experiment_file import Draft
-from raycompare.given import Given, config_arguments, given_to
-from raycompare.model_checks import hyperparameter_problems, model_problems
+from raycompare.given import Given, given_to
+from raycompare.length_checks import length_problems
+from raycompare.model_checks import hyperparameter_problems, model_problems, own_fields
 from raycompare.room import room_problems
 from raycompare.settings import TuneSpec
 from raycompare.settings_checks import settings_problems
@@ -47,12 +48,14 @@ class Ready:
         lines = [
             f"{experiment.name}: nothing wrong found.",
             f"  data     {experiment.data.dataset}: {rows} rows, {len(data.label_names)} labels",
+            *(f"  note     {note}" for note in data.notes),
         ]
         for model in experiment.models:
             steps = _steps(experiment, model, data)
             length = f"{steps:,} steps a trial" if steps else "batches by tokens"
             searched = ", ".join(experiment.search_space_of(model)) or "nothing"
             lines.append(f"  model    {model.name}: {length}, searches {searched}")
+            lines += [f"           note: {note}" for note in _notes(model)]
         lines += [f"  takes    {line}" for line in described(self.estimate, experiment)]
         return "\n".join(lines)
 
@@ -62,13 +65,24 @@ class Ready:
         return estimate(self.experiment, self.data)
 
 
+def _notes(model: ModelSpec) -> Iterator[str]:
+    if not model.is_pretrained:
+        yield "its weights are random, not pretrained"
+    if model.trust_remote_code:
+        yield f"Python code that {model.checkpoint} brings may run, here and on every machine"
+    if model.model_class:
+        yield f"its class is {model.model_class}, which every machine must be able to import"
+    if model.peft:
+        yield "LoRA: its layers stay as they are, the head and small matrices are trained"
+
+
 def check(draft: Draft, out: str) -> Ready:
     """Check names, types, data, models and room for the results at `out`.
 
     Raises:
         ExperimentError: with every mistake that could be found.
     """
-    data, problems = _open_data(draft)
+    data, problems = open_data(draft)
     problems += _section_problems(draft)
     problems += _model_section_problems(draft)
     problems += _given_problems(draft)
@@ -78,13 +92,15 @@ def check(draft: Draft, out: str) -> Ready:
     late = [
         *settings_problems(experiment),
         *_grace_problems(experiment, data),
+        *length_problems(experiment, data),
         *room_problems(experiment, data, out),
         *tracker_problems(experiment, out),
     ]
     return Ready(draft.experiment(found_later=late), data)
 
 
-def _open_data(draft: Draft) -> tuple[LabelledData | None, list[Problem]]:
+def open_data(draft: Draft) -> tuple[LabelledData | None, list[Problem]]:
+    """Return the data of the draft, or what is wrong with it."""
     if "data" not in draft.sections:
         return None, []
     try:
@@ -106,7 +122,7 @@ def _model_section_problems(draft: Draft) -> list[Problem]:
         for where, model in draft.models.items()
         for problem in (
             *model_problems(where, model),
-            *argument_problems(where, config_arguments(model)),
+            *argument_problems(where, own_fields(model)),
             *argument_problems(f"{where}.training", model.training),
             *space_problems(f"{where}.search_space", model.search_space),
         )

@@ -82,6 +82,17 @@ def check(experiment: ExperimentPath, overrides: Overrides = None, out: Out = "r
 
 
 @app.command()
+def data(experiment: ExperimentPath, overrides: Overrides = None) -> None:
+    """Show what the data is like: labels, copies, tokens; proposes a max_length; starts nothing."""
+    from raycompare.experiment_file import read_draft
+    from raycompare.report_data import survey_text
+    from raycompare.surveying import survey_draft
+
+    survey = survey_draft(read_draft(experiment, overrides or ()))
+    Console(highlight=False).print(survey_text(survey), markup=False, soft_wrap=True)
+
+
+@app.command()
 def report(run_dir: RunDir) -> None:
     """Write the report of a run again from its records; needs neither Ray nor torch."""
     from raycompare.report import write_report

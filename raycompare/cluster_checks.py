@@ -7,9 +7,10 @@ each model. Other machines import this module to answer, so it imports nothing h
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from uuid import uuid4
 
@@ -20,6 +21,7 @@ from raycompare.results import RunFolder
 from raycompare.spec import Experiment
 from raycompare.versions import code_versions
 
+PEFT = "peft"
 MARKS = ".machines"
 """A folder of the run folder, gone after the check."""
 SHARED = "a folder that every machine sees under this path, such as NFS, or a bucket"
@@ -36,6 +38,8 @@ class Sight:
     """Why the run folder can't be used from there, if it can't."""
     missing: tuple[str, ...] = ()
     """Folders of models that are not there."""
+    unimportable: tuple[str, ...] = ()
+    """Modules that models need and that are not there."""
 
 
 def usable_machines(
@@ -54,6 +58,7 @@ def usable_machines(
         *storage_problems(folder, answers, types or ()),
         *version_problems(answers, code_versions()),
         *model_problems(answers),
+        *module_problems(answers),
         *room_problems(experiment, nodes, types),
     ]
     if problems:
@@ -73,7 +78,9 @@ def ask_others(experiment: Experiment, folder: RunFolder) -> list[Answer[Sight]]
     mark = uuid4().hex
     folder.write_text(f"{MARKS}/mark", mark)
     try:
-        answers = on_each_node(partial(_look, folder, mark, _folders(experiment)))
+        answers = on_each_node(
+            partial(_look, folder, mark, _folders(experiment), modules=_modules(experiment))
+        )
         marks = folder.names(MARKS)
         return [_confirmed(answer, marks) for answer in answers]
     finally:
@@ -85,12 +92,29 @@ def _folders(experiment: Experiment) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(place.absolute()) for place in places if place.is_dir()))
 
 
-def _look(folder: RunFolder, mark: str, folders: Sequence[str], node_id: str) -> Sight:
+def _modules(experiment: Experiment) -> tuple[str, ...]:
+    classes = (model.model_class for model in experiment.models)
+    own = (path.partition(":")[0] for path in classes if path)
+    peft = (PEFT for model in experiment.models if model.peft)
+    return tuple(dict.fromkeys([*own, *peft]))
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ImportError:  # of a package above it
+        return False
+
+
+def _look(
+    folder: RunFolder, mark: str, folders: Sequence[str], node_id: str, modules: Sequence[str] = ()
+) -> Sight:
     return Sight(
         node_id=node_id,
         versions=code_versions(),
         storage=_try_storage(folder, mark, node_id),
         missing=tuple(place for place in folders if not Path(place).is_dir()),
+        unimportable=tuple(module for module in modules if not _is_there(module)),
     )
 
 
@@ -163,17 +187,35 @@ def _versions(versions: Mapping[str, str]) -> str:
 
 def model_problems(answers: Sequence[Answer[Sight]]) -> Iterator[Problem]:
     """Find folders of models that some machine has not."""
-    lacking: dict[str, list[str]] = {}
-    for answer in answers:
-        for place in answer.value.missing if answer.value else ():
-            lacking.setdefault(place, []).append(answer.hostname)
-    for place, hostnames in lacking.items():
+    missing = ((a.hostname, a.value.missing) for a in answers if a.value)
+    for place, hostnames in _lacking(missing).items():
         yield Problem(
             where="models",
             found=f"{place}, which is not on {', '.join(hostnames)}",
             allowed="a hub id, or a folder that every machine has",
             hint="add the folder to file_mounts of the cluster file",
         )
+
+
+def module_problems(answers: Sequence[Answer[Sight]]) -> Iterator[Problem]:
+    """Find modules of models' own classes, and peft, that some machine can't import."""
+    missing = ((a.hostname, a.value.unimportable) for a in answers if a.value)
+    for module, hostnames in _lacking(missing).items():
+        yield Problem(
+            where="models",
+            found=f"the module {module}, which can't be imported on {', '.join(hostnames)}",
+            allowed="modules that every machine has",
+            hint="install its package in setup_commands of the cluster file",
+        )
+
+
+def _lacking(missing: Iterable[tuple[str, Sequence[str]]]) -> dict[str, list[str]]:
+    """Return the machines that lack each thing."""
+    found: dict[str, list[str]] = {}
+    for hostname, things in missing:
+        for thing in things:
+            found.setdefault(thing, []).append(hostname)
+    return found
 
 
 def room_problems(

@@ -15,14 +15,20 @@ from datasets import ClassLabel, Dataset, Features, Value
 from sklearn.utils import resample
 
 from raycompare import sources
-from raycompare.errors import Problem, near
-from raycompare.sources import DataProblems, few, mistake, rows_in_words, values
+from raycompare.data_problems import DataProblems, few, mistake
+from raycompare.errors import Problem
+from raycompare.groups import draw_groups, group_numbers, group_problems, shared_groups
+from raycompare.labels import Labels
+from raycompare.sources import values
 from raycompare.spec import DataSpec
 
 __all__ = ["DataProblems", "facts", "label_counts", "load_splits"]
 
 PARTS = ("train", "validation", "test")
 TEXT_COLUMNS = ("text", "text_pair")
+
+WIDE = 0.02
+"""Of the rows: if groups make a share so much larger or smaller than asked, it is said."""
 
 _Array = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -41,6 +47,8 @@ class LabelledData:
     label_names: tuple[str, ...]
     content_hash: str
     """Of the texts and labels used and the split they are used in: 16 hexadecimal digits."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of labels and splits; nothing of it is wrong."""
 
 
 def load_splits(spec: DataSpec, seed: int) -> LabelledData:
@@ -57,8 +65,10 @@ def load_splits(spec: DataSpec, seed: int) -> LabelledData:
     if problems:
         raise DataProblems(problems)
     splits = {part: source.dataset(part) for part in origins}
-    content_hash = _content_hash(splits, source.label_names)
-    return LabelledData(**splits, label_names=source.label_names, content_hash=content_hash)
+    names = source.labels.names
+    content_hash = _content_hash(splits, names)
+    notes = tuple(source.notes())
+    return LabelledData(**splits, label_names=names, content_hash=content_hash, notes=notes)
 
 
 @dataclass(frozen=True)
@@ -72,97 +82,88 @@ class _Source:
     seed: int
 
     @cached_property
-    def labels(self) -> dict[str, list[str | None]]:
-        """The name of each row's label, for the splits that have a column of labels."""
-        return {
-            name: self._label_column(name)
-            for name, split in self.splits.items()
-            if sources.is_readable("data.label", self.spec.label, split)
-        }
-
-    def _label_column(self, split: str) -> list[str | None]:
-        given = self._own_names(split) or self.spec.label_names
-        return [_name(value, given) for value in self._stored(split)]
-
-    def _stored(self, split: str) -> list[Any]:
-        return list(values(self.splits[split], self.spec.label).to_pylist())
-
-    def _distinct(self) -> list[Any]:
-        return sorted({v for v in self._stored(self.train) if not sources.is_empty(v)})
-
-    @cached_property
-    def label_names(self) -> tuple[str, ...]:
-        given = self._own_names(self.train) or self.spec.label_names
-        return given or tuple(map(str, self._distinct()))
-
-    def _own_names(self, split: str) -> tuple[str, ...]:
-        feature = self.splits[split].features[self.spec.label]
-        return tuple(feature.names) if isinstance(feature, ClassLabel) else ()
+    def labels(self) -> Labels:
+        return Labels(self.spec, self.splits, self.train)
 
     def problems(self) -> Iterator[Problem]:
-        for column in self.spec.text:
-            yield from sources.column_problems("data.text", column, self.splits)
+        yield from self._column_problems()
         found = list(sources.column_problems("data.label", self.spec.label, self.splits))
-        if self.train in self.labels and self.seen:
-            found += list(self._name_problems()) or self._label_problems()
+        if self._is_labelled and self.labels.seen:
+            found += list(self.labels.name_problems()) or self.labels.problems()
             found += [] if found else list(self._share_problems()) or self._lost_labels()
         yield from found
 
-    @cached_property
-    def seen(self) -> set[str]:
-        return {name for name in self.labels[self.train] if name is not None}
+    @property
+    def _is_labelled(self) -> bool:
+        split = self.splits.get(self.train)
+        return split is not None and sources.is_readable("data.label", self.spec.label, split)
 
-    def _name_problems(self) -> Iterator[Problem]:
-        given, own, stored = self.spec.label_names, self._own_names(self.train), self._distinct()
-        if given is None or given == own:
-            return
-        allowed = f"{len(stored)} different names, for {few(stored)}"
-        if own:
-            allowed = f"left out: the data set itself names them {few(own)}"
-        if own or len(set(given)) != len(stored):
-            yield mistake("data.label_names", f"{len(given)} names: {few(given)}", allowed)
+    def _column_problems(self) -> Iterator[Problem]:
+        for column in dict.fromkeys(self.spec.text):
+            yield from sources.column_problems("data.text", column, self.splits)
+        if self.spec.label in self.spec.text:
+            found = f"{self.spec.label!r}, which data.text is too"
+            yield mistake("data.label", found, "a column of its own")
+        if len(set(self.spec.text)) < len(self.spec.text):
+            yield mistake("data.text", f"{self.spec.text[0]!r} twice", "two columns that differ")
+        if self.spec.group is not None:
+            yield from sources.column_problems("data.group", self.spec.group, self.splits)
 
-    def _label_problems(self) -> Iterator[Problem]:
-        if len(self.seen) == 1:
-            found = f"one label in split {self.train!r}: {few(self.seen)}"
-            yield mistake("data.label", found, "two labels or more")
-        for split, labels in self.labels.items():
-            known = set(self.label_names) if split == self.train else self.seen
-            unknown = {row: name for row, name in enumerate(labels) if name and name not in known}
-            if unknown:
-                names = sorted(set(unknown.values()))
-                found = f"{few(map(repr, names))} in split {split!r}, {rows_in_words([*unknown])}"
-                allowed = f"labels of {self.train!r}: {few(sorted(known))}"
-                yield mistake("data.label", found, allowed, near(names[0], known))
+    def notes(self) -> Iterator[str]:
+        """Say what a user should know of the labels and the splits."""
+        yield from self.labels.notes()
+        if self._kept:
+            yield f"labels with too few rows to be carved are in train only: {few(self._kept)}"
+        if self.spec.group is not None:
+            yield from shared_groups(self.spec.group, self.splits)
+            for part, size in self.sizes.items():
+                drawn, whole = len(self._drawn[part]), len(self.ids["train"])
+                if abs(drawn - size) > WIDE * whole:
+                    yield (
+                        f"whole groups by column {self.spec.group!r} make {part} {drawn} of "
+                        f"{whole} rows, not {size}"
+                    )
 
     def _share_problems(self) -> Iterator[Problem]:
-        counts, sizes = Counter(self.labels[self.train]), self.sizes
+        counts, sizes = Counter(self.labels.rows[self.train]), self.sizes
         named = "take another share, or name a split of the source"
+        common = [label for label, rows in counts.items() if rows > len(sizes)]
         for part, size in {**sizes, "train": counts.total() - sum(sizes.values())}.items():
-            if size < len(counts):
+            if size < len(common) or not size:
                 found = f"{size} of {counts.total()} rows of split {self.train!r}"
-                allowed = f"a row or more for each of its {len(counts)} labels"
+                allowed = f"a row or more for each of its {len(common)} labels"
                 yield mistake(f"data.splits.{part}", found, allowed, named)
-        rare = [f"{count} of {name!r}" for name, count in counts.items() if count <= len(sizes)]
-        if rare and sizes:
-            found = f"too few rows of a label in {self.train!r}: {few(sorted(rare))}"
-            allowed = f"{len(sizes) + 1} or more, to have one left when {few(sizes)} is carved"
+        if sizes and not common:
+            found = f"{counts.total()} rows of {len(counts)} labels in {self.train!r}"
+            allowed = f"{len(sizes) + 1} rows or more of some label, to carve {few(sizes)}"
             yield mistake(f"data.splits.{next(iter(sizes))}", found, allowed, named)
+        if sizes and self._groups is not None:
+            assert self.spec.group is not None
+            yield from group_problems(self.spec.group, self._groups, len(sizes) + 1)
+
+    @cached_property
+    def _groups(self) -> _Array | None:
+        """The group of each row of train, as a number."""
+        column, train = self.spec.group, self.splits[self.train]
+        if column is None or not sources.is_readable("data.group", column, train):
+            return None
+        return group_numbers(train, column)
 
     @cached_property
     def sizes(self) -> dict[str, int]:
         """The rows to carve from train, in the order they are carved."""
-        rows, asked = len(self.labels[self.train]), {p: self.origins[p] for p in sources.CARVED}
+        rows = len(self.splits[self.train])
+        asked = {part: self.origins[part] for part in sources.CARVED}
         return {p: round(share * rows) for p, share in asked.items() if isinstance(share, float)}
 
     @cached_property
     def ids(self) -> dict[str, _Array]:
         """The labels as numbers, by part; of a carved part those of the whole train split."""
-        ids = {name: index for index, name in enumerate(self.label_names)}
+        ids = {name: index for index, name in enumerate(self.labels.names)}
         return {
-            part: np.array([ids[str(name)] for name in self.labels[split]])
+            part: np.array([ids[str(name)] for name in self.labels.rows[split]])
             for part, split in self.split_of.items()
-            if split in self.labels
+            if split in self.labels.rows
         }
 
     @cached_property
@@ -171,12 +172,36 @@ class _Source:
         return {p: self.train if isinstance(name, float) else name for p, name in origins}
 
     @cached_property
+    def _kept(self) -> list[str]:
+        """The labels that are not carved: with a row for each split there would be none left."""
+        if not self.sizes or self._groups is not None:
+            return []
+        counts = np.bincount(self.ids["train"], minlength=len(self.labels.names))
+        names = zip(self.labels.names, counts, strict=True)
+        return [f"{name!r} ({rows})" for name, rows in names if 0 < rows <= len(self.sizes)]
+
+    @cached_property
+    def _drawn(self) -> dict[str, _Array]:
+        """The rows that are carved from train, by part."""
+        labels = self.ids["train"]
+        counts = np.bincount(labels)
+        drawn: dict[str, _Array] = {}
+        left = np.arange(len(labels))
+        for part, size in self.sizes.items():
+            if self._groups is not None:
+                chosen = draw_groups(labels[left], self._groups[left], size / len(left), self.seed)
+                drawn[part] = left[chosen]
+            else:
+                common = left[counts[labels[left]] > len(self.sizes)]
+                drawn[part] = self._sample("train", common, min(size, len(common)))
+            left = np.setdiff1d(left, drawn[part])
+        return {**drawn, "train": left}
+
+    @cached_property
     def rows(self) -> dict[str, _Array]:
         """The rows of each part, in the order of the source."""
         rows: dict[str, _Array] = {part: np.arange(len(ids)) for part, ids in self.ids.items()}
-        for part, size in self.sizes.items():
-            rows[part] = self._sample("train", rows["train"], size)
-            rows["train"] = np.setdiff1d(rows["train"], rows[part])
+        rows |= self._drawn if self.sizes else {}
         for part, limit in self.spec.limit:
             if part in rows and limit is not None and limit < len(rows[part]):
                 rows[part] = self._sample(part, rows[part], limit)
@@ -189,7 +214,7 @@ class _Source:
 
     def _lost_labels(self) -> Iterator[Problem]:
         ids, rows = self.ids["train"], self.rows["train"]
-        lost = [self.label_names[label] for label in np.setdiff1d(ids, ids[rows])]
+        lost = [self.labels.names[label] for label in np.setdiff1d(ids, ids[rows])]
         if lost:
             where = "data.limit.train" if self.spec.limit.train else "data.splits"
             found = f"{len(rows)} rows to train on, none of them of {few(map(repr, lost))}"
@@ -200,17 +225,9 @@ class _Source:
         chosen = self.splits[self.split_of[part]].select(rows)
         columns = {name: values(chosen, column).to_pylist() for name, column in texts.items()}
         features = {name: Value("string") for name in columns}
-        features["label"] = ClassLabel(names=list(self.label_names))
+        features["label"] = ClassLabel(names=list(self.labels.names))
         columns |= {"label": self.ids[part][rows], "example_id": rows}
         return Dataset.from_dict(columns, Features(**features, example_id=Value("int64")))
-
-
-def _name(value: str | int | None, names: tuple[str, ...] | None) -> str | None:
-    if value is None or sources.is_empty(value):
-        return None
-    if names is None or isinstance(value, str):
-        return str(value)
-    return names[value] if 0 <= value < len(names) else f"{value} (out of range)"
 
 
 def _content_hash(splits: Mapping[str, Dataset], label_names: tuple[str, ...]) -> str:

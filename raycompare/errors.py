@@ -3,8 +3,9 @@
 RaycompareError
 ├── UserError                  the user's input; the command line exits with 2
 │   ├── ExperimentError            an experiment file, with every mistake found in it
-│   ├── sources.DataProblems       data that can't be used, with all that is wrong with it
-│   └── models.NoCheckpointError   a checkpoint that can't be found or opened
+│   ├── data_problems.DataProblems data that can't be used, with all that is wrong with it
+│   ├── models.NoCheckpointError   a checkpoint that can't be found or opened
+│   └── own_class.NoClassError     a model's class that can't be imported or trained
 └── RunError                   the run could not do its work; the command line exits with 1
     ├── RunInterruptedError        the run was stopped before its end and can be resumed
     └── DiskFullError              there is no room for what the run has to write

@@ -16,11 +16,10 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.comments import CommentedMap
 
 from raycompare.errors import ExperimentError, Problem, UserError, near, one_of
+from raycompare.plain_yaml import children, load_plain, read_text
 from raycompare.space import DOMAINS, Domain, SearchSpace
 from raycompare.spec import Experiment, ModelItem, ModelSpec
 
@@ -74,15 +73,7 @@ def read_draft(path: Path, overrides: Sequence[str] = ()) -> Draft:
     Raises:
         UserError: the file can't be read, or is no YAML mapping, or an override is no assignment.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise UserError(
-            f"{path} does not exist. Give the path of an experiment file, relative to {Path.cwd()}."
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} can't be read as a UTF-8 text file: {error}") from error
-    return parse_draft(text, str(path), overrides)
+    return parse_draft(read_text(path), str(path), overrides)
 
 
 def parse_draft(text: str, source: str, overrides: Sequence[str] = ()) -> Draft:
@@ -107,26 +98,16 @@ def parse_draft(text: str, source: str, overrides: Sequence[str] = ()) -> Draft:
 
 
 def _load(text: str, source: str) -> CommentedMap:
-    try:
-        content = YAML().load(text)
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise UserError(f"{source}:{line}: not valid YAML: {error.problem}") from error
+    content = load_plain(text, source)
     if not isinstance(content, CommentedMap):
         raise UserError(f"{source}: expected a mapping with the keys {_keys(Experiment)}.")
     return content
 
 
 def _lines(node: object, path: str = "") -> Iterator[tuple[str, int]]:
-    if isinstance(node, CommentedMap):
-        places = [(key, child, node.lc.key(key)[0]) for key, child in node.items()]
-    elif isinstance(node, CommentedSeq):
-        places = [(index, child, node.lc.item(index)[0]) for index, child in enumerate(node)]
-    else:
-        return
-    for key, child, line in places:
+    for key, child, line in children(node):
         here = f"{path}.{key}" if path else str(key)
-        yield here, line + 1
+        yield here, line
         yield from _lines(child, here)
 
 
@@ -138,7 +119,7 @@ def _apply(raw: dict[str, Any], override: str) -> str:
     node: Any = raw
     for part in parents:
         node = _step(node, part, override)
-    parsed = json.loads(json.dumps(YAML(typ="safe").load(value), default=str))
+    parsed = json.loads(json.dumps(load_plain(value, f"--set {override}"), default=str))
     if isinstance(node, list):
         _step(node, last, override)
         node[int(last)] = parsed

@@ -27,5 +27,7 @@ def _identity(experiment: Experiment, model: ModelSpec, data: LabelledData) -> s
         data.content_hash,
         code_versions(),
     ]
+    if model.building:  # what most models leave out must not change their identity
+        content.append(model.building)
     text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

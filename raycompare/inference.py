@@ -26,6 +26,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from raycompare.arguments import training_arguments
 from raycompare.backends import this_machine
 from raycompare.data import TEXT_COLUMNS
+from raycompare.lora import merge_lora
 from raycompare.models import build_model, load_tokenizer
 from raycompare.record import InferenceRecord
 from raycompare.task import TrialTask
@@ -111,6 +112,7 @@ class Classifier:
         """Build a finalist's model, where and in the precision that it is evaluated in."""
         arguments = training_arguments(with_precision(task.arguments), "trainer", task.plan.seed)
         model = build_model(task.model, task.label_names, task.arguments)
+        merge_lora(model)
         return cls(
             model=model.to(arguments.device),  # type: ignore[arg-type]
             tokenizer=load_tokenizer(task.model),

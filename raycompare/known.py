@@ -119,7 +119,13 @@ def settings_of(experiment: Experiment, model: ModelSpec, searched: Arguments) -
     """Return all that decides a trial of the model: what it searched over all that was fixed."""
     config = {f"config.{key}": value for key, value in model.config.items()}
     length: Arguments = {"max_length": experiment.data.max_length}
-    return {**length, **config, **experiment.training_of(model), **searched}
+    return {
+        **length,
+        **config,
+        **model.building,
+        **experiment.training_of(model),
+        **searched,
+    }
 
 
 def known_points(earlier: EarlierRun, now: Experiment, data_hash: str) -> Known:

@@ -25,7 +25,8 @@ class Manifest:
     data: dict[str, Any]
     """dataset, hash, labels (names in id order), rows per split, test_label_counts, also_in_train
     (rows of the other splits), two_labels (texts of train), max_length and cut (share) per
-    model, model_types (as in the checkpoints' configs) per model."""
+    model, model_types (as in the checkpoints' configs) per model, survey (see `survey`),
+    trust_remote_code: the models whose checkpoints' code could run, if any."""
     seeds: dict[str, Any]
     """experiment: the seed of splits, samples and the tune stage; confirm: a list."""
     versions: dict[str, str]

@@ -15,20 +15,24 @@ from random import Random
 from typing import NamedTuple
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from pydantic import JsonValue
-from transformers import AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
+from raycompare.architectures import set_fields
 from raycompare.config_reads import fields_read
 from raycompare.errors import Problem
 from raycompare.given import Given, hint_at
 from raycompare.heads import CONFIG, FREEZE, POOLING, config_fields, encoder_layers
-from raycompare.spec import Arguments
+from raycompare.models import MODEL_TYPE, load_config, unloaded
+from raycompare.spec import Arguments, ModelSpec
 
 MOST_BUILT = 16
 """Combinations of config fields that are built; of more, so many at random, with every value."""
 UNBUILT = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError),
     *(RuntimeError, TypeError, ValueError),
+    StrictDataclassError,
 )
 """What models raise that can't be built from their config."""
 
@@ -36,6 +40,40 @@ UNBUILT = (
 class _Fault(NamedTuple):
     found: str
     allowed: str
+
+
+def built_or_reason(model: ModelSpec, config: PretrainedConfig) -> PreTrainedModel | str:
+    """Build a model of the config, or say why that can't be done."""
+    try:
+        return _built(model, copy.deepcopy(config))
+    except UNBUILT as error:
+        return _reason(error)
+
+
+def _built(model: ModelSpec, config: PretrainedConfig) -> PreTrainedModel:
+    config.validate()
+    return unloaded(model, config)
+
+
+def _reason(error: Exception) -> str:
+    cause = error.__cause__ or error
+    return f"{type(cause).__name__}: {cause}".splitlines()[0]
+
+
+def wrong_head(model: PreTrainedModel) -> str | None:
+    """Say why what the model answers is no loss and no logits of [rows, labels], if it is not."""
+    rows, labels = 2, model.config.num_labels
+    ids = torch.ones(rows, 4, dtype=torch.long, device=model.device)
+    try:
+        answer = model(input_ids=ids, labels=ids[:, 0])
+    except UNBUILT as error:
+        # Code that looks at values can't run where there are none; a trial will tell.
+        return None if "meta" in str(error) else _reason(error)
+    logits = getattr(answer, "logits", None)
+    shape = getattr(logits, "shape", None)
+    if shape != (rows, labels):
+        return f"its logits are of shape {list(shape or ())}, not [{rows} rows, {labels} labels]"
+    return None if getattr(answer, "loss", None) is not None else "it returns no loss"
 
 
 @dataclass(frozen=True)
@@ -54,14 +92,15 @@ class Builds:
                 yield self._problem(fields, model)
                 return
             read |= fields_read(model)
-        yield from self._unread(read)
+        if not self.given.model.has_own_code:  # which may read its config in other words
+            yield from self._unread(read)
 
     def _attempt(self, fields: Arguments) -> PreTrainedModel | _Fault:
         try:
-            model, own = self._build(fields), self._own_shapes
+            model = self._build(fields)
+            own = self._own_shapes if self.given.model.is_pretrained else _shapes(model)
         except UNBUILT as error:
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            return _Fault(reason, "hyperparameters that a model can be built with")
+            return _Fault(_reason(error), "hyperparameters that a model can be built with")
         other = [name for name, shape in _shapes(model).items() if own.get(name) != shape]
         if other:
             found = f"{len(other)} pretrained weights would be random, {other[0]} among them"
@@ -69,13 +108,13 @@ class Builds:
         return _layer_fault(model, fields.get(FREEZE, 0)) or model
 
     def _build(self, fields: Arguments) -> PreTrainedModel:
+        model, own = self.given.model, config_fields(fields)
+        if not model.is_pretrained:  # fields of a new config depend on one another
+            kept = {key: value for key, value in model.config.items() if key == MODEL_TYPE}
+            return _built(model, load_config(model.model_copy(update={"config": kept | own})))
         config = copy.deepcopy(self.config)
-        for field, value in config_fields(fields).items():
-            setattr(config, field, value)
-        with torch.device("meta"):
-            model = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
-        assert isinstance(model, PreTrainedModel)
-        return model
+        set_fields(config, own)
+        return _built(model, config)
 
     @cached_property
     def _own_shapes(self) -> Mapping[str, torch.Size]:
@@ -138,7 +177,8 @@ def _built_names(given: Given) -> list[str]:
     return [
         name
         for name in names
-        if name.startswith(CONFIG) or (name == FREEZE and given.all_values(FREEZE))
+        if (name.startswith(CONFIG) and name != f"{CONFIG}{MODEL_TYPE}")
+        or (name == FREEZE and given.all_values(FREEZE))
     ]
 
 

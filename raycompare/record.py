@@ -93,6 +93,8 @@ class TrialStart:
     """bf16, fp16 or fp32: what the forward and backward passes compute in."""
     hostname: str
     num_threads: int
+    trained_parameters: int | None = None
+    """Those that are not frozen: fewer with LoRA or frozen layers."""
     halvings: int = 0
     """How often the texts that are computed at once were halved for want of memory; the effective
     batch stays as it is."""
@@ -154,6 +156,8 @@ class TrialRecord:
     """The step of the best evaluation by the experiment's metric."""
     best_value: float | None = None
     num_parameters: int | None = None
+    trained_parameters: int | None = None
+    """Those that were not frozen."""
     train_seconds: float | None = None
     eval_seconds: float | None = None
     test_seconds: float | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from raycompare import (
     report_classes,
     report_cost,
+    report_data,
     report_figures,
     report_health,
     report_inference,
@@ -37,7 +38,7 @@ SECTIONS_AFTER_FIGURES = (
     report_run.failures_section,
     report_run.trials_section,
     report_mirrors.mirrors_section,
-    report_run.data_section,
+    report_data.data_section,
     report_run.environment_section,
     report_run.reproduce_section,
 )

@@ -117,31 +117,6 @@ def _settings(trial: TrialRecord) -> str:
     return ", ".join(f"{escape(name)} {setting(searched[name])}" for name in sorted(searched))
 
 
-def data_section(comparison: Comparison) -> str:
-    """Say what was learned from."""
-    data = comparison.manifest.data
-    splits = [[escape(split), count(rows)] for split, rows in data.get("rows", {}).items()]
-    labels = [escape(str(label)) for label in data.get("labels", ())]
-    facts = [
-        f"- Data set: {escape(str(data.get('dataset', NOTHING)))}",
-        f"- Hash of what was used: {escape(str(data.get('hash', NOTHING)))}",
-        f"- {number_of(len(labels), 'label')}: {', '.join(labels)}",
-        f"- Texts are cut to {_max_length(data.get('max_length'))}",
-    ]
-    return "\n\n".join(["## Data", table(["split", "rows"], splits), "\n".join(facts)])
-
-
-def _max_length(max_length: Any) -> str:
-    if not isinstance(max_length, dict):
-        return f"{max_length} tokens"
-    lengths = sorted(set(max_length.values()))
-    if len(lengths) == 1:
-        return number_of(lengths[0], "token")
-    return ", ".join(
-        f"{number_of(length, 'token')} ({escape(model)})" for model, length in max_length.items()
-    )
-
-
 def environment_section(comparison: Comparison) -> str:
     """Say what the numbers were made with."""
     manifest = comparison.manifest

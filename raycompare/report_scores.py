@@ -130,6 +130,7 @@ def _how_to_read(comparison: Comparison) -> str:
             f"once, with its best checkpoint by validation {LABELS[metric]}. Averages over "
             "evaluations are never used.",
             *_how_to_compare(comparison),
+            *_about_weights(comparison),
             *_about_baselines(comparison),
             "- *Training* is the mean wall-clock per seed, without evaluations. "
             "tables/leaderboard.csv has more columns.",
@@ -156,6 +157,18 @@ def _how_to_compare(comparison: Comparison) -> list[str]:
             "nothing of other seeds, and no test is made."
         )
     return notes
+
+
+def _about_weights(comparison: Comparison) -> list[str]:
+    models = comparison.experiment.models
+    random = [escape(model.name) for model in models if not model.is_pretrained]
+    if not random:
+        return []
+    what = "is not pretrained: its" if len(random) == 1 else "are not pretrained: their"
+    return [
+        f"- {listing(random)} {what} weights were drawn at random (`init: random`), anew for each "
+        "seed. Such a score says nothing of the pretrained model of that architecture."
+    ]
 
 
 def _about_baselines(comparison: Comparison) -> list[str]:

@@ -49,6 +49,7 @@ from raycompare.start import (
     manifest,
     new_folder,
 )
+from raycompare.surveying import survey
 from raycompare.trackers import Outcome, TrackedJournal, TrackedRun, Trackers
 from raycompare.tracking import start_trackers
 from raycompare.trial_files import CHECKPOINTS
@@ -166,8 +167,10 @@ class _Run:
             self.setting = Setting(nodes=nodes)
             with clock("tokenize"):
                 shared = share(self.ready, self.folder, machines)
+                surveyed = survey(experiment, self.ready.data)
             self.setting = replace(
                 self.setting,
+                survey=surveyed.to_plain(),
                 lengths=shared.lengths,
                 cut=shared.cut,
                 resources=shared.resources,

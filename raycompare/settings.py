@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from raycompare.metrics import MODES, MetricName, Mode, ScoreName
 from raycompare.part import Part, not_allowed
@@ -63,6 +63,41 @@ class TuneSpec(Part):
         if self.mode not in (None, MODES[self.metric]):
             raise not_allowed(f"mode: {MODES[self.metric]}, the direction of {self.metric}")
         return self
+
+
+def _import_path(value: str) -> str:
+    module, colon, name = value.partition(":")
+    if not colon or not all(part.isidentifier() for part in (*module.split("."), name)):
+        raise not_allowed("package.module:ClassName")
+    return value
+
+
+ImportPath = Annotated[str, AfterValidator(_import_path)]
+
+
+ALL_LINEAR = "all-linear"
+
+
+def _layers(value: object) -> object:
+    if value in (None, ALL_LINEAR):
+        return value
+    if isinstance(value, list | tuple) and value and all(isinstance(end, str) for end in value):
+        return tuple(value)
+    raise not_allowed(f"{ALL_LINEAR}, or a list of the ends of names of layers")
+
+
+class PeftSpec(Part):
+    """LoRA (Hu et al. 2021, arXiv 2106.09685): small matrices beside layers are trained."""
+
+    lora_r: Annotated[int, Field(ge=1)] = 8
+    """The rank of the matrices."""
+    lora_alpha: Annotated[int, Field(ge=1)] = 16
+    """Their product is added times lora_alpha / lora_r."""
+    lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """The share of what goes into them that is left out in training."""
+    target_modules: Annotated[str | tuple[str, ...] | None, BeforeValidator(_layers)] = None
+    """The layers that get them, by the ends of their names; left out, what peft takes for the type
+    of model."""
 
 
 class ConfirmSpec(Part):

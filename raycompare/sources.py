@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
-import json
-import warnings
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+import tempfile
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import pandas as pd
 import pyarrow as pa
-import pyarrow.json
-import pyarrow.parquet
 from datasets import Dataset, DatasetDict, config, load_dataset, load_from_disk
 from datasets.exceptions import DatasetsError
-from pyarrow import types
+from pyarrow import fs, types
 
+from raycompare.data_problems import (
+    DataProblems,
+    alike,
+    cause_of,
+    few,
+    mistake,
+    not_data,
+    one_of_columns,
+    rows_in_words,
+    short,
+)
 from raycompare.docstrings import read_docstrings
-from raycompare.errors import Problem, UserError, near, one_of
-from raycompare.spec import DataSpec, SplitSpec
+from raycompare.errors import Problem, near, one_of
+from raycompare.places import ZIP, DataFile, Place
+from raycompare.readers import ENDINGS, READERS, UNREADABLE, format_of, read_table
+from raycompare.spec import DataSpec
+from raycompare.split_spec import SplitSpec
 
 BUILTINS = {"builtin:docstrings": read_docstrings}
 USUAL_NAMES = {"validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
@@ -32,25 +41,11 @@ _LABELS = (*_STRINGS, types.is_integer, types.is_boolean)
 COLUMN_TYPES = {
     "data.text": ("strings", _STRINGS),
     "data.label": ("integers, strings, booleans or a ClassLabel", _LABELS),
+    "data.group": ("integers, strings or booleans", _LABELS),
 }
-_UNREADABLE = (OSError, ValueError, LookupError, pa.ArrowException)
 
 Origins = Mapping[str, str | float]
 """For train, validation and test: the name of a split, or the share carved from train."""
-
-
-class DataProblems(UserError):  # noqa: N818 - named for what it carries
-    """Data that can't be used; all that is wrong with it is in `problems`."""
-
-    def __init__(self, problems: Iterable[Problem]) -> None:
-        """Keep `problems` in the order they were found in."""
-        self.problems = list(problems)
-        super().__init__("\n\n".join(str(problem) for problem in self.problems))
-
-
-def mistake(where: str, found: str, allowed: str, hint: str | None = None) -> Problem:
-    """Make a Problem from positional arguments."""
-    return Problem(where=where, found=found, allowed=allowed, hint=hint)
 
 
 def open_source(spec: DataSpec) -> DatasetDict:
@@ -59,19 +54,49 @@ def open_source(spec: DataSpec) -> DatasetDict:
     Raises:
         DataProblems: there is no such data set, or some of its files can't be read.
     """
-    path = Path(spec.dataset).expanduser()
     if spec.dataset.startswith("builtin:"):
         opened = _open_builtin(spec.dataset)
-    elif path.is_dir():
-        opened = _open_folder(path, spec)
-    elif path.is_file():
-        opened = DatasetDict(train=_read(path, spec.text))
     else:
-        return _open_hub(spec, path)
+        try:
+            found = _open_place(spec, Place.at(spec.dataset))
+        except (OSError, ValueError, pa.ArrowException) as error:
+            allowed = "a place that can be reached, with the right to read it"
+            raise not_data(f"{short(spec.dataset)}: {cause_of(error)}", allowed) from error
+        if found is None:
+            return _open_hub(spec, Path(spec.dataset).expanduser())
+        opened = found
     for where, value in (("data.config", spec.config), ("data.revision", spec.revision)):
         if value is not None:
             raise DataProblems([mistake(where, repr(value), "nothing: only hub data sets have it")])
     return opened
+
+
+def _open_place(spec: DataSpec, place: Place) -> DatasetDict | None:
+    """Read a file, a folder or what matches a pattern; nothing if it may be a hub id."""
+    kind = place.kind()
+    if kind == fs.FileType.Directory:
+        return _open_folder(place, spec)
+    if kind == fs.FileType.File and place.path.lower().endswith(ZIP):
+        return _read_all(place.zip_files(_split_names(spec)), spec.text)
+    if kind == fs.FileType.File:
+        return DatasetDict(train=_read([place.file(place.path)], spec.text))
+    if place.is_pattern:
+        return _read_all(place.pattern_files(_split_names(spec)), spec.text)
+    if kind == fs.FileType.Unknown:
+        raise not_data(f"{place.shown}, a pipe or a device", f"a file {ENDINGS}", "write it to one")
+    if not place.scheme and Path(place.path).is_symlink():
+        target = Path(place.path).readlink()
+        raise not_data(f"{place.path}, a link to {target}, which is not there", "a link to data")
+    if place.scheme:
+        allowed = f"a folder, a file {ENDINGS}, {ZIP}, or a pattern such as part-*.csv"
+        raise not_data(f"{place.shown}: no such file or folder", allowed)
+    return None
+
+
+def _split_names(spec: DataSpec) -> set[str]:
+    usual = {"train", *USUAL_NAMES["validation"], *USUAL_NAMES["test"]}
+    asked = {name for name in spec.splits.model_dump().values() if isinstance(name, str)}
+    return usual | asked
 
 
 def find_splits(asked: SplitSpec, source: Container[str]) -> Origins:
@@ -119,15 +144,20 @@ def column_problems(where: str, column: str, splits: Mapping[str, Dataset]) -> I
     if lacking:
         found = f"no column {column!r} in split {few(lacking)}"
         there = splits[lacking[0]].column_names
-        yield mistake(where, found, one_of(there), near(column, there))
+        yield mistake(where, found, one_of_columns(there), alike(column, there))
     for name in [name for name in splits if name not in lacking]:
         here = f"column {column!r} of split {name!r}"
         stored = values(splits[name], column)
         if not is_readable(where, column, splits[name]):
-            yield mistake(where, f"{here}, of type {stored.type}", COLUMN_TYPES[where][0])
+            kind = short(stored.type)
+            yield mistake(where, f"{here}, of type {kind}", COLUMN_TYPES[where][0], _convert(kind))
         elif empty := [row for row, value in enumerate(stored.to_pylist()) if is_empty(value)]:
             found = f"{here}, empty in {rows_in_words(empty)}"
             yield mistake(where, found, "something in every row", "remove the rows or fill them")
+
+
+def _convert(kind: str) -> str | None:
+    return "write the values as integers or strings" if kind in ("double", "float") else None
 
 
 def is_empty(value: object) -> bool:
@@ -135,136 +165,100 @@ def is_empty(value: object) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
-def few(items: Iterable[object]) -> str:
-    """Spell out the first items and say how many more there are."""
-    items = list(items)
-    shown = ", ".join(map(str, items[:5]))
-    return f"{shown} and {len(items) - 5} more" if len(items) > 5 else shown  # noqa: PLR2004
-
-
-def rows_in_words(rows: Sequence[int]) -> str:
-    """Name the first rows, by their number from 0, and say how many there are."""
-    return f"{len(rows)} of its rows (number {few(rows)}, counted from 0)"
-
-
-def _not_data(found: str, allowed: str, hint: str | None = None) -> DataProblems:
-    return DataProblems([mistake("data.dataset", found, allowed, hint)])
-
-
 def _open_builtin(name: str) -> DatasetDict:
     if name not in BUILTINS:
-        raise _not_data(repr(name), one_of(BUILTINS), near(name, BUILTINS))
+        raise not_data(repr(name), one_of(BUILTINS), near(name, BUILTINS))
     texts, labels = BUILTINS[name]()
     return DatasetDict(train=Dataset.from_dict({"text": texts, "label": labels}))
 
 
-def _read_csv(path: Path, text: Sequence[str], separator: str = ",") -> pa.Table:
-    with warnings.catch_warnings():
-        # pandas only warns when it drops fields that the header has no name for.
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        frame = pd.read_csv(
-            path,
-            sep=separator,
-            index_col=False,
-            dtype=dict.fromkeys(text, "string"),
-            # The texts "None" and "NA" are texts; only an empty cell is missing.
-            keep_default_na=False,
-            na_values=[""],
-            dtype_backend="pyarrow",
-            low_memory=False,
-        )
-    return pa.Table.from_pandas(frame, preserve_index=False)
-
-
-def _read_jsonl(path: Path, _text: Sequence[str]) -> pa.Table:
-    # An object must fit into a block, and pyarrow's own blocks are 1 MiB.
-    return pa.json.read_json(path, read_options=pa.json.ReadOptions(block_size=2**26))
-
-
-def _read_json(path: Path, text: Sequence[str]) -> pa.Table:
-    content = path.read_text(encoding="utf-8")
-    if not content.lstrip().startswith("["):
-        return _read_jsonl(path, text)
-    rows = json.loads(content)
-    if not all(isinstance(row, dict) for row in rows):
-        raise ValueError("the items of the array are not all objects")
-    return pa.Table.from_struct_array(pa.array(rows)) if rows else pa.table({})
-
-
-def _read_parquet(path: Path, _text: Sequence[str]) -> pa.Table:
-    # Not read_table, which takes a folder called a=b for a column.
-    with pa.parquet.ParquetFile(path) as file:
-        table = file.read()
-    # datasets can't hold the categoricals of pandas.
-    plain = [
-        f.with_type(f.type.value_type) if types.is_dictionary(f.type) else f for f in table.schema
-    ]
-    return table.cast(pa.schema(plain, metadata=table.schema.metadata))
-
-
-READERS: dict[str, Callable[[Path, Sequence[str]], pa.Table]] = {
-    ".csv": _read_csv,
-    ".tsv": partial(_read_csv, separator="\t"),
-    ".json": _read_json,
-    ".jsonl": _read_jsonl,
-    ".parquet": _read_parquet,
-}
-
-
-def _read(path: Path, text: Sequence[str]) -> Dataset:
-    ending = path.suffix.lower()
-    if ending not in READERS:
-        raise _not_data(f"{path}, a file of type {ending!r}", f"a file {one_of(READERS)}")
-    try:
-        return Dataset(READERS[ending](path, text))
-    except (*_UNREADABLE, pd.errors.ParserWarning) as error:
-        found = f"{path} can't be read: {_one_line(error)}"
-        raise _not_data(found, f"a well-formed {ending[1:]} file in UTF-8") from error
-
-
-def _one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
-
-
-def _open_folder(folder: Path, spec: DataSpec) -> DatasetDict:
+def _open_folder(place: Place, spec: DataSpec) -> DatasetDict:
+    there = place.names()
     of_dataset = (config.DATASET_STATE_JSON_FILENAME, config.DATASET_INFO_FILENAME)
-    there = sorted(entry.name for entry in folder.iterdir())
     if config.DATASETDICT_JSON_FILENAME in there or set(of_dataset) <= set(there):
-        return _load_from_disk(folder)
-    data = [folder / name for name in there if Path(name).suffix.lower() in READERS]
-    usual = {"train", *USUAL_NAMES["validation"], *USUAL_NAMES["test"]}
-    files = [file for file in data if file.stem in usual | set(spec.splits.model_dump().values())]
+        return _load_from_disk(place)
+    files = place.folder_files(_split_names(spec))
     if files:
         return _read_all(files, spec.text)
-    raise _not_data(
+    data = [name for name in there if format_of(name) in READERS]
+    folder = place.shown.rstrip("/")
+    raise not_data(
         f"the folder {folder} with {few(there) or 'nothing in it'}",
-        f"a file for each split, such as train.csv ({', '.join(READERS)}), or save_to_disk",
-        f"to use one file, name it: {data[0]}" if data else None,
+        f"a file for each split, such as train.csv ({ENDINGS}), or save_to_disk",
+        f"to use one file, name it: {folder}/{data[0]}" if data else None,
     )
 
 
-def _load_from_disk(folder: Path) -> DatasetDict:
+def _load_from_disk(place: Place) -> DatasetDict:
     try:
-        saved = load_from_disk(str(folder), keep_in_memory=True)
-    except _UNREADABLE as error:
-        found = f"{folder} can't be read: {_one_line(error)}"
-        raise _not_data(found, "a whole folder of save_to_disk") from error
+        if not place.scheme:
+            saved = load_from_disk(place.path, keep_in_memory=True)
+        else:
+            with tempfile.TemporaryDirectory() as local:
+                fs.copy_files(place.path, local, place.filesystem, fs.LocalFileSystem())
+                saved = load_from_disk(local, keep_in_memory=True)
+    except (*UNREADABLE, TypeError) as error:
+        found = f"{place.shown} can't be read: {cause_of(error)}"
+        raise not_data(found, "a whole folder of save_to_disk") from error
     return saved if isinstance(saved, DatasetDict) else DatasetDict(train=saved)
 
 
-def _read_all(files: Sequence[Path], text: Sequence[str]) -> DatasetDict:
+def _read_all(files: Sequence[DataFile], text: Sequence[str]) -> DatasetDict:
+    """Read the files of each split, in the order of their names."""
     splits: dict[str, Dataset] = {}
     problems: list[Problem] = []
-    for file in files:
+    for split in dict.fromkeys(str(file.split) for file in files):
+        own = [file for file in files if file.split == split]
         try:
-            if file.stem in splits:
-                raise _not_data(f"a second file of split {file.stem!r}: {file}", "a file per split")
-            splits[file.stem] = _read(file, text)
+            if len(own) > 1 and not all(file.is_part for file in own):
+                found = f"a second file of split {split!r}: {own[1].shown}"
+                raise not_data(found, "a file per split")
+            splits[split] = _read(own, text)
         except DataProblems as error:
             problems += error.problems
     if problems:
         raise DataProblems(problems)
     return DatasetDict(splits)
+
+
+def _read(files: Sequence[DataFile], text: Sequence[str]) -> Dataset:
+    """Read files that have the same columns into one split.
+
+    Raises:
+        DataProblems: one can't be read, or has other columns than the first.
+    """
+    tables = [_table(file, text) for file in files]
+    columns = tables[0].column_names
+    for file, table in zip(files, tables, strict=True):
+        if sorted(table.column_names) != sorted(columns):
+            found = f"{file.shown} with the columns {few(table.column_names)}"
+            raise not_data(found, f"those of {files[0].shown}: {few(columns)}")
+    shown = files[0].shown
+    try:
+        joined = (
+            tables[0] if len(tables) == 1 else pa.concat_tables(tables, promote_options="default")
+        )
+        return Dataset(joined)
+    except (*UNREADABLE, TypeError) as error:
+        shown = files[0].shown if len(files) == 1 else f"{shown} and {len(files) - 1} more"
+        found = f"{shown} can't be read: {cause_of(error)}"
+        ending = format_of(files[0].shown)[1:]
+        raise not_data(
+            found, f"a well-formed {ending} file in UTF-8, columns of one type"
+        ) from error
+
+
+def _table(file: DataFile, text: Sequence[str]) -> pa.Table:
+    ending = format_of(file.shown)
+    if ending not in READERS:
+        raise not_data(f"{file.shown}, a file of type {ending!r}", f"a file {one_of(READERS)}")
+    try:
+        content = file.read()
+    except OSError as error:
+        raise not_data(
+            f"{file.shown} can't be read: {cause_of(error)}", "a file that may be read"
+        ) from error
+    return read_table(file.shown, content, text)
 
 
 def _open_hub(spec: DataSpec, path: Path) -> DatasetDict:
@@ -276,17 +270,17 @@ def _open_hub(spec: DataSpec, path: Path) -> DatasetDict:
         return load_dataset(name, spec.config, revision=spec.revision, keep_in_memory=True)
     except (DatasetsError, OSError, RuntimeError, ValueError) as error:
         if isinstance(error, ValueError) and "config" in str(error).lower():
-            found = f"{spec.config!r} for {name!r}: {_one_line(error)}"
+            found = f"{spec.config!r} for {name!r}: {cause_of(error)}"
             problem = mistake("data.config", found, "a configuration of the data set")
             raise DataProblems([problem]) from error
-        raise _not_found(spec, path, _one_line(error.__cause__ or error)) from error
+        raise _not_found(spec, path, cause_of(error.__cause__ or error)) from error
 
 
 def _not_found(spec: DataSpec, path: Path, reason: str) -> DataProblems:
-    return _not_data(
-        f"{spec.dataset!r}: no such file or folder, so it was taken as a hub id, and the hub "
-        f"can't be reached or has no such data set ({reason})",
-        f"a hub id, a file or folder ({', '.join(READERS)}, save_to_disk), or {one_of(BUILTINS)}",
+    return not_data(
+        f"{short(spec.dataset)!r}: no such file or folder, so it was taken as a hub id, and the "
+        f"hub can't be reached or has no such data set ({reason})",
+        f"a hub id, a file or folder ({ENDINGS}, save_to_disk), or {one_of(BUILTINS)}",
         _nearby(path),
     )
 
@@ -295,5 +289,5 @@ def _nearby(path: Path) -> str | None:
     if not path.parent.is_dir():
         is_path = path.suffix in READERS or path.is_absolute() or str(path).count("/") > 1
         return f"there is no folder {path.parent} in {Path.cwd()}" if is_path else None
-    alike = difflib.get_close_matches(path.name, [entry.name for entry in path.parent.iterdir()])
-    return f"did you mean {few(path.parent / name for name in alike)}?" if alike else None
+    like = difflib.get_close_matches(path.name, [entry.name for entry in path.parent.iterdir()])
+    return f"did you mean {few(path.parent / name for name in like)}?" if like else None

@@ -19,30 +19,23 @@ from raycompare.settings import (
     ConfirmSpec,
     CostSpec,
     FailureSpec,
+    ImportPath,
     InferenceSpec,
+    PeftSpec,
     ScreenSpec,
     TuneSpec,
 )
 from raycompare.space import SearchSpace
+from raycompare.split_spec import LimitSpec, SplitSpec
 
 SHORTEST = 3
 """Tokens: the text's first between the two special ones."""
-
-SHARE = "a share of train between 0 and 1"
 
 
 def _one_or_two(value: object) -> object:
     if isinstance(value, str):
         return (value,)
     return tuple(value) if isinstance(value, list) else value
-
-
-def _split(value: object) -> object:
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, float) and 0 < value < 1:
-        return value
-    raise not_allowed(f"the name of a split, or {SHARE}")
 
 
 def _max_length(value: object) -> object:
@@ -53,44 +46,14 @@ def _max_length(value: object) -> object:
     raise not_allowed("a number of tokens >= 3, or a percentile of the training texts such as p99")
 
 
-SplitSource = Annotated[str | float | None, BeforeValidator(_split)]
-
-
-class SplitSpec(Part):
-    """Where each split comes from: a name in the source, or a share carved from train.
-
-    Left out, `validation` and `test` are the splits of that name where the source has them, else
-    a tenth and a fifth of train. Shares are stratified by label and drawn with the experiment's
-    seed.
-    """
-
-    train: str = "train"
-    """The name of a split."""
-    validation: SplitSource = None
-    """The name of a split, or a share of train; it decides what is trained on."""
-    test: SplitSource = None
-    """The same; looked at once for each finalist."""
-
-
-Rows = Annotated[int, Field(ge=2)]
-
-
-class LimitSpec(Part):
-    """The most rows to use of each split; a stratified, seeded sample."""
-
-    train: Rows | None = None
-    """Left out, all; so are the others."""
-    validation: Rows | None = None
-    """Of validation."""
-    test: Rows | None = None
-    """Of test."""
+LabelName = Annotated[str, Field(pattern=r"\S")]
 
 
 class DataSpec(Part):
     """The labelled text."""
 
-    dataset: str
-    """A hub id, a file or folder (csv, tsv, json(l), parquet, save_to_disk), or builtin:NAME."""
+    dataset: Annotated[str, Field(min_length=1)]
+    """A hub id, a file, folder, pattern such as part-*.csv, or URI of one, or builtin:NAME."""
     config: str | None = None
     """The configuration of a hub data set."""
     revision: str | None = None
@@ -103,6 +66,10 @@ class DataSpec(Part):
     """The column of the label: integers, strings, booleans or a ClassLabel."""
     label_names: Annotated[tuple[str, ...], Field(min_length=2)] | None = None
     """Names for integer labels 0, 1, ...; not needed where the data set has them."""
+    label_map: Annotated[dict[str, LabelName], Field(min_length=1)] | None = None
+    """Other names for labels; those that get one name are one label."""
+    group: str | None = None
+    """A column whose rows of one value are never carved into two splits."""
     splits: SplitSpec = SplitSpec()
     max_length: Annotated[int | str, BeforeValidator(_max_length)] = 256
     """Texts are cut to this many tokens; p99 takes the 99th percentile of the training texts."""
@@ -163,7 +130,7 @@ def _named(value: object) -> object:
 
 
 class ModelSpec(Part):
-    """One pretrained model of the comparison."""
+    """One model of the comparison."""
 
     name: Annotated[str, Field(min_length=1)]
     """What the tables call it."""
@@ -173,6 +140,13 @@ class ModelSpec(Part):
     """The revision of a hub checkpoint."""
     config: Arguments = {}
     """Fields of the model's own config to change, such as num_hidden_layers."""
+    init: Literal["pretrained", "random"] = "pretrained"
+    """Where weights are from; random needs of the checkpoint no more than a tokenizer."""
+    model_class: ImportPath | None = None
+    """package.module:Class, a PreTrainedModel that classifies; left out, that of transformers."""
+    trust_remote_code: bool = False
+    """Whether Python code that the checkpoint brings may run."""
+    peft: PeftSpec | None = None
     training: Arguments = {}
     """TrainingArguments for this model, over the experiment's."""
     search_space: SearchSpace = {}
@@ -183,6 +157,22 @@ class ModelSpec(Part):
     def source(self) -> Source:
         """Where weights and tokenizer come from; models that share it share their tokens."""
         return self.checkpoint, self.revision
+
+    @property
+    def building(self) -> Arguments:
+        """What the file says of how the model is made, beside its checkpoint and its config."""
+        said = {"init", "model_class", "trust_remote_code", "peft"}
+        return self.model_dump(mode="json", include=said, exclude_defaults=True)
+
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether the weights below the head are those of the checkpoint."""
+        return self.init == "pretrained"
+
+    @property
+    def has_own_code(self) -> bool:
+        """Whether the model's code may be other than that of transformers."""
+        return self.trust_remote_code or self.model_class is not None
 
 
 ModelItem = Annotated[ModelSpec, BeforeValidator(_named)]

@@ -57,7 +57,8 @@ def share(ready: Ready, folder: RunFolder, machines: Sequence[Node]) -> Shared:
     experiment = ready.experiment
     tokens = _tokens(ready, TokenStore(folder.parent.folder("tokens")))
     # Models of one vocabulary share one object.
-    stored = {id(data): ray.put(data) for data in tokens.values()}
+    stored = {id(data): ray.put(data.for_search) for data in tokens.values()}
+    tests = {id(data): ray.put(data.held_out) for data in tokens.values()}
     default = {m.name: tokens[m.name, max_length_of(experiment, m, {})] for m in experiment.models}
     pin = {"models": tuple(pinned(model) for model in experiment.models)}
     unmeasured = Shared(
@@ -65,6 +66,7 @@ def share(ready: Ready, folder: RunFolder, machines: Sequence[Node]) -> Shared:
         folder=folder,
         label_names=ready.data.label_names,
         data={key: stored[id(data)] for key, data in tokens.items()},
+        test={key: tests[id(data)] for key, data in tokens.items()},
         lengths={name: data.max_length for name, data in default.items()},
         rungs=rungs_of(experiment, {name: data.train.lengths for name, data in default.items()}),
         resources={},

@@ -175,6 +175,8 @@ class Setting:
     model_types: Mapping[str, str] = field(default_factory=dict)
     estimate: Mapping[str, Any] = field(default_factory=dict)
     """What the trials were thought to take at most."""
+    survey: Mapping[str, Any] = field(default_factory=dict)
+    """What the data is like, as `Survey.to_plain` writes it."""
     trackers: Mapping[str, str] = field(default_factory=dict)
     """Why each is off; empty for one that works."""
 
@@ -194,9 +196,11 @@ def manifest(
         data={
             "dataset": experiment.data.dataset,
             **facts(ready.data),
+            "survey": dict(setting.survey),
             "max_length": dict(setting.lengths),
             "cut": dict(setting.cut),
             "model_types": dict(setting.model_types),
+            **_remote_code(experiment),
         },
         seeds={"experiment": experiment.seed, "confirm": list(experiment.confirm.seeds)},
         versions={
@@ -212,6 +216,11 @@ def manifest(
         estimate=dict(setting.estimate),
         complete=complete,
     )
+
+
+def _remote_code(experiment: Experiment) -> dict[str, list[str]]:
+    names = [model.name for model in experiment.models if model.trust_remote_code]
+    return {"trust_remote_code": names} if names else {}
 
 
 def git_revision(folder: Path) -> str | None:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from raycompare.metrics import MetricName, Mode
 from raycompare.record import Message, TrialPlan
 from raycompare.spec import Arguments, ModelSpec
-from raycompare.tokens import TokenizedData
+from raycompare.tokens import SearchData, TokenizedData
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,8 @@ class TrialTask:
     plan: TrialPlan
     model: ModelSpec
     arguments: Arguments
-    data: TokenizedData
+    data: SearchData
+    """With the test split, as `TokenizedData`, for finalists; never for others."""
     label_names: tuple[str, ...]
     metric: MetricName
     mode: Mode
@@ -42,6 +43,17 @@ class TrialTask:
     def is_finalist(self) -> bool:
         """Finalists keep their best weights and are tested; other trials only search."""
         return self.plan.stage == "confirm"
+
+    @property
+    def tested(self) -> TokenizedData:
+        """The data of a finalist, the test split among it."""
+        assert isinstance(self.data, TokenizedData)
+        return self.data
+
+    def __post_init__(self) -> None:
+        """Take the test split from a trial that searches, whatever it was given."""
+        if isinstance(self.data, TokenizedData) and not self.is_finalist:
+            object.__setattr__(self, "data", self.data.for_search)
 
 
 class Sink(Protocol):

@@ -16,7 +16,7 @@ from datasets import Dataset
 from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 from raycompare.data import PARTS, TEXT_COLUMNS, LabelledData
-from raycompare.sources import DataProblems, mistake
+from raycompare.data_problems import DataProblems, mistake
 from raycompare.spec import DataSpec
 from raycompare.tokens import Ints, Padding, TokenizedData, Tokens, TokenSplit
 

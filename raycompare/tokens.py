@@ -7,8 +7,8 @@ Ray's object store the arrays of a split lie once per node, and trials read them
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from dataclasses import dataclass, fields
+from typing import Any, Literal, Self, TypedDict
 
 import numpy as np
 import torch
@@ -107,15 +107,49 @@ class Tokens:
 
 
 @dataclass(frozen=True, eq=False)
-class TokenizedData:
-    """What the trials of one tokenizer read."""
+class SearchData:
+    """What trials of one tokenizer are trained and chosen on: no row of the test split is in it."""
 
     train: TokenSplit
     validation: TokenSplit
-    test: TokenSplit
     padding: Padding
     max_length: int
     truncated_share: float
     """Of the rows of all splits, those that were cut to `max_length` tokens."""
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """The test split, which finalists alone are given, once."""
+
+    split: TokenSplit
+    example_ids: Ints
+    """Of its rows, in its order."""
+
+
+@dataclass(frozen=True, eq=False)
+class TokenizedData(SearchData):
+    """All that there is for one tokenizer; what finalists read."""
+
+    test: TokenSplit
     example_ids: Ints
     """Of the test split's rows, in its order."""
+
+    @classmethod
+    def of(cls, data: SearchData, held: HeldOut) -> Self:
+        """Put the test split beside the others."""
+        return cls(**_for_search(data), test=held.split, example_ids=held.example_ids)
+
+    @property
+    def for_search(self) -> SearchData:
+        """What a trial that is no finalist may see."""
+        return SearchData(**_for_search(self))
+
+    @property
+    def held_out(self) -> HeldOut:
+        """What it may not see."""
+        return HeldOut(self.test, self.example_ids)
+
+
+def _for_search(data: SearchData) -> dict[str, Any]:
+    return {field.name: getattr(data, field.name) for field in fields(SearchData)}

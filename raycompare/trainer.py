@@ -23,6 +23,7 @@ from transformers.trainer_utils import EvalLoopOutput
 
 from raycompare.arguments import BY_LENGTH, batch_size_of, training_arguments
 from raycompare.batches import BatchSize, LengthBatches, longest_first, parts_by_length
+from raycompare.class_weights import CLASS_WEIGHTS, NONE, balanced_weights, weighted_loss
 from raycompare.scoring import classification_metrics
 from raycompare.spec import Arguments
 from raycompare.task import TrialTask
@@ -54,14 +55,17 @@ class LengthTrainer(Trainer):
         collate: Collate,
         in_parts: bool,
         halvings: int = 0,
+        class_weights: torch.Tensor | None = None,
         **settings: Any,
     ) -> None:
         """Take these for training and everything else as Trainer has it.
 
         With `halvings` a batch is computed in at least 2, 4, ... parts, which takes less memory.
+        `class_weights`, [labels], weigh the rows of a batch; evaluations know nothing of them.
         """
         super().__init__(data_collator=collate, **settings)
         self._size, self._whole, self._halvings = batch_size, collate, halvings
+        self._weights = class_weights
         assert isinstance(self.model, PreTrainedModel)
         on_cpu = self.args.device.type == "cpu"
         self._overhead = part_overhead(self.model) if on_cpu and in_parts else None
@@ -114,18 +118,35 @@ class LengthTrainer(Trainer):
         inputs: dict[str, Any],
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor:
-        """Add up the gradients of the parts, each weighted with its share of the batch's rows."""
+        """Add up the gradients of the parts, each weighted with its share of the batch's rows.
+
+        With weights of classes, with its share of the sum of the rows' weights.
+        """
         parts = inputs[PARTS]
-        rows = sum(len(part["labels"]) for part in parts)
+        sizes = [self._weight(part["labels"]) for part in parts]
         accumulated = self.current_gradient_accumulation_steps
         losses = []
-        for part in parts:
+        for part, size in zip(parts, sizes, strict=True):
             # What Trainer divides the mean loss of a part by.
-            divisor = accumulated * rows / len(part["labels"])
+            divisor = accumulated * sum(sizes) / size
             self.current_gradient_accumulation_steps = divisor  # type: ignore[assignment]
             losses.append(super().training_step(model, part, num_items_in_batch))
         self.current_gradient_accumulation_steps = accumulated
         return torch.stack(losses).sum()
+
+    def _weight(self, labels: torch.Tensor) -> float:
+        return len(labels) if self._weights is None else float(self._weights[labels.cpu()].sum())
+
+    def compute_loss(
+        self, model: torch.nn.Module, inputs: dict[str, Any], *args: Any, **settings: Any
+    ) -> Any:
+        """Weigh the rows of a part of a batch, where that is asked for."""
+        if self._weights is None or not model.training:
+            return super().compute_loss(model, inputs, *args, **settings)
+        labels = inputs["labels"]
+        outputs = model(**{name: value for name, value in inputs.items() if name != "labels"})
+        smoothing = self.args.label_smoothing_factor
+        return weighted_loss(outputs, labels, self._weights, smoothing)
 
     def evaluation_loop(self, *args: Any, **settings: Any) -> EvalLoopOutput:
         """Leave the random numbers of the training alone, however often it is evaluated."""
@@ -152,6 +173,7 @@ def build_trainer(
     arguments["per_device_eval_batch_size"] = math.ceil(evaluated / 2**task.halvings)
     trainer = LengthTrainer(
         halvings=task.halvings,
+        class_weights=_class_weights(task),
         batch_size=batch_size_of(task.arguments),
         in_parts=task.data.padding.to is None,  # parts of one length save nothing
         model=model,
@@ -168,6 +190,12 @@ def build_trainer(
     )
     trainer.remove_callback(PrinterCallback)  # every evaluation is reported
     return trainer
+
+
+def _class_weights(task: TrialTask) -> torch.Tensor | None:
+    if task.arguments.get(CLASS_WEIGHTS, NONE) == NONE:
+        return None
+    return balanced_weights(task.data.train.labels, len(task.label_names))
 
 
 def part_overhead(model: PreTrainedModel) -> int:

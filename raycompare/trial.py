@@ -20,6 +20,7 @@ from raycompare.arguments import batch_size_of
 from raycompare.checkpoints import restore, save_checkpoint
 from raycompare.course import Course, own_metrics
 from raycompare.faults import failure_of, is_out_of_memory
+from raycompare.lora import trained_parameters
 from raycompare.models import build_model, save_model
 from raycompare.record import SCHEMAS, TrialEnd, TrialStart
 from raycompare.task import Sink, TrialTask
@@ -78,6 +79,7 @@ def _train(task: TrialTask, sink: Sink) -> None:
             planned_steps=steps,
             examples_per_step=_examples_per_step(task, trainer, steps),
             num_parameters=model.num_parameters(),
+            trained_parameters=trained_parameters(model),
             device=str(trainer.args.device),
             precision=precision(trainer.args),
             hostname=socket.gethostname(),
@@ -148,7 +150,7 @@ class _Tested:
 
 
 def _test(task: TrialTask, trainer: Trainer) -> _Tested:
-    rows = sorted_by_length(task.data.test)
+    rows = sorted_by_length(task.tested.test)
     output = trainer.predict(rows)
     assert output.metrics is not None
     original = np.argsort(rows.indices)
@@ -161,14 +163,14 @@ def _test(task: TrialTask, trainer: Trainer) -> _Tested:
 
 
 def _prediction_table(task: TrialTask, probabilities: np.ndarray[Any, Any]) -> pa.Table:
-    rows = len(task.data.test)
-    assert rows == len(task.data.example_ids) == len(probabilities)
+    rows = len(task.tested.test)
+    assert rows == len(task.tested.example_ids) == len(probabilities)
     columns = {
         "trial_id": [task.plan.trial_id] * rows,
         "model": [task.plan.model] * rows,
         "seed": [task.plan.seed] * rows,
-        "example_id": task.data.example_ids,
-        "label": task.data.test.labels,
+        "example_id": task.tested.example_ids,
+        "label": task.tested.test.labels,
         "prediction": probabilities.argmax(axis=1),
         "probabilities": list(probabilities),
     }

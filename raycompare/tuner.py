@@ -37,7 +37,7 @@ from raycompare.schedulers import PlanOrder
 from raycompare.searchers import Planned
 from raycompare.spec import Experiment, ModelSpec, ResourceSpec
 from raycompare.task import TrialTask
-from raycompare.tokens import TokenizedData
+from raycompare.tokens import HeldOut, SearchData, TokenizedData
 from raycompare.trial import train_trial
 from raycompare.trial_files import TrialFiles
 
@@ -64,8 +64,8 @@ class Shared:
     experiment: Experiment
     folder: RunFolder
     label_names: tuple[str, ...]
-    data: Mapping[tuple[str, Length], ray.ObjectRef[TokenizedData]]
-    """The tokenised splits, by the model's name and the length that texts are cut to."""
+    data: Mapping[tuple[str, Length], ray.ObjectRef[SearchData]]
+    """The tokenised splits but test, by the model's name and the length that texts are cut to."""
     lengths: Mapping[str, int]
     """Tokens that texts are cut to, by the name of the model, unless a trial searches it."""
     rungs: Mapping[str, tuple[int, ...]]
@@ -76,6 +76,12 @@ class Shared:
     """Those of the cluster, and those that it can start."""
     cut: Mapping[str, float] = field(default_factory=dict)
     """The share of training texts that are as long as they may be, by the model's name."""
+    test: Mapping[tuple[str, Length], ray.ObjectRef[HeldOut]] = field(default_factory=dict)
+    """The test splits; workers of the tune stage are not told of them."""
+
+    def for_stage(self, stage: Stage) -> Shared:
+        """Return what workers of the stage are told: only finalists are tested."""
+        return self if stage == "confirm" else replace(self, test={})
 
     def evaluations_of(self, plan: TrialPlan, model: ModelSpec) -> tuple[int, ...]:
         """Return the steps to evaluate at; none where the experiment says when to evaluate."""
@@ -146,7 +152,7 @@ def task_of(shared: Shared, plan: TrialPlan, resources: ResourceSpec) -> TrialTa
         plan=plan,
         model=model,
         arguments={**arguments, "eval_strategy": "no"} if evaluate_at else arguments,
-        data=ray.get(shared.data[plan.model, shared.length_of(plan, model)]),
+        data=_data_of(shared, plan, model),
         label_names=shared.label_names,
         metric=experiment.tune.metric,
         mode=MODES[experiment.tune.metric],
@@ -156,6 +162,14 @@ def task_of(shared: Shared, plan: TrialPlan, resources: ResourceSpec) -> TrialTa
         may_pause=plan.stage == "tune" and ABOUT[experiment.tune.scheduler].pauses,
         checkpoint_every_s=experiment.failure.checkpoint_every_s,
     )
+
+
+def _data_of(shared: Shared, plan: TrialPlan, model: ModelSpec) -> SearchData:
+    key = plan.model, shared.length_of(plan, model)
+    data: SearchData = ray.get(shared.data[key])
+    if plan.stage != "confirm":
+        return data
+    return TokenizedData.of(data, ray.get(shared.test[key]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +207,7 @@ def run_stage(
     most = settings.max_concurrent_trials or (at_once(shared) if queue.one_by_one else 0)
     scheduler.most_at_once = settings.max_concurrent_trials
     tuner = tune.Tuner(
-        trainable or _fine_tuning(shared),
+        trainable or _fine_tuning(shared.for_stage(queue.stage)),
         tune_config=tune.TuneConfig(
             # Tune's own limit counts paused trials too: all could wait for one that never starts.
             search_alg=Planned(queue.plans, partial(_has_room, scheduler, most) if most else None),

@@ -43,6 +43,7 @@ def verdict(
     clauses += [_against(row.model, leader, judgement) for row in baselines if row.trial_id]
     if missing := [row.model for row in others if not row.test]:
         clauses.append(f"{_names(missing)} did not finish")
+    clauses += _not_pretrained(experiment, leader.model)
     if abs(leader.test["matthews_correlation"].mean) < CHANCE:
         clauses.append(f"it does no better than guessing (|MCC| < {CHANCE})")
     return "; ".join(clauses) + "."
@@ -164,6 +165,19 @@ def _untested(pairs: Sequence[Pair]) -> str:
         return ""
     names = _names([pair.second for pair in pairs])
     return f"{names} can't be told apart from it: one seed says nothing of others"
+
+
+def _not_pretrained(experiment: Experiment, leader: str) -> list[str]:
+    random = [model.name for model in experiment.models if not model.is_pretrained]
+    if not random:
+        return []
+    if random == [leader]:
+        return ["it began with random weights and was not pretrained"]
+    who, were = _names(random), "was" if len(random) == 1 else "were"
+    if len(random) > MOST_NAMES:
+        among = ", it among them," if leader in random else ""
+        who = f"{len(random)} of the {len(experiment.models)} models{among}"
+    return [f"{who} began with random weights and {were} not pretrained"]
 
 
 def _names(models: Sequence[str]) -> str:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from transformers import (
-    AutoModelForSequenceClassification,
     PretrainedConfig,
+    PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
@@ -30,7 +30,7 @@ from raycompare.arguments import (
 from raycompare.budgets import Length, max_length_of
 from raycompare.data import TEXT_COLUMNS, LabelledData
 from raycompare.heads import config_fields
-from raycompare.models import load_config, load_tokenizer
+from raycompare.models import load_config, load_tokenizer, unloaded
 from raycompare.rule_book import rung_positions
 from raycompare.search import Drawn, with_a_choice
 from raycompare.spec import Arguments, Experiment, ModelSpec
@@ -126,7 +126,7 @@ def _model_work(
     trials, pads = trials_and_padding
     arguments = arguments_of(experiment, model, {})
     config = _config(model, arguments, len(data.label_names))
-    parameters = multiplying_parameters(config)
+    parameters = multiplying_parameters(unloaded(model, config))
     course = _course(experiment, model, np.resize(lengths, len(data.train)))
     whole = experiment.data.padding == "max_length"
     per_text = float(lengths.max() if whole else lengths.mean())
@@ -184,17 +184,15 @@ def _tune_evaluations(experiment: Experiment, model: ModelSpec, course: _Course)
 
 
 def _config(model: ModelSpec, arguments: Arguments, labels: int) -> PretrainedConfig:
-    config = load_config(model)
+    fields = {**model.config, **config_fields(arguments)}
+    config = load_config(model.model_copy(update={"config": fields}))
     config.num_labels = labels
-    for field, value in config_fields(arguments).items():
-        setattr(config, field, value)
     return config
 
 
-def multiplying_parameters(config: PretrainedConfig) -> int:
+def multiplying_parameters(model: PreTrainedModel) -> int:
     """Count the weights that every token is multiplied with, a shared layer once per use."""
-    with torch.device("meta"):
-        model = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
+    config = model.config
     looked_up = {
         id(weight)
         for module in model.modules()

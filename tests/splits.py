@@ -9,8 +9,8 @@ import datasets
 import pytest
 
 from raycompare.data import LabelledData
+from raycompare.data_problems import DataProblems
 from raycompare.errors import Problem
-from raycompare.sources import DataProblems
 
 LABELS = ["a"] * 60 + ["b"] * 30 + ["c"] * 13
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.splits import LABELS, Load, class_labels, problem, problems, rows
+from tests.splits import Load, class_labels, problem, problems, rows
 
 TWO = rows(["a", "b"])
 FINE = {"train": TWO, "validation": TWO, "test": TWO}
@@ -33,7 +33,11 @@ PROBLEMS: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, str, str, s
         {"train": {"text": [1, 2], "label": ["a", "b"]}},
         ("data.text", f"{IN_TEXT}, of type int64", "strings", None),
     ),
-    "label of another type": ({}, {"train": SCORES}, ("data.label", "double", "integers", None)),
+    "label of another type": (
+        {},
+        {"train": SCORES},
+        ("data.label", "double", "integers", "as integers or strings"),
+    ),
     "empty texts": (
         {},
         {"train": NO_TEXT},
@@ -104,10 +108,10 @@ PROBLEMS: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, str, str, s
         },
         ("data.label", "'-1 (out of range)' in split 'test', 2 of its rows", "neg, pos", None),
     ),
-    "too few rows to carve two splits": (
+    "no label has rows enough to carve two splits": (
         {"splits": {"test": 0.2, "validation": 0.2}},
-        {"train": rows([*LABELS, "d", "d"])},
-        ("data.splits.test", "'train': 2 of 'd'", "3 or more", "name a split"),
+        {"train": rows([f"label {row // 2}" for row in range(100)])},
+        ("data.splits.test", "100 rows of 50 labels in 'train'", "3 rows or more of some", "name"),
     ),
     "a share with fewer rows than labels": (
         {"splits": {"test": 0.01}},

@@ -6,7 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import AlbertConfig, BertConfig
+from transformers import (
+    AlbertConfig,
+    AlbertForSequenceClassification,
+    BertConfig,
+    BertForSequenceClassification,
+)
 
 from raycompare import estimate as estimate_module
 from raycompare import processors
@@ -135,7 +140,7 @@ def test_embeddings_are_not_counted_and_layers_are() -> None:
     small = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32}
 
     def bert(**fields: int) -> int:
-        return multiplying_parameters(BertConfig(**small, **fields))
+        return multiplying_parameters(BertForSequenceClassification(BertConfig(**small, **fields)))
 
     assert bert(vocab_size=100, num_hidden_layers=1) == bert(vocab_size=9000, num_hidden_layers=1)
     one, two, three = (bert(num_hidden_layers=layers) for layers in (1, 2, 3))
@@ -144,8 +149,12 @@ def test_embeddings_are_not_counted_and_layers_are() -> None:
 
 def test_a_shared_layer_counts_as_often_as_it_is_used() -> None:
     small = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32}
-    once = multiplying_parameters(AlbertConfig(**small, num_hidden_layers=1))
-    assert multiplying_parameters(AlbertConfig(**small, num_hidden_layers=12)) == 12 * once
+
+    def albert(layers: int) -> int:
+        config = AlbertConfig(**small, num_hidden_layers=layers)
+        return multiplying_parameters(AlbertForSequenceClassification(config))
+
+    assert albert(12) == 12 * albert(1)
 
 
 def test_seconds_are_the_work_divided_by_the_pace_of_the_trials_that_run_at_once(

@@ -8,7 +8,7 @@ from ray import cloudpickle
 from transformers import PreTrainedTokenizerBase
 
 from raycompare.data import LabelledData
-from raycompare.sources import DataProblems
+from raycompare.data_problems import DataProblems
 from raycompare.spec import DataSpec
 from raycompare.tokenizing import token_key, tokenize, tokenized
 from raycompare.tokens import Tokens, TokenSplit

@@ -86,7 +86,7 @@ def cut_off(task: TrialTask, place: Path, after: int) -> ListSink:
         train_trial(task, sink)
     except SystemExit:
         return sink
-    raise AssertionError("the trial was not cut off")
+    raise AssertionError(f"the trial was not cut off: {sink.messages[-1]}")
 
 
 def gone_on(task: TrialTask, place: Path) -> ListSink:

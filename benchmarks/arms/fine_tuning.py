@@ -102,7 +102,7 @@ def bare(prepared: Prepared, seed: int) -> Outcome:
     ]
     assert isinstance(trainer.model, torch.nn.Module)
     seconds = _bare_loop(trainer.model.to(device), batches, trainer.args)
-    return _outcome(trainer, task.data.test, seconds)
+    return _outcome(trainer, task.tested.test, seconds)
 
 
 def _bare_loop(
