@@ -209,10 +209,10 @@ def _costs(survey: Survey) -> str:
         for found in survey.tokenizers
         for first, cost in _numbered(found.costs)
     ]
-    headers = ["tokenizer of", "max\\_length", "texts cut", "tokens a text"]
+    headers = ["tokenizer of", "`max_length`", "texts cut", "tokens a text"]
     note = (
         f"*In batches* are the tokens of a text where {survey.batch} random texts are padded to "
-        "their longest; with `padding: max_length` each has max\\_length tokens."
+        "their longest; with `padding: max_length` each has `max_length` tokens."
     )
     return f"{table([*headers, 'in batches'], rows)}\n\n{note}"
 
