@@ -133,10 +133,15 @@ def build_model(
     return built
 
 
-def save_model(model: PreTrainedModel, spec: ModelSpec, folder: Path) -> None:
-    """Write model and tokenizer so that `from_pretrained` reads them."""
+def save_model(model: PreTrainedModel, spec: ModelSpec, folder: Path, max_length: int) -> None:
+    """Write model and tokenizer so that `from_pretrained` reads them.
+
+    The tokenizer cuts texts to `max_length` tokens where it is asked to cut, as in training.
+    """
     model.save_pretrained(folder)
-    load_tokenizer(spec).save_pretrained(folder)
+    tokenizer = load_tokenizer(spec)
+    tokenizer.model_max_length = max_length
+    tokenizer.save_pretrained(folder)
 
 
 def load_saved(folder: Path) -> PreTrainedModel:

@@ -109,7 +109,7 @@ def _finish(task: TrialTask, trainer: Trainer, course: Course, sink: Sink) -> _T
     tested = _test(task, trainer)
     sink.save_predictions(tested.predictions)
     folder = Path("weights")
-    save_model(trainer.model, task.model, folder)
+    save_model(trainer.model, task.model, folder, task.data.max_length)
     sink.save_weights(folder)
     return tested
 

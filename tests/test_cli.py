@@ -22,11 +22,14 @@ def raycompare(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_the_commands_are_these() -> None:
     assert sorted(str(command.callback.__name__) for command in app.registered_commands) == [  # type: ignore[union-attr]
         "check",
+        "diff",
         "extend",
         "fetch",
+        "ls",
         "refine",
         "report",
         "run",
+        "status",
     ]
 
 
