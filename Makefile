@@ -9,7 +9,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 # What the inference container of an endpoint answers with; its own requirements are for audio.
 INFERENCE_TOOLKIT := sagemaker-huggingface-inference-toolkit sagemaker-inference multi-model-server
 
-.PHONY: help demo test test-faults test-cluster test-sagemaker lint types clean
+.PHONY: help demo test test-faults test-cluster test-sagemaker test-serve lint types clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -25,7 +25,7 @@ demo: .venv/installed ## Compare three pretrained models on real text, in minute
 	$(BIN)/python jobs/compare.py
 
 test: .venv/installed ## Run the tests, but for those of the other test targets
-	$(BIN)/python -m pytest -m "not faults and not cluster and not sagemaker"
+	$(BIN)/python -m pytest -m "not faults and not cluster and not sagemaker and not serve"
 
 test-faults: .venv/installed ## Kill workers and runs, fill a disk, and compare the records: minutes
 	$(BIN)/python -m pytest -m faults
@@ -38,8 +38,11 @@ test-sagemaker: .venv/installed ## Run training jobs on a stand-in for SageMaker
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps $(INFERENCE_TOOLKIT)
 	$(BIN)/python -m pytest -m sagemaker
 
-bench-%: .venv/installed ## trial, study, scale, replay, honesty, screening, gpu: measure, and write a page into benchmarks/pages
+bench-%: .venv/installed ## trial, study, scale, replay, honesty, screening, gpu, serve: measure, and write a page into benchmarks/pages
 	$(BIN)/python -m benchmarks.$*
+
+test-serve: .venv/installed ## Serve a tiny model on loopback and overload it: minutes
+	$(BIN)/python -m pytest -m serve
 
 lint: .venv/installed ## Check style and the direction of imports
 	$(BIN)/ruff check .

@@ -1,5 +1,52 @@
-"""Compare pretrained models on your labelled text, on Ray."""
+"""Compare pretrained models on your labelled text, on Ray.
 
+`Experiment`, `run` and `load_run` are for notebooks (docs/python-api.md). They are imported when
+they are first used: `import raycompare` loads neither torch nor Ray.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
 from importlib.metadata import version
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from raycompare.api import Experiment, Run, load_run
+    from raycompare.launch import run
 
 __version__ = version("raycompare")
+__all__ = ["Experiment", "Run", "__version__", "load_run", "run"]
+
+_MODULES = {
+    "Experiment": "raycompare.api",
+    "Run": "raycompare.api",
+    "load_run": "raycompare.api",
+    "run": "raycompare.launch",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is used for the first time."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List what there is, also before it is used."""
+    return sorted({*globals(), *__all__})
+
+
+class _Package(ModuleType):
+    """Keeps `raycompare.run` the function: importing the module of that name would hide it."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _MODULES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

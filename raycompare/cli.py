@@ -11,6 +11,8 @@ from rich.console import Console
 
 from raycompare.errors import RaycompareError, UserError
 from raycompare.sagemaker_cli import app as sagemaker
+from raycompare.use_cli import app as use
+from raycompare.watch_cli import add_to
 
 app = typer.Typer(
     help="Which pretrained model should I fine-tune on my labelled text? A Ray-distributed answer.",
@@ -18,6 +20,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(sagemaker, name="sagemaker")
+app.add_typer(use)
+add_to(app)
 
 ExperimentPath = Annotated[Path, typer.Argument(metavar="EXPERIMENT.yaml", show_default=False)]
 Overrides = Annotated[

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from raycompare.compare import Comparison
 from raycompare.figure_data import MOST_LINES
 from raycompare.plot_confusion import MOST_LABELS, draw_confusion
 from raycompare.plot_pareto import draw_pareto
-from raycompare.plot_style import themed
+from raycompare.plot_style import LIGHT, themed
 from raycompare.plots import (
     draw_best_so_far,
     draw_expected_best,
     draw_learning_curves,
     draw_wall_clock,
 )
+
+Drawing = Figure
+"""For those that don't import matplotlib."""
 
 
 def drawings(comparison: Comparison) -> dict[str, Callable[[], Figure]]:
@@ -44,3 +48,9 @@ def drawings(comparison: Comparison) -> dict[str, Callable[[], Figure]]:
 def images(comparison: Comparison) -> dict[str, Mapping[str, bytes]]:
     """Draw every figure; of each the PNGs by the suffix of their names."""
     return {name: themed(draw) for name, draw in drawings(comparison).items()}
+
+
+def drawn(comparison: Comparison) -> dict[str, Figure]:
+    """Draw every figure for light pages."""
+    with rc_context(LIGHT.settings):
+        return {name: draw() for name, draw in drawings(comparison).items()}

@@ -2,30 +2,56 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import pyarrow as pa
 
 from raycompare.extend import Finalist
 from raycompare.judgement import Judgement, judge
 from raycompare.leaderboard import spread, tested_finalists
 from raycompare.markdown import number_of, score
 from raycompare.metrics import LABELS, MetricName
+from raycompare.record import TrialRecord
 from raycompare.results import RunFolder
 from raycompare.verdict import p_text
 
 BEFORE, AFTER = "before", "after"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Tested:
+    """The finalists of a run, and what they answered."""
+
+    finalists: Sequence[TrialRecord]
+    predictions: Sequence[tuple[str, pa.Table]]
+    """Each table by its trial id."""
+
+    @classmethod
+    def of(cls, folder: RunFolder) -> Self:
+        """Read them."""
+        return cls(
+            finalists=tested_finalists(folder.read_trials(), folder.read_evaluations()),
+            predictions=list(folder.read_predictions()),
+        )
+
+
 def judged(before: RunFolder, after: RunFolder, model: str, metric: MetricName) -> Judgement:
     """Judge two runs of one model, which were tested on the same rows, as if they were models."""
+    return judged_tests(Tested.of(before), Tested.of(after), model, metric)
+
+
+def judged_tests(before: Tested, after: Tested, model: str, metric: MetricName) -> Judgement:
+    """Do the same with what was read before; the only pair is `after` minus `before`."""
     finalists, predictions = [], []
-    for name, folder in ((BEFORE, before), (AFTER, after)):
-        tested = tested_finalists(folder.read_trials(), folder.read_evaluations())
+    for name, tested in ((BEFORE, before), (AFTER, after)):
         finalists += [
             replace(trial, trial_id=f"{name}/{trial.trial_id}", model=name)
-            for trial in tested
+            for trial in tested.finalists
             if trial.model == model
         ]
-        predictions += [(f"{name}/{trial}", table) for trial, table in folder.read_predictions()]
+        predictions += [(f"{name}/{trial}", table) for trial, table in tested.predictions]
     return judge(finalists, predictions, [AFTER, BEFORE], metric)
 
 

@@ -101,6 +101,11 @@ def poolings(model_type: str) -> tuple[str, ...]:
     return (CLS, MEAN) if model_type == _BY_CONFIG else (CLS,)
 
 
+def is_plain(model_type: str, how: str | None) -> bool:
+    """Say whether the library's own class computes a pooling; None is a model without one."""
+    return how in (None, CLS) or model_type == _BY_CONFIG
+
+
 def pool(model: PreTrainedModel, how: str) -> None:
     """Have the model's head see the first token, or the mean or maximum of all real tokens.
 

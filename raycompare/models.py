@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -34,7 +33,7 @@ from raycompare.architectures import (
 )
 from raycompare.errors import UserError
 from raycompare.heads import CLS, FREEZE, POOLING, config_fields, freeze, pool
-from raycompare.lora import add_lora, merge_lora
+from raycompare.lora import add_lora
 from raycompare.own_class import class_at
 from raycompare.spec import Arguments, ModelSpec
 
@@ -263,36 +262,6 @@ def build_model(
         add_lora(built, model.peft, arguments)
     freeze(built, layers)
     return built
-
-
-def save_model(model: PreTrainedModel, spec: ModelSpec, folder: Path) -> None:
-    """Write model and tokenizer so that `from_pretrained` reads them; LoRA becomes part of it."""
-    merge_lora(model)
-    model.save_pretrained(folder)
-    load_tokenizer(spec).save_pretrained(folder)
-
-
-def load_saved(folder: Path, trust_remote_code: bool = False) -> PreTrainedModel:
-    """Load what a run has kept under `weights`, with its pooling, by its own class.
-
-    `from_pretrained` alone does for every model of transformers that was not trained with `pooling:
-    mean` or `max`, which is no part of the model's own code.
-
-    Raises:
-        NoClassError: the model's class can't be imported here.
-    """
-    config = json.loads((folder / CONFIG).read_text())
-    spec = ModelSpec(
-        name=folder.name,
-        checkpoint=str(folder),
-        model_class=config.get(MADE_BY),
-        trust_remote_code=trust_remote_code,
-    )
-    loaded = load_model(spec, list(config["id2label"].values()))
-    how = getattr(loaded.config, POOLED_BY, None)
-    if how is not None:
-        pool(loaded, how)
-    return loaded
 
 
 def _first_line(error: Exception) -> str:

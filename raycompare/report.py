@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from raycompare import (
     report_classes,
     report_cost,
@@ -19,6 +21,7 @@ from raycompare import (
 from raycompare.analytics import mirrors
 from raycompare.compare import Comparison, compare
 from raycompare.figures import images
+from raycompare.page import page
 from raycompare.records import Records
 from raycompare.report_tables import csv_text, tables
 from raycompare.results import RunFolder
@@ -45,7 +48,7 @@ SECTIONS_AFTER_FIGURES = (
 
 
 def write_report(folder: RunFolder) -> Comparison:
-    """Write report.md, tables/, analytics/ and figures/ from the records in the folder.
+    """Write report.md and .html, tables/, analytics/ and figures/ from a folder's records.
 
     Raises:
         UserError: the folder is not that of a finished run.
@@ -63,18 +66,29 @@ def write_report(folder: RunFolder) -> Comparison:
     for name, text in mirrors(records).items():
         folder.write_text(name, text)
     folder.write_text("report.md", render(comparison, figures))
+    folder.write_text("report.html", page(comparison, *around_figures(comparison)))
     return comparison
 
 
 def render(comparison: Comparison, figures: report_figures.Images) -> str:
     """Return the report as Markdown; `figures` has the paths of its figures."""
-    parts = [
+    before, after = around_figures(comparison)
+    parts = [before, report_figures.figures_section(comparison, figures), after]
+    return _joined(parts) + "\n"
+
+
+def around_figures(comparison: Comparison) -> tuple[str, str]:
+    """Return the Markdown before the figures, and what comes after them."""
+    before = [
         f"# {comparison.experiment.name}",
         report_search.partial_section(comparison),
         report_cost.budget_section(comparison),
         comparison.verdict,
         *(section(comparison) for section in SECTIONS),
-        report_figures.figures_section(comparison, figures),
-        *(section(comparison) for section in SECTIONS_AFTER_FIGURES),
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    after = [section(comparison) for section in SECTIONS_AFTER_FIGURES]
+    return _joined(before), _joined(after)
+
+
+def _joined(parts: Sequence[str]) -> str:
+    return "\n\n".join(part for part in parts if part)

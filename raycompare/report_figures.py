@@ -15,8 +15,8 @@ Images = Mapping[str, Mapping[str, str]]
 
 def figures_section(comparison: Comparison, figures: Images) -> str:
     """Show the figures that there are, in the colours of the reader's page."""
-    captions = _captions(comparison)
-    shown = [f"{_picture(name, figures[name])}\n\n{captions[name]}" for name in figures]
+    texts = captions(comparison)
+    shown = [f"{_picture(name, figures[name])}\n\n{texts[name]}" for name in figures]
     return "\n\n".join(["## Figures", *shown]) if shown else ""
 
 
@@ -30,7 +30,8 @@ def _picture(name: str, paths: Mapping[str, str]) -> str:
     )
 
 
-def _captions(comparison: Comparison) -> dict[str, str]:
+def captions(comparison: Comparison) -> dict[str, str]:
+    """Say how to read each figure, in Markdown, by its name."""
     metric, classes = LABELS[comparison.metric], comparison.judgement.classes
     leader = escape(classes.model) if classes else ""
     return {

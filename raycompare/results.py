@@ -10,8 +10,10 @@
     inference.parquet       a row per model: what it takes to use its finalist
     inference_failures.parquet      a row per model that could not be measured, if there is one
     weights/*/              the model of one finalist each, as `from_pretrained` reads it
+    best/                   that of the winner, with a model card
     analytics/*.csv         the run as SageMaker's and SimpleTransformers' tables
     tensorboard/*/          the event files of a trial each; mlflow/ and wandb/ where they are asked
+    report.html             the report as one page that needs no network
     report.md, figures/*.png, tables/*   the report, and each of its tables as CSV and Parquet
 
 Each file is written under a temporary name and moved into place, so that a reader never sees
@@ -23,6 +25,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Self
 from uuid import uuid4
@@ -85,6 +88,13 @@ class RunFolder:
         """Say whether the folder has a file or folder of that name."""
         filesystem, path = self._open(name)
         return bool(filesystem.get_file_info(path).type != fs.FileType.NotFound)
+
+    @outlasting
+    def written_at(self, name: str) -> datetime | None:
+        """Return when a file of the folder was last written, in UTC; None if it is not there."""
+        filesystem, path = self._open(name)
+        found: datetime | None = filesystem.get_file_info(path).mtime
+        return found
 
     @outlasting
     def write_bytes(self, name: str, content: bytes) -> None:
@@ -155,6 +165,13 @@ class RunFolder:
         filesystem, path = self._open(folder)
         found = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
         return sorted(info.base_name for info in found)
+
+    @outlasting
+    def folders(self, folder: str = "") -> list[str]:
+        """List the folders in a folder, sorted; nothing if it is not there."""
+        filesystem, path = self._open(folder)
+        found = filesystem.get_file_info(fs.FileSelector(path.rstrip("/"), allow_not_found=True))
+        return sorted(info.base_name for info in found if info.type == fs.FileType.Directory)
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Return the bytes of each file in a folder, by its name; nothing if it is not there."""

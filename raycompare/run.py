@@ -54,6 +54,7 @@ from raycompare.trackers import Outcome, TrackedJournal, TrackedRun, Trackers
 from raycompare.tracking import start_trackers
 from raycompare.trial_files import CHECKPOINTS
 from raycompare.warm_start import known_from
+from raycompare.winner import keep_best
 
 
 def draft_for(path: Path | None, overrides: Sequence[str], resume: str | None) -> Draft:
@@ -149,6 +150,7 @@ class _Run:
             self.folder.delete(name)
         self._write_manifest(complete=True)
         comparison = write_report(self.folder)
+        self._keep_best(comparison)
         self._tell_trackers(comparison)
         for line in filter(None, (budget_note(comparison), comparison.verdict)):
             self.display.say(f"\n{line}\n")
@@ -213,6 +215,16 @@ class _Run:
         found = estimate(experiment, data, site)
         self.setting = replace(self.setting, estimate=asdict(found))
         return described(found, experiment)
+
+    def _keep_best(self, comparison: Comparison) -> None:
+        try:
+            lines = keep_best(self.folder, comparison)
+        except OSError as error:
+            if not is_disk_full(error):
+                raise
+            raise DiskFullError(_no_room(self.folder, error)) from error
+        for line in lines:
+            self.display.say(line)
 
     def _tell_trackers(self, comparison: Comparison) -> None:
         before = self.trackers.failures

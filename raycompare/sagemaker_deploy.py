@@ -117,7 +117,7 @@ def packed(folder: RunFolder, found: Winner) -> bytes:
             raise UserError(
                 f"{found.model} was trained with pooling: {config[POOLED_BY]}, which the inference "
                 "container does not compute: its answers would be wrong. Serve it with code of "
-                "your own around raycompare.models.load_saved, or deploy a model without it."
+                "your own around raycompare.saved_models.load_saved, or deploy a model without it."
             )
         packing = BytesIO()
         with tarfile.open(fileobj=packing, mode="w:gz") as archive:

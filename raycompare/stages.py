@@ -39,6 +39,7 @@ from raycompare.search import (
     tune_plans,
     with_a_choice,
 )
+from raycompare.snapshot import TOKEN_FOLDER
 from raycompare.spec import Arguments, Experiment, ModelSpec
 from raycompare.token_store import TokenStore
 from raycompare.tokenizing import token_key, tokenize, tokenized
@@ -55,7 +56,7 @@ def share(ready: Ready, folder: RunFolder, machines: Sequence[Node]) -> Shared:
         UserError: no machine of the cluster can hold a trial.
     """
     experiment = ready.experiment
-    tokens = _tokens(ready, TokenStore(folder.parent.folder("tokens")))
+    tokens = _tokens(ready, TokenStore(folder.parent.folder(TOKEN_FOLDER)))
     # Models of one vocabulary share one object.
     stored = {id(data): ray.put(data.for_search) for data in tokens.values()}
     tests = {id(data): ray.put(data.held_out) for data in tokens.values()}

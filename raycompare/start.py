@@ -25,9 +25,11 @@ from raycompare.experiment_text import write_experiment
 from raycompare.identity import code_versions
 from raycompare.manifest import Manifest
 from raycompare.results import RunFolder
+from raycompare.snapshot import LOCK, STARTED, time_so_far
 from raycompare.spec import Experiment, ResourceSpec
 
-STARTED, LOCK = "started.json", ".lock"
+LOCK_SECONDS = 0.5
+"""`raycompare status` takes the lock for an instant, to see whether it is free."""
 RECORDED_PACKAGES = (
     "raycompare",
     "ray",
@@ -51,26 +53,8 @@ def earlier_clock(folder: RunFolder) -> Clock:
     """
     kept = folder.read_manifest() if folder.exists("manifest.json") else None
     known, counted = (kept.seconds, kept.machine_seconds) if kept else ({}, {})
-    seconds = _until_last_evaluation(known, folder)
-    machines = max(len({trial.hostname for trial in folder.read_trials() if trial.hostname}), 1)
-    lasted = {
-        stage: counted[stage] + (took - known[stage]) * machines
-        if stage in counted
-        else took * machines
-        for stage, took in seconds.items()
-    }
-    return Clock(seconds, lasted)
-
-
-def _until_last_evaluation(known: Mapping[str, float], folder: RunFolder) -> dict[str, float]:
-    seconds = {**known}
-    reached, rows = seconds.get(TOTAL, 0.0), folder.read_evaluations()
-    for stage in ("tune", "confirm"):
-        last = max((row.experiment_seconds for row in rows if row.stage == stage), default=0.0)
-        if last > reached:
-            seconds[stage] = seconds.get(stage, 0.0) + last - reached
-            reached = last
-    return {**seconds, TOTAL: reached}
+    so_far = time_so_far(known, counted, folder.read_trials(), folder.read_evaluations())
+    return Clock(so_far.seconds, so_far.machine_seconds)
 
 
 @dataclass(frozen=True)
@@ -101,7 +85,7 @@ def alone_in(folder: RunFolder) -> Iterator[None]:
     place.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(place)
     try:
-        lock.acquire(blocking=False)
+        lock.acquire(timeout=LOCK_SECONDS)
     except Timeout:
         raise UserError(
             f"another process is running {folder.uri}. Wait until it has ended, or stop it; a run "
@@ -195,6 +179,7 @@ def manifest(
         command="raycompare run experiment.yaml",
         data={
             "dataset": experiment.data.dataset,
+            "from_hub": from_hub(experiment),
             **facts(ready.data),
             "survey": dict(setting.survey),
             "max_length": dict(setting.lengths),
@@ -221,6 +206,13 @@ def manifest(
 def _remote_code(experiment: Experiment) -> dict[str, list[str]]:
     names = [model.name for model in experiment.models if model.trust_remote_code]
     return {"trust_remote_code": names} if names else {}
+
+
+def from_hub(experiment: Experiment) -> list[str]:
+    """Name data set and checkpoints of the hub: ids that are no file or folder here."""
+    names = {experiment.data.dataset, *(model.checkpoint for model in experiment.models)}
+    # A colon is in builtin:NAME, package:PLACE and the URI of a bucket, and in no id.
+    return sorted(n for n in names if ":" not in n and not Path(n).expanduser().exists())
 
 
 def git_revision(folder: Path) -> str | None:

@@ -52,7 +52,7 @@ def tokenized(
         train=tokens.train,
         validation=tokens.validation,
         test=tokens.test,
-        padding=_padding(tokenizer, tokens.max_length if spec.padding == "max_length" else None),
+        padding=padding_of(tokenizer, tokens.max_length if spec.padding == "max_length" else None),
         max_length=tokens.max_length,
         truncated_share=tokens.truncated_share,
         example_ids=np.asarray(data.test["example_id"][:], dtype=np.int64),
@@ -68,11 +68,12 @@ def token_key(data: LabelledData, tokenizer: PreTrainedTokenizerBase, spec: Data
     asked = spec.max_length
     cut = min(asked, limit) if isinstance(asked, int) else [asked, limit]
     about = [data.content_hash, cut, tokenizers.__version__, tokenizer.truncation_side]
-    told = json.dumps([*about, asdict(_padding(tokenizer))])
+    told = json.dumps([*about, asdict(padding_of(tokenizer))])
     return hashlib.sha256(told.encode() + _description(tokenizer)).hexdigest()[:16]
 
 
-def _padding(tokenizer: PreTrainedTokenizerBase, to: int | None = None) -> Padding:
+def padding_of(tokenizer: PreTrainedTokenizerBase, to: int | None = None) -> Padding:
+    """Say how a tokenizer fills the rows of a batch: up to the longest, or `to` so many tokens."""
     return Padding(
         token=tokenizer.pad_token_id or 0,
         segment=tokenizer.pad_token_type_id,

@@ -21,8 +21,9 @@ from raycompare.checkpoints import restore, save_checkpoint
 from raycompare.course import Course, own_metrics
 from raycompare.faults import failure_of, is_out_of_memory
 from raycompare.lora import trained_parameters
-from raycompare.models import build_model, save_model
+from raycompare.models import build_model
 from raycompare.record import SCHEMAS, TrialEnd, TrialStart
+from raycompare.saved_models import save_model
 from raycompare.task import Sink, TrialTask
 from raycompare.trainer import build_trainer, planned_steps, precision, sorted_by_length
 
@@ -111,7 +112,7 @@ def _finish(task: TrialTask, trainer: Trainer, course: Course, sink: Sink) -> _T
     tested = _test(task, trainer)
     sink.save_predictions(tested.predictions)
     folder = Path("weights")
-    save_model(trainer.model, task.model, folder)
+    save_model(trainer.model, task.model, folder, task.data.max_length)
     sink.save_weights(folder)
     return tested
 

@@ -17,7 +17,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 
 from raycompare.architectures import position_limit
 from raycompare.data import LabelledData, load_splits
-from raycompare.models import build_model, load_config, load_saved, load_tokenizer, save_model
+from raycompare.models import build_model, load_config, load_tokenizer
+from raycompare.saved_models import load_saved, save_model
 from raycompare.spec import DataSpec, ModelItem, ModelSpec
 from raycompare.task import TrialTask
 from raycompare.tokenizing import tokenize, tokenized

@@ -12,8 +12,8 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from raycompare import trainer as trainer_module
-from raycompare.models import load_saved
 from raycompare.record import Evaluation
+from raycompare.saved_models import load_saved
 from raycompare.task import TrialTask
 from tests.trials import cut_off, gone_on, trained, with_arguments
 

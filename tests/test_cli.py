@@ -23,11 +23,14 @@ def test_the_commands_are_these() -> None:
     assert sorted(str(command.callback.__name__) for command in app.registered_commands) == [  # type: ignore[union-attr]
         "check",
         "data",
+        "diff",
         "extend",
         "fetch",
+        "ls",
         "refine",
         "report",
         "run",
+        "status",
     ]
 
 

@@ -13,8 +13,9 @@ import pytest
 
 from raycompare.check import check
 from raycompare.experiment_file import parse_draft
-from raycompare.models import build_model, load_model, load_saved
+from raycompare.models import build_model, load_model
 from raycompare.own_class import NoClassError, class_at
+from raycompare.saved_models import load_saved
 from raycompare.spec import ModelSpec
 from raycompare.task import TrialTask
 from tests.bad import content_of, refused

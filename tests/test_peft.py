@@ -18,7 +18,8 @@ from raycompare.experiment_file import parse_draft
 from raycompare.inference import Classifier
 from raycompare.lora import head_weights, merge_lora, target_names, trained_parameters
 from raycompare.lora_checks import lora_problems
-from raycompare.models import build_model, load_model, save_model
+from raycompare.models import build_model, load_model
+from raycompare.saved_models import save_model
 from raycompare.settings import PeftSpec
 from raycompare.spec import ModelItem, ModelSpec
 from raycompare.task import TrialTask

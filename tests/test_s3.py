@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from unittest import mock
 
@@ -12,10 +13,14 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from raycompare.api import load_run
 from raycompare.errors import UserError
 from raycompare.fetch import ONLY_WHILE_IT_RUNS, WEIGHTS, fetch
 from raycompare.report import write_report
 from raycompare.results import RunFolder
+from raycompare.run_list import list_runs
+from raycompare.snapshot import Snapshot
+from raycompare.status import status_of
 from raycompare.trial_files import CHECKPOINTS, TrialFiles
 from raycompare.trial_files import WEIGHTS as TRIAL_WEIGHTS
 from raycompare.tuner import WORK
@@ -174,3 +179,20 @@ def test_the_commands_take_a_bucket(bucket: RunFolder, tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stderr
     assert Path(done.stdout.strip()).read_text() == bucket.read_text("report.md")
+
+
+def test_a_bucket_of_runs_is_listed_watched_and_loaded(bucket: RunFolder, tmp_path: Path) -> None:
+    here, now = typical().write(tmp_path / "run"), datetime.now(UTC)
+    for name in ("1", "2"):
+        for file in here.files():
+            here.copy_file(file, bucket.folder(f"ag-news/{name}"))
+    bucket.write_text("ag-news/tokens/a.arrow", "")
+    bucket.write_text("ag-news/other/a.txt", "")
+    found = list_runs(bucket, now)
+    assert {line.folder for line in found.runs} == {bucket.child(f"ag-news/{n}") for n in "12"}
+    assert [line.folder for line in found.broken] == [bucket.child("ag-news/other")]
+    first = bucket.folder("ag-news/1")
+    status = status_of(Snapshot.of(first, now), now)
+    assert status.state == "finished"
+    assert status.models[0].model == "minilm-3"
+    assert load_run(first.uri).leaderboard["model"][0] == "minilm-3"

@@ -29,7 +29,7 @@ from raycompare.errors import RunError, UserError
 from raycompare.models import POOLED_BY
 from raycompare.results import RunFolder
 from raycompare.sagemaker_deploy import Choice, Deployment, deployment, packed
-from raycompare.winner import card, labels_of, lay_out, winner
+from raycompare.winner import card, lay_out, winner
 from tests.rig.sagemaker import BUCKET, ROLE, Application
 from tests.runs import typical
 from tests.tiny import save_tiny_bert
@@ -98,7 +98,7 @@ def test_the_archive_is_loaded_by_the_containers_pipeline(
 def test_the_card_says_from_what_for_what_and_how_well(folder: RunFolder, tmp_path: Path) -> None:
     found = winner(folder)
     lay_out(folder, found, tmp_path / "model")
-    text = card(found, labels_of(tmp_path / "model"), folder.uri)
+    text = card(folder, found).text()
     assert text == (tmp_path / "model" / "README.md").read_text()
     assert "2 labels: World, Sports" in text
     assert found.trial_id in text

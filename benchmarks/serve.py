@@ -1,0 +1,221 @@
+"""How fast `raycompare serve` answers on loopback, batched and not, and what it does when flooded.
+
+    python -m benchmarks.serve
+
+The model is two layers of MiniLM with a new head: speed does not depend on what was learned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic, perf_counter, sleep
+from typing import Annotated
+
+import httpx
+import numpy as np
+import typer
+
+from benchmarks.ag_news import Quick, minilm, other_load, run_app, say
+from benchmarks.page import Goal, Page
+from raycompare.docstrings import read_docstrings
+from raycompare.errors import RunError
+from raycompare.markdown import count, table
+from raycompare.models import build_model
+from raycompare.saved_models import save_model
+
+app = typer.Typer(pretty_exceptions_enable=False)
+
+MAX_LENGTH, MAX_BATCH = 128, 32
+LABELS = ("numpy", "pandas", "scikit-learn", "scipy")
+CONCURRENCIES = (1, 4, 16, 32)
+START_SECONDS = 300.0
+OVERLOADED = 503
+
+METHOD = """
+Two layers of all-MiniLM-L6-v2 with a head for {labels} labels, docstrings of `builtin:docstrings`
+cut to {length} tokens, one text in a request, one replica on one CPU. `raycompare serve` runs as a
+process of its own, once with `--max-batch {batch} --wait-ms 5` and once with `--max-batch 1
+--max-queued 100`, which is what a server without batching does. So many clients ask at a time, each
+again as soon as it is answered, for {seconds:g} s after {warm:g} s that are not counted. They are
+coroutines of one process on the same machine (httpx), which takes its part of the processors. Times
+are those that a client sees, with `perf_counter`. For the overload, {flood} requests are sent at
+once; the service takes 2 batches of requests at a time and lets 4 wait.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """What so many clients have seen."""
+
+    clients: int
+    seconds: Sequence[float]
+    """Of each answered request."""
+    took: float
+    """Seconds in all."""
+
+    @property
+    def throughput(self) -> float:
+        """Answers per second."""
+        return len(self.seconds) / self.took
+
+    def cells(self, arm: str) -> list[str]:
+        """Return the row of a table."""
+        p50, p95 = np.percentile(np.array(self.seconds) * 1000, [50, 95]).tolist()
+        return [arm, str(self.clients), f"{self.throughput:.1f}", f"{p50:.0f}", f"{p95:.0f}"]
+
+
+@app.command()
+def main(
+    quick: Quick = False,
+    seconds: Annotated[float, typer.Option(help="Of each load.")] = 10.0,
+    port: int = 8123,
+) -> None:
+    """Load and overload a service on loopback, and write the page."""
+    load = other_load()
+    spent, flood = (1.0, 400) if quick else (seconds, 600)
+    texts = read_docstrings()[0][:500]
+    with TemporaryDirectory() as folder:
+        _save(Path(folder))
+        with _service(folder, port, "--max-batch", "1", "--max-queued", "100") as url:
+            alone = asyncio.run(_loads(url, texts, spent, CONCURRENCIES))
+        with _service(folder, port, "--max-batch", str(MAX_BATCH)) as url:
+            batched = asyncio.run(_loads(url, texts, spent, CONCURRENCIES))
+            flooded = asyncio.run(_flood(url, texts, flood))
+            (after,) = asyncio.run(_loads(url, texts, spent, (1,)))
+    method = METHOD.format(
+        labels=len(LABELS),
+        length=MAX_LENGTH,
+        batch=MAX_BATCH,
+        seconds=spent,
+        warm=spent / 4,
+        flood=count(flood),
+    )
+    Page(
+        name="serve-quick" if quick else "serve",
+        title="A model behind HTTP",
+        command=" ".join(["python -m benchmarks.serve", *sys.argv[1:]]),
+        method=f"{method}\n{load}",
+        results=_results(alone, batched, flooded, after),
+        goals=_goals(alone, batched, flooded, flood),
+    ).write()
+
+
+def _save(folder: Path) -> None:
+    spec = minilm(2)
+    save_model(build_model(spec, LABELS, {}), spec, folder, MAX_LENGTH)
+
+
+@contextmanager
+def _service(folder: str, port: int, *options: str) -> Iterator[str]:
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "raycompare", "serve", folder, "--port", str(port), *options]
+    environment = {**os.environ, "RAY_ADDRESS": "local"}
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment) as started:
+        try:
+            _await(url, started)
+            yield url
+        finally:
+            started.send_signal(signal.SIGTERM)
+            started.wait(120)
+
+
+def _await(url: str, started: subprocess.Popen[bytes]) -> None:
+    until = monotonic() + START_SECONDS
+    while monotonic() < until and started.poll() is None:
+        try:
+            if httpx.get(f"{url}/health", timeout=5).is_success:
+                return
+        except httpx.TransportError:
+            sleep(0.5)
+    raise RunError(f"{url} does not answer; the service says why on standard error")
+
+
+async def _loads(
+    url: str, texts: Sequence[str], seconds: float, clients: Sequence[int]
+) -> list[Load]:
+    loads = []
+    for number in clients:
+        await _load(url, texts, seconds / 4, number)
+        loads.append(await _load(url, texts, seconds, number))
+        say(f"{number} clients: {loads[-1].throughput:.1f} answers/s")
+    return loads
+
+
+async def _load(url: str, texts: Sequence[str], seconds: float, clients: int) -> Load:
+    asked, times = cycle(texts), list[float]()
+    began = perf_counter()
+
+    async def client(connection: httpx.AsyncClient) -> None:
+        while perf_counter() - began < seconds:
+            sent = perf_counter()
+            answer = await connection.post(f"{url}/predict", json={"text": next(asked)})
+            answer.raise_for_status()
+            times.append(perf_counter() - sent)
+
+    async with _connections(clients) as connection:
+        await asyncio.gather(*(client(connection) for _ in range(clients)))
+    return Load(clients=clients, seconds=times, took=perf_counter() - began)
+
+
+def _connections(number: int) -> httpx.AsyncClient:
+    return httpx.AsyncClient(timeout=120, limits=httpx.Limits(max_connections=number))
+
+
+async def _flood(url: str, texts: Sequence[str], requests: int) -> Counter[int]:
+    async with _connections(requests) as connection:
+        asked = zip(range(requests), cycle(texts), strict=False)
+        sent = (connection.post(f"{url}/predict", json={"text": text}) for _, text in asked)
+        return Counter([answer.status_code for answer in await asyncio.gather(*sent)])
+
+
+def _results(
+    alone: Sequence[Load], batched: Sequence[Load], flooded: Mapping[int, int], after: Load
+) -> str:
+    rows = [load.cells("one by one") for load in alone]
+    rows += [load.cells(f"batches of up to {MAX_BATCH}") for load in batched]
+    headers = ["", "clients", "answers/s", "p50, ms", "p95, ms"]
+    answered = table(
+        ["status", "answers"], [[str(code), count(n)] for code, n in sorted(flooded.items())]
+    )
+    (p50,) = np.percentile(np.array(after.seconds) * 1000, [50]).tolist()
+    return (
+        f"{table(headers, rows)}\n\nOverload:\n\n{answered}\n\nAfter the overload one client has a "
+        f"p50 of {p50:.0f} ms."
+    )
+
+
+def _goals(
+    alone: Sequence[Load], batched: Sequence[Load], flooded: Mapping[int, int], flood: int
+) -> list[Goal]:
+    gain = batched[-1].throughput / alone[-1].throughput
+    other = flood - flooded.get(200, 0) - flooded.get(OVERLOADED, 0)
+    most = CONCURRENCIES[-1]
+    return [
+        Goal(
+            name=f"times the answers/s of one by one, {most} clients",
+            aim="> 1",
+            measured=f"{gain:.2f}",
+            met=gain > 1,
+        ),
+        Goal(
+            name="answers to a flood, some of them 503, that are neither 200 nor 503",
+            aim="0",
+            measured=count(other),
+            met=other == 0 and flooded.get(OVERLOADED, 0) > 0,
+        ),
+    ]
+
+
+if __name__ == "__main__":
+    run_app(app)
