@@ -186,7 +186,7 @@ def test_a_tokenizer_without_a_padding_token_pads_with_the_end(tmp_path: Path) -
 
 def test_a_pretrained_decoder_without_a_padding_token_takes_batches(tmp_path: Path) -> None:
     drawn = build_model(spec_of("gpt2"), LABELS, {})
-    save_model(drawn, spec_of("gpt2"), tmp_path)
+    save_model(drawn, spec_of("gpt2"), tmp_path, 64)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "pad_token_id": None}))
     loaded = build_model(ModelSpec(name="g", checkpoint=str(tmp_path)), LABELS, {})

@@ -167,7 +167,7 @@ def test_every_architecture_takes_it(name: str, targets: object, tmp_path: Path)
             if "lora_B" in weight_name:
                 weight.normal_(std=0.1)
     before = logits(model)
-    save_model(model, spec, tmp_path)
+    save_model(model, spec, tmp_path, 64)
     kept = AutoModelForSequenceClassification.from_pretrained(tmp_path)
     torch.testing.assert_close(logits(kept), before, atol=1e-4, rtol=1e-4)
 
