@@ -2,7 +2,8 @@
 
 `raycompare` and `ray` commands are parsed by the programs' own parsers and not run; targets of
 `make` and modules of `python -m` are looked up. What runs for real is in the suites: README's own
-two commands are what CI calls. The words in `ELSEWHERE` need an account, or are the shell's.
+two commands are what CI calls. The words in `ELSEWHERE` need an account, or are the shell's; what
+`curl` sends, `tests/test_serve.py` sends.
 """
 
 from __future__ import annotations
@@ -22,7 +23,19 @@ from raycompare.cli import app
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")]
-ELSEWHERE = {"aws", "pip", "export", "source", "cd", "git", "ssh", "scp", "kubectl", "openssl"}
+ELSEWHERE = {
+    "aws",
+    "curl",
+    "pip",
+    "export",
+    "source",
+    "cd",
+    "git",
+    "ssh",
+    "scp",
+    "kubectl",
+    "openssl",
+}
 PROGRAMS = {"raycompare", "ray", "make", "python"}
 
 
