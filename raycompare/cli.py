@@ -19,9 +19,6 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-app.add_typer(sagemaker, name="sagemaker")
-app.add_typer(use)
-add_to(app)
 
 ExperimentPath = Annotated[Path, typer.Argument(metavar="EXPERIMENT.yaml", show_default=False)]
 Overrides = Annotated[
@@ -165,6 +162,11 @@ def extend(
     from raycompare.longer import train_longer
 
     train_longer(run_dir, epochs, model, out, Display())
+
+
+add_to(app)
+app.add_typer(use)
+app.add_typer(sagemaker, name="sagemaker")
 
 
 def main() -> None:

@@ -109,7 +109,7 @@ def read_metrics() -> dict[str, float]:
     return found
 
 
-def wait_for(what: Callable[[], bool], seconds: float = 40.0) -> None:
+def wait_for(what: Callable[[], bool], seconds: float = 150.0) -> None:
     until = monotonic() + seconds
     while not what():
         assert monotonic() < until
@@ -117,6 +117,7 @@ def wait_for(what: Callable[[], bool], seconds: float = 40.0) -> None:
 
 
 @pytest.mark.ray
+@pytest.mark.timeout(400)
 def test_prometheus_reads_how_a_run_stands(small_ray: None) -> None:
     run = experiment("a", "b", cost={"usd_per_hour": 2.0})
     takes = {"a": ResourceSpec(cpu=2, gpu=0.5), "b": ResourceSpec(cpu=1)}
@@ -143,6 +144,7 @@ def test_prometheus_reads_how_a_run_stands(small_ray: None) -> None:
 
 
 @pytest.mark.ray
+@pytest.mark.timeout(400)
 def test_a_trial_that_has_ended_is_no_longer_running(small_ray: None) -> None:
     journal = half_done()
     takes = dict.fromkeys("ab", ResourceSpec())
@@ -158,6 +160,7 @@ def test_a_trial_that_has_ended_is_no_longer_running(small_ray: None) -> None:
 
 
 @pytest.mark.ray
+@pytest.mark.timeout(400)
 def test_the_dashboard_has_a_task_by_name_for_each_trial_that_runs(small_ray: None) -> None:
     journal = half_done()
     board = Board()
