@@ -39,6 +39,11 @@ def free_port() -> int:
         return int(opened.getsockname()[1])
 
 
+def hear_ctrl_c() -> None:
+    """What a shell starts in the background ignores SIGINT, and so do its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def service(folder: RunFolder, *options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """Start the command; yields its address once it answers, and ends it as Ctrl-C does."""
@@ -51,6 +56,7 @@ def service(folder: RunFolder, *options: str) -> Iterator[tuple[str, subprocess.
         stderr=subprocess.STDOUT,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        preexec_fn=hear_ctrl_c,  # noqa: PLW1509 - the child does nothing else before it is replaced
     ) as started:
         try:
             await_health(url, started)
