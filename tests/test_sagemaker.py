@@ -36,8 +36,12 @@ pytestmark = [
 ]
 JOB_S = 1800
 ALONE = Instances(instance_type="ml.g5.xlarge", count=1)
-DATA = Path(__file__).parents[1] / "data"
-AG_NEWS = (DATA / "ag_news_small", DATA / "ag_news")
+ROOT = Path(__file__).parents[1]
+AG_NEWS = (
+    ROOT.parent / "shared" / "data_small" / "ag_news",
+    ROOT / "data" / "ag_news_small",
+    ROOT / "data" / "ag_news",
+)
 EXPERIMENT = """
 name: ag-news
 data: {dataset: news, max_length: 32, limit: {train: 240, validation: 60, test: 80}}
