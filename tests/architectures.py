@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
-TOKENIZERS = Path(os.environ.get("RAYCOMPARE_TOKENIZERS", "/work/shared/tokenizers"))
+TOKENIZERS = Path(__file__).parents[2] / "shared" / "tokenizers"
 """Genuine tokenizers, without weights: a folder for each checkpoint."""
 
 SIZE: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
