@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from raycompare.backends.sagemaker_endpoint import PREFIX, Serving, create, inference_image
 from raycompare.backends.sagemaker_sdk import Aws
 from raycompare.errors import UserError
+from raycompare.heads import is_plain
 from raycompare.models import POOLED_BY
 from raycompare.prices import instances
 from raycompare.results import RunFolder
@@ -113,9 +114,10 @@ def packed(folder: RunFolder, found: Winner) -> bytes:
     with TemporaryDirectory() as place:
         lay_out(folder, found, Path(place))
         config = json.loads((Path(place) / "config.json").read_text(encoding="utf-8"))
-        if POOLED_BY in config:
+        how = config.get(POOLED_BY)
+        if not is_plain(config["model_type"], how):
             raise UserError(
-                f"{found.model} was trained with pooling: {config[POOLED_BY]}, which the inference "
+                f"{found.model} was trained with pooling: {how}, which the inference "
                 "container does not compute: its answers would be wrong. Serve it with code of "
                 "your own around raycompare.saved_models.load_saved, or deploy a model without it."
             )

@@ -112,6 +112,8 @@ def test_a_pooled_model_is_not_served_wrong(folder: RunFolder) -> None:
     folder.write_text(name, json.dumps({**config, POOLED_BY: "mean"}))
     with pytest.raises(UserError, match="pooling: mean"):
         packed(folder, found)
+    folder.write_text(name, json.dumps({**config, POOLED_BY: "cls"}))
+    assert packed(folder, found), "the library's own class does the same"
 
 
 @pytest.mark.parametrize("kind", ["ml.g4dn.xlarge", None])
