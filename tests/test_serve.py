@@ -27,6 +27,7 @@ from raycompare.ports import require_port
 from raycompare.results import RunFolder
 from raycompare.service_api import MOST_BYTES, MOST_TEXTS, Answers, Question, new_app
 from raycompare.winner import model_files
+from tests.signals import hear_ctrl_c
 from tests.test_winner import LABELS, run_with_weights
 
 PATIENCE_S = 240.0
@@ -37,11 +38,6 @@ def free_port() -> int:
     with socket.socket() as opened:
         opened.bind(("127.0.0.1", 0))
         return int(opened.getsockname()[1])
-
-
-def hear_ctrl_c() -> None:
-    """What a shell starts in the background ignores SIGINT, and so do its children."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @contextmanager

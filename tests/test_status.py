@@ -21,6 +21,7 @@ from raycompare.results import RunFolder
 from raycompare.snapshot import FRESH, LOCK, MANIFEST, STARTED, Snapshot, is_locked
 from raycompare.status import RunStatus, heading, json_text, remarks, status_of, view
 from tests import runs
+from tests.signals import hear_ctrl_c
 
 BLOCKED = ("ray", "torch", "transformers", "datasets")
 PROGRAM = f"""
@@ -277,7 +278,12 @@ def test_control_c_while_following_exits_with_0(tmp_path: Path) -> None:
     folder = under_way(tmp_path)
     with FileLock(tmp_path / LOCK):
         command = [sys.executable, "-c", PROGRAM, "status", folder.uri, "--follow"]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=hear_ctrl_c,  # noqa: PLW1509 - the child is replaced at once
+        )
         assert process.stdout is not None
         assert "tune 2/4" in process.stdout.readline()
         time.sleep(0.2)
