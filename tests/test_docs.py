@@ -52,6 +52,14 @@ def test_the_reference_is_that_of_the_types() -> None:
     assert not re.search(r"\|\s*\|$", reference(), re.MULTILINE), "a key without a meaning"
 
 
+def test_what_troubleshooting_quotes_is_what_the_program_says() -> None:
+    quoted = re.findall(r'"([^"]+)"', (ROOT / "docs" / "troubleshooting.md").read_text())
+    code = "\n".join(path.read_text() for path in (ROOT / "raycompare").rglob("*.py"))
+    said = re.sub(r'"\s*\n\s*f?"', "", code)
+    assert len(quoted) > 5
+    assert [words for words in quoted if words not in said] == []
+
+
 def test_every_kind_of_range_is_documented() -> None:
     page = (ROOT / "docs" / "experiment-file.md").read_text()
     assert [kind for kind in DOMAINS if f"{{{kind}: [" not in page] == []
