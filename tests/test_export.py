@@ -20,10 +20,6 @@ from raycompare.saved_models import load_saved
 from raycompare.use_cli import app
 from tests.test_winner import LABELS, LENGTH, give_weights, run_with_weights
 
-needs_onnx = pytest.mark.skipif(
-    bool(onnx_export.missing()), reason="pip install 'raycompare[onnx]'"
-)
-
 
 @pytest.fixture
 def folder(tmp_path: Path) -> RunFolder:
@@ -55,7 +51,6 @@ def test_a_pooled_model_is_exported_with_a_warning(folder: RunFolder, tmp_path: 
     assert "pooling: max" in said[-1]
 
 
-@needs_onnx
 @pytest.mark.parametrize("pooling", [None, "mean", "max"])
 def test_the_onnx_model_answers_as_the_saved_one(
     folder: RunFolder, tmp_path: Path, pooling: str | None
@@ -78,7 +73,6 @@ def test_the_onnx_model_answers_as_the_saved_one(
     assert not (place / "model.onnx.data").exists()
 
 
-@needs_onnx
 def test_an_onnx_model_that_answers_otherwise_is_refused(
     folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,8 +19,6 @@ from typing import Any
 import httpx
 import pytest
 
-pytest.importorskip("fastapi", reason="pip install 'raycompare[serve]'")
-
 from raycompare.errors import UserError
 from raycompare.loaded_model import LoadedModel
 from raycompare.ports import require_port

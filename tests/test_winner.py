@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from huggingface_hub import ModelCard
 from ruamel.yaml import YAML
 from transformers import AutoTokenizer, pipeline
 
@@ -105,8 +106,7 @@ def test_the_hub_reads_the_test_of_a_data_set_of_its_own(tmp_path: Path) -> None
     made.manifest = replace(made.manifest, data={**made.manifest.data, "from_hub": [dataset]})
     folder = run_with_weights(tmp_path, made)
     found = card(folder, winner(folder))
-    hub = pytest.importorskip("huggingface_hub")
-    data = hub.ModelCard(found.text()).data
+    data = ModelCard(found.text()).data
     (accuracy,) = [row for row in data.eval_results if row.metric_type == "accuracy"]
     assert accuracy.metric_value == pytest.approx(found.test.accuracy, abs=1e-6)
     assert accuracy.dataset_type == dataset
