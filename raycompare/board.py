@@ -9,7 +9,9 @@ They stand in the dashboard under Jobs, *Ray Core Overview* and *Task Table*.
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Iterable
+from itertools import count
 from typing import Any
 
 import ray
@@ -36,16 +38,16 @@ class Trials:
 
     def __init__(self) -> None:
         """Know of no trial."""
-        self._ends: dict[str, asyncio.Event] = {}
+        self._ends: defaultdict[int, asyncio.Event] = defaultdict(asyncio.Event)
 
-    async def trial(self, trial_id: str) -> None:
-        """Wait for the end of a trial."""
-        self._ends[trial_id] = asyncio.Event()
-        await self._ends[trial_id].wait()
+    async def trial(self, number: int) -> None:
+        """Wait until the trial of this number is over."""
+        await self._ends[number].wait()
+        del self._ends[number]
 
-    async def end(self, trial_id: str) -> None:
-        """Have the call for the trial return."""
-        self._ends.pop(trial_id).set()
+    async def end(self, number: int) -> None:
+        """Have the call for the trial return; an async actor may run this one before that one."""
+        self._ends[number].set()
 
 
 class Board:
@@ -55,14 +57,15 @@ class Board:
         """Start the actor on the head."""
         options = {"num_cpus": 0, "resources": HEAD, "max_concurrency": MOST_AT_ONCE}
         self._actor: Any = ray.remote(Trials).options(**options).remote()
-        self._shown: set[str] = set()
+        self._numbers = count()
+        self._shown: dict[str, int] = {}
 
     def show(self, entries: Iterable[Entry]) -> None:
         """Begin the tasks of trials that run since the last call; end those of the others."""
         running = {entry.plan.trial_id: entry.plan for entry in entries if entry.running}
-        for trial_id in sorted(self._shown - set(running)):
-            self._actor.end.remote(trial_id)
+        for trial_id in sorted(set(self._shown) - set(running)):
+            self._actor.end.remote(self._shown.pop(trial_id))
         for trial_id, plan in running.items():
             if trial_id not in self._shown:
-                self._actor.trial.options(name=trial_label(plan)).remote(trial_id)
-        self._shown = set(running)
+                self._shown[trial_id] = number = next(self._numbers)
+                self._actor.trial.options(name=trial_label(plan)).remote(number)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ import pytest
 import ray
 from ray.util.state import list_tasks
 
-from raycompare.board import Board, trial_label
+from raycompare.board import Board, Trials, trial_label
 from raycompare.clock import Clock
 from raycompare.gauges import ABOUT, STATUSES, Gauges
 from raycompare.journal import Journal
@@ -171,6 +172,16 @@ def test_the_dashboard_has_a_task_by_name_for_each_trial_that_runs(small_ray: No
     board.show(journal.entries.values())
     wait_for(lambda: states().get(name) == "FINISHED")
     assert [task for task in states() if task.startswith("tune ")] == [name]
+
+
+async def told_of_the_end_first(number: int) -> None:
+    trials = Trials()
+    await trials.end(number)
+    await asyncio.wait_for(trials.trial(number), timeout=5)
+
+
+def test_a_trial_returns_whose_end_was_heard_before_it_began() -> None:
+    asyncio.run(told_of_the_end_first(3))
 
 
 def states() -> dict[str, str]:
