@@ -290,4 +290,4 @@ def _nearby(path: Path) -> str | None:
         is_path = path.suffix in READERS or path.is_absolute() or str(path).count("/") > 1
         return f"there is no folder {path.parent} in {Path.cwd()}" if is_path else None
     like = difflib.get_close_matches(path.name, [entry.name for entry in path.parent.iterdir()])
-    return f"did you mean {few(path.parent / name for name in like)}?" if like else None
+    return f"did you mean {', '.join(str(path.parent / name) for name in like)}?" if like else None

@@ -129,7 +129,7 @@ def test_numbered_files_of_a_split_are_joined(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", WRITERS)
 def test_a_compressed_file_is_the_same_file(tmp_path: Path, ending: str) -> None:
     plain = write(tmp_path / "plain" / f"train.{ending}")
-    (tmp_path / f"train.{ending}.gz").write_bytes(gzip.compress(plain.read_bytes()))
+    (tmp_path / f"train.{ending}.gz").write_bytes(gzip.compress(plain.read_bytes(), mtime=0))
     assert contents(tmp_path / f"train.{ending}.gz") == {"train": ROWS}
     assert contents(tmp_path) == {"train": ROWS}
 
@@ -153,8 +153,8 @@ def test_an_archive_has_splits_as_a_folder_has(tmp_path: Path) -> None:
         ("a.zip", b"PK\3\4 cut off", "not a zip file"),
         ("a.zip", b"", "not a zip file"),
         ("a.csv.gz", b"text,label\n", "Not a gzipped file"),
-        ("a.csv.gz", gzip.compress(csv_of("x" * 1000))[:40], "EOFError"),
-        ("a.csv.gz", gzip.compress(b"")[:-4], "a.csv.gz can't be read"),
+        ("a.csv.gz", gzip.compress(csv_of("x" * 1000), mtime=0)[:40], "EOFError"),
+        ("a.csv.gz", gzip.compress(b"", mtime=0)[:-4], "a.csv.gz can't be read"),
     ],
 )
 def test_damaged_archives(tmp_path: Path, name: str, content: bytes, words: str) -> None:
@@ -198,7 +198,7 @@ def put(name: str, content: bytes) -> None:
 def test_files_folders_and_patterns_in_a_bucket(s3: None, tmp_path: Path) -> None:
     for split in ("train", "test"):
         put(f"news/{split}.csv", csv_of(split))
-        put(f"parts/{split}-x/1.csv.gz", gzip.compress(csv_of(split)))
+        put(f"parts/{split}-x/1.csv.gz", gzip.compress(csv_of(split), mtime=0))
     packed = BytesIO(zipped(tmp_path / "a.zip", train_csv=csv_of("x")).read_bytes())
     put("a.zip", packed.getvalue())
     assert texts(f"s3://{BUCKET}/news/train.csv") == {"train": ["train"]}
