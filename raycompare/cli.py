@@ -65,20 +65,25 @@ def run(
     ] = 1,
 ) -> None:
     """Tune, confirm and test the models of an experiment, and write the report."""
+    from raycompare.draft import draft_for
+
+    draft = draft_for(experiment, overrides or (), resume)  # before imports that take seconds
     from raycompare.display import Display
-    from raycompare.run import Place, draft_for, run
+    from raycompare.run import Place, run
 
     place = Place(out=out, resume=resume, warm_start=warm_start, wait_nodes=wait_nodes)
-    run(draft_for(experiment, overrides or (), resume), place, Display())
+    run(draft, place, Display())
 
 
 @app.command()
 def check(experiment: ExperimentPath, overrides: Overrides = None, out: Out = "reports") -> None:
     """Find every mistake of an experiment, its data and its models; start nothing."""
-    from raycompare.check import check
     from raycompare.experiment_file import read_draft
 
-    ready = check(read_draft(experiment, overrides or ()), out)
+    draft = read_draft(experiment, overrides or ())  # before imports that take seconds
+    from raycompare.check import check
+
+    ready = check(draft, out)
     Console(highlight=False).print(ready.summary, markup=False, soft_wrap=True)
 
 
@@ -86,10 +91,12 @@ def check(experiment: ExperimentPath, overrides: Overrides = None, out: Out = "r
 def data(experiment: ExperimentPath, overrides: Overrides = None) -> None:
     """Show what the data is like: labels, copies, tokens; proposes a max_length; starts nothing."""
     from raycompare.experiment_file import read_draft
+
+    draft = read_draft(experiment, overrides or ())  # before imports that take seconds
     from raycompare.report_data import survey_text
     from raycompare.surveying import survey_draft
 
-    survey = survey_draft(read_draft(experiment, overrides or ()))
+    survey = survey_draft(draft)
     Console(highlight=False).print(survey_text(survey), markup=False, soft_wrap=True)
 
 

@@ -8,9 +8,10 @@ from rich.console import Console
 
 from raycompare.api import SOURCE, Run, load_run
 from raycompare.display import Display
+from raycompare.draft import draft_for
 from raycompare.experiment_file import Draft, parse_draft
 from raycompare.experiment_text import write_experiment
-from raycompare.run import Place, draft_for
+from raycompare.run import Place
 from raycompare.run import run as run_draft
 from raycompare.spec import Experiment
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 from raycompare.backends import connected, trial_machines, with_joined
 from raycompare.baseline_stage import Baselines
@@ -19,10 +18,9 @@ from raycompare.errors import (
     ExperimentError,
     RunError,
     RunInterruptedError,
-    UserError,
 )
 from raycompare.estimate import described, estimate, site_of
-from raycompare.experiment_file import Draft, parse_draft, read_draft
+from raycompare.experiment_file import Draft
 from raycompare.faults import is_disk_full
 from raycompare.identity import identities
 from raycompare.inference_stage import measure_finalists
@@ -55,20 +53,6 @@ from raycompare.tracking import start_trackers
 from raycompare.trial_files import CHECKPOINTS
 from raycompare.warm_start import known_from
 from raycompare.winner import keep_best
-
-
-def draft_for(path: Path | None, overrides: Sequence[str], resume: str | None) -> Draft:
-    """Read the experiment file, or the one in the folder to be resumed.
-
-    Raises:
-        UserError: neither is given, or one can't be read.
-    """
-    if path is not None:
-        return read_draft(path, overrides)
-    if resume is None:
-        raise UserError("expected an experiment file, or --resume with the folder of a run.")
-    folder = RunFolder.at(resume)
-    return parse_draft(folder.read_text("experiment.yaml"), folder.child("experiment.yaml"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -126,7 +126,7 @@ def submit(
 def _wish(
     experiment: Path | None, overrides: list[str] | None, out: str | None, resume: str | None
 ) -> Wish:
-    from raycompare.run import draft_for
+    from raycompare.draft import draft_for
     from raycompare.sagemaker_plan import Wish
 
     return Wish(draft=draft_for(experiment, overrides or (), resume), out=out, resume=resume)

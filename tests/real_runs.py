@@ -17,9 +17,10 @@ from rich.console import Console
 from ruamel.yaml import YAML
 
 from raycompare.display import Display
+from raycompare.draft import draft_for
 from raycompare.record import EvalRecord, TrialRecord
 from raycompare.results import RunFolder
-from raycompare.run import Place, draft_for, run
+from raycompare.run import Place, run
 
 Content = dict[str, Any]
 

@@ -58,6 +58,16 @@ def test_the_users_mistakes_exit_with_2(arguments: list[str], says: str) -> None
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("command", ["run", "check", "data"])
+def test_a_file_that_is_not_there_is_told_before_heavy_imports(command: str) -> None:
+    without = "import sys; sys.modules.update(torch=None, ray=None, transformers=None)"
+    code = f"{without}; from raycompare.cli import main; main()"
+    words = [sys.executable, "-c", code, command, "nothing.yaml"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert "nothing.yaml does not exist" in done.stderr
+
+
 def test_a_report_is_written_again(tmp_path: Path) -> None:
     folder = typical().write(tmp_path)
     done = raycompare("report", str(tmp_path))
