@@ -9,7 +9,10 @@ export RAY_USAGE_STATS_ENABLED := 0
 # What the inference container of an endpoint answers with; its own requirements are for audio.
 INFERENCE_TOOLKIT := sagemaker-huggingface-inference-toolkit sagemaker-inference multi-model-server
 
-.PHONY: help demo test test-faults test-cluster test-sagemaker test-serve lint types clean
+# Suites with a target of their own.
+NOT_HERE := not faults and not cluster and not sagemaker and not serve and not docs
+
+.PHONY: help demo test test-unit test-ray test-faults test-cluster test-sagemaker test-serve test-docs lint types clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -24,8 +27,13 @@ help: ## List the targets
 demo: .venv/installed ## Compare three pretrained models on real text, in minutes, on any machine
 	$(BIN)/python jobs/compare.py
 
-test: .venv/installed ## Run the tests, but for those of the other test targets
-	$(BIN)/python -m pytest -m "not faults and not cluster and not sagemaker and not serve"
+test: test-unit test-ray ## Run the tests, but for those of the other test targets
+
+test-unit: .venv/installed ## Run the tests that start no Ray, on all cores
+	$(BIN)/python -m pytest -m "not ray and $(NOT_HERE)" --numprocesses auto --maxprocesses 8 --dist loadfile
+
+test-ray: .venv/installed ## Run the tests that start Ray on this machine: minutes
+	$(BIN)/python -m pytest -m "ray and $(NOT_HERE)"
 
 test-faults: .venv/installed ## Kill workers and runs, fill a disk, and compare the records: minutes
 	$(BIN)/python -m pytest -m faults
@@ -43,6 +51,9 @@ bench-%: .venv/installed ## trial, study, scale, replay, honesty, screening, gpu
 
 test-serve: .venv/installed ## Serve a tiny model on loopback and overload it: minutes
 	$(BIN)/python -m pytest -m serve
+
+test-docs: .venv/installed ## Run the commands of the docs on small models: minutes
+	$(BIN)/python -m pytest -m docs
 
 lint: .venv/installed ## Check style and the direction of imports
 	$(BIN)/ruff check .

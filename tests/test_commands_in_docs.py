@@ -1,18 +1,15 @@
 """Every command that the docs show is one that there is, with options that there are.
 
-`raycompare` and `ray` commands are parsed by the programs' own parsers and not run; targets of
-`make` and modules of `python -m` are looked up. What runs for real is in the suites: README's own
-two commands are what CI calls. The words in `ELSEWHERE` need an account, or are the shell's; what
-`curl` sends, `tests/test_serve.py` sends.
+`raycompare` and `ray` commands are parsed by the programs' own parsers; targets of `make` and
+modules of `python -m` are looked up. tests/test_docs_run.py runs those that do not need AWS. The
+words in `ELSEWHERE` are programs of others.
 """
 
 from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,35 +17,13 @@ import typer
 from ray.scripts.scripts import cli as ray_cli
 
 from raycompare.cli import app
+from tests.doc_commands import ROOT, blocks, indented, inline
 
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")]
-ELSEWHERE = {
-    "aws",
-    "curl",
-    "pip",
-    "export",
-    "source",
-    "cd",
-    "git",
-    "ssh",
-    "scp",
-    "kubectl",
-    "openssl",
-}
+ELSEWHERE = {"aws", "curl", "export", "pip"}
 PROGRAMS = {"raycompare", "ray", "make", "python"}
-
-
-def commands(page: Path) -> Iterator[str]:
-    """Yield the lines of a page's shell blocks; a line that goes on is one."""
-    text = page.read_text(encoding="utf-8")
-    for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL):
-        for line in block.replace("\\\n", " ").splitlines():
-            if line.strip() and not line.lstrip().startswith("#"):
-                yield line.strip()
-
-
-SHOWN = sorted({command for page in PAGES for command in commands(page)})
+SHOWN = sorted({command for block in blocks() for command in block.commands})
+NAMED = sorted({words for words in inline() if words.split()[:1] and words.split()[0] in PROGRAMS})
+PARSERS: dict[str, Any] = {"raycompare": typer.main.get_command(app), "ray": ray_cli}
 
 
 def parses(parser: Any, words: list[str]) -> None:
@@ -66,24 +41,17 @@ def parses(parser: Any, words: list[str]) -> None:
         parses(command, [command.name, *inner])
 
 
-@pytest.mark.parametrize("command", SHOWN)
-def test_a_command_that_the_docs_show_is_one_that_there_is(
-    command: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("RAYCOMPARE_SAGEMAKER_ROLE", "as docs/sagemaker.md exports it")
+def is_known(command: str) -> None:
+    """Raise what the program would where there is no such command."""
     program, *words = shlex.split(command, comments=True)
-    if program == "raycompare":
-        parses(typer.main.get_command(app), [program, *words])
-    elif program == "ray":
-        parses(ray_cli, [program, *words])
+    if program in PARSERS:
+        parses(PARSERS[program], [program, *words])
     elif program == "make":
         targets = re.findall(r"^([a-z%-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
         known = [target for target in targets if "%" not in target]
         assert [word for word in words if word not in known and find_bench(word) is None] == []
     elif program == "python" and words[0] == "-m":
         assert find_spec(words[1]) is not None
-    elif program == "python":
-        assert (ROOT / words[0]).is_file()
     else:
         assert program in ELSEWHERE, "say here how it is known to work"
 
@@ -94,8 +62,36 @@ def find_bench(target: str) -> object:
     return find_spec(f"benchmarks.{name}") if name != target else None
 
 
+@pytest.mark.parametrize("command", SHOWN)
+def test_a_command_that_the_docs_show_is_one_that_there_is(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAYCOMPARE_SAGEMAKER_ROLE", "as docs/sagemaker.md exports it")
+    is_known(command)
+
+
+@pytest.mark.parametrize("command", NAMED)
+def test_a_command_that_the_text_names_is_one_that_there_is(command: str) -> None:
+    """Of what is named in passing, arguments may be left out; its names and options may not err."""
+    program, *words = re.sub(r"[\[\]]", "", command).split()
+    if program not in PARSERS:
+        is_known(command)
+        return
+    parser = PARSERS[program]
+    while words and hasattr(parser, "commands"):
+        parser = parser.commands[words.pop(0)]
+    options = {name for option in parser.params for name in option.opts}
+    own = words[: words.index("--")] if "--" in words else words
+    assert {word for word in own if word.startswith("-")} <= options
+
+
 def test_the_docs_show_commands_of_each_kind() -> None:
     assert {shlex.split(command)[0] for command in SHOWN} >= PROGRAMS - {"python"}
+    assert len(NAMED) > len(PROGRAMS)
+
+
+def test_commands_stand_in_fences() -> None:
+    assert {first for first in indented() if first in {*PROGRAMS, *ELSEWHERE}} == set()
 
 
 @pytest.mark.parametrize(
@@ -103,4 +99,4 @@ def test_the_docs_show_commands_of_each_kind() -> None:
 )
 def test_a_command_that_there_is_not_is_found_out(command: str) -> None:
     with pytest.raises(Exception, match=r"No such|Missing parameter"):
-        parses(typer.main.get_command(app), command.split())
+        is_known(command)
