@@ -8,10 +8,9 @@ They stand in the dashboard under Jobs, *Ray Core Overview* and *Task Table*.
 
 from __future__ import annotations
 
-import asyncio
-from collections import defaultdict
 from collections.abc import Iterable
 from itertools import count
+from threading import Event
 from typing import Any
 
 import ray
@@ -20,7 +19,10 @@ from raycompare.journal import Entry
 from raycompare.record import TrialPlan
 
 LEARNING_RATE = "learning_rate"
-MOST_AT_ONCE = 10_000
+MOST_AT_ONCE = 500
+"""Threads that the actor has; of more trials at once, the first are shown as running."""
+ENDS = "ends"
+"""The concurrency group with a thread of its own, so that ends are heard whatever waits."""
 HEAD = {"node:__internal_head__": 0.001}
 """A resource that Ray gives to the head alone: workers come and go."""
 
@@ -34,20 +36,21 @@ def trial_label(plan: TrialPlan) -> str:
 
 
 class Trials:
-    """The actor: a call of `trial` lasts as long as the trial."""
+    """The actor: a call of `trial` lasts as long as the trial, and holds a thread meanwhile."""
 
     def __init__(self) -> None:
         """Know of no trial."""
-        self._ends: defaultdict[int, asyncio.Event] = defaultdict(asyncio.Event)
+        self._ends: dict[int, Event] = {}
 
-    async def trial(self, number: int) -> None:
+    def trial(self, number: int) -> None:
         """Wait until the trial of this number is over."""
-        await self._ends[number].wait()
+        self._ends.setdefault(number, Event()).wait()
         del self._ends[number]
 
-    async def end(self, number: int) -> None:
-        """Have the call for the trial return; an async actor may run this one before that one."""
-        self._ends[number].set()
+    @ray.method(concurrency_group=ENDS)
+    def end(self, number: int) -> None:
+        """Have the call for the trial return; this one may well run before that one."""
+        self._ends.setdefault(number, Event()).set()
 
 
 class Board:
@@ -55,8 +58,9 @@ class Board:
 
     def __init__(self) -> None:
         """Start the actor on the head."""
-        options = {"num_cpus": 0, "resources": HEAD, "max_concurrency": MOST_AT_ONCE}
-        self._actor: Any = ray.remote(Trials).options(**options).remote()
+        threads = {"max_concurrency": MOST_AT_ONCE, "concurrency_groups": {ENDS: 1}}
+        options: dict[str, Any] = {"num_cpus": 0, "resources": HEAD, **threads}
+        self._actor: Any = ray.remote(**options)(Trials).remote()
         self._numbers = count()
         self._shown: dict[str, int] = {}
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from raycompare.spec import ResourceSpec
 from tests.runs import experiment, scores
 
 GRAFANA = Path(__file__).parents[1] / "docs" / "grafana" / "raycompare.json"
+PATIENCE_S = 150.0
 RAY_OWN = {"ray_node_gpus_utilization", "ray_node_cpu_utilization"}
 
 
@@ -110,10 +110,10 @@ def read_metrics() -> dict[str, float]:
     return found
 
 
-def wait_for(what: Callable[[], bool], seconds: float = 150.0) -> None:
-    until = monotonic() + seconds
+def wait_for(what: Callable[[], bool], told: Callable[[], object] = read_metrics) -> None:
+    until = monotonic() + PATIENCE_S
     while not what():
-        assert monotonic() < until
+        assert monotonic() < until, told()
         sleep(0.5)
 
 
@@ -167,21 +167,17 @@ def test_the_dashboard_has_a_task_by_name_for_each_trial_that_runs(small_ray: No
     board = Board()
     board.show(journal.entries.values())
     name = "tune a seed 42 learning_rate 3.14e-05"
-    wait_for(lambda: states().get(name) == "RUNNING")
+    wait_for(lambda: states().get(name) == "RUNNING", told=states)
     journal.ended("a-tune-00000001")
     board.show(journal.entries.values())
-    wait_for(lambda: states().get(name) == "FINISHED")
+    wait_for(lambda: states().get(name) == "FINISHED", told=states)
     assert [task for task in states() if task.startswith("tune ")] == [name]
 
 
-async def told_of_the_end_first(number: int) -> None:
-    trials = Trials()
-    await trials.end(number)
-    await asyncio.wait_for(trials.trial(number), timeout=5)
-
-
 def test_a_trial_returns_whose_end_was_heard_before_it_began() -> None:
-    asyncio.run(told_of_the_end_first(3))
+    trials = Trials()
+    trials.end(3)
+    trials.trial(3)
 
 
 def states() -> dict[str, str]:
