@@ -186,7 +186,7 @@ def _tell_faults(table: pa.Table, before: int, say: Say) -> None:
     faulty = table.filter(pa.compute.is_valid(table[FAULT]))
     for row in faulty.slice(0, max(MOST_NAMED - before, 0)).to_pylist():
         say(f"row {row[ROW]}: {row[FAULT]}")
-    if before < MOST_NAMED < before + faulty.num_rows:
+    if before <= MOST_NAMED < before + faulty.num_rows:
         say("more rows have faults; they have a null label too and are counted at the end")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated
 
@@ -83,8 +83,11 @@ def predict(
     if (file is None) == (text is None) or (file is None) != (out is None):
         raise UserError("expected --text, or --file with --out. Give one of the two.")
     if text is not None:
+        of_files = {"--text-column": text_column, "--label-column": label_column, "--ray": on_ray}
+        _require_none(of_files, "--file")
         _predict_texts(place, model, text, text_pair)
         return
+    _require_none({"--text-pair": text_pair}, "--text")
     from raycompare.predict import Prediction, columns_of
 
     assert file is not None
@@ -100,6 +103,12 @@ def predict(
         batch_size=batch_size,
     )
     _predict_file(asked, on_ray)
+
+
+def _require_none(given: Mapping[str, object], belongs_to: str) -> None:
+    found = [option for option, value in given.items() if value]
+    if found:
+        raise UserError(f"{', '.join(found)}: found without {belongs_to}, to which it belongs.")
 
 
 def _predict_texts(

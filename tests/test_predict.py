@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from transformers import pipeline
+from typer.testing import CliRunner
 
 from raycompare import text_files
 from raycompare.backends import connected
@@ -31,6 +33,7 @@ from raycompare.prediction_files import require_free, written
 from raycompare.ray_predict import predict_on_ray
 from raycompare.results import RunFolder
 from raycompare.text_files import Columns, open_input
+from raycompare.use_cli import app as use_app
 from raycompare.winner import keep_best, model_files, saved_at
 from tests.real_runs import go, tiny_experiment
 from tests.runs import typical
@@ -136,6 +139,15 @@ def test_many_faults_are_counted_and_not_all_named(folder: RunFolder, tmp_path: 
     file = write(tmp_path / "in.csv", content)
     tally, said = predicted(asked(folder, file, tmp_path / "out.csv"))
     assert tally.faults == 200
+    assert len([line for line in said if line.startswith("row ")]) == 20
+    assert len([line for line in said if line.startswith("more rows")]) == 1
+
+
+def test_faults_after_the_last_that_is_named_are_told_of(folder: RunFolder, tmp_path: Path) -> None:
+    """Twenty in the first 50 rows, which are read at once, and one more behind them."""
+    content = [{"text": None if n < 20 or n == 60 else "cat", "n": n} for n in range(100)]
+    file = write(tmp_path / "in.csv", content)
+    _, said = predicted(replace(asked(folder, file, tmp_path / "out.csv"), batch_size=1))
     assert len([line for line in said if line.startswith("row ")]) == 20
     assert len([line for line in said if line.startswith("more rows")]) == 1
 
@@ -311,6 +323,20 @@ def test_the_command_writes_a_file_and_says_where(folder: RunFolder, tmp_path: P
     again = subprocess.run([*command, "--file", file], capture_output=True, text=True, check=False)
     assert again.returncode == 2
     assert "--file with --out" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--text", "a", "--ray", "--text-column", "b"], "--text-column, --ray: found without --f"),
+        (["--file", "a.csv", "--out", "b.csv", "--text-pair", "c"], "--text-pair: found without"),
+        (["--text", "a", "--file", "a.csv", "--out", "b.csv"], "Give one of the two"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(arguments: list[str], says: str) -> None:
+    answer = CliRunner().invoke(use_app, ["predict", "nowhere", *arguments])
+    assert isinstance(answer.exception, UserError)
+    assert says in str(answer.exception)
 
 
 @pytest.mark.ray
