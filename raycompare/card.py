@@ -37,6 +37,11 @@ class Saved:
     pooling: str | None = None
     """How it pools, where `from_pretrained` alone does not do it."""
 
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The labels in the order of their ids."""
+        return tuple(self.labels[key] for key in sorted(self.labels))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Card:

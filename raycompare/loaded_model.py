@@ -58,8 +58,7 @@ class LoadedModel:
             device=device,
             precision="bf16" if "bf16" in with_precision({}) else "fp32",
         )
-        labels = tuple(saved.labels[key] for key in sorted(saved.labels))
-        return cls(classifier=classifier, labels=labels)
+        return cls(classifier=classifier, labels=saved.label_names)
 
     def probabilities(
         self, columns: Sequence[Sequence[str]], batch_size: int = BATCH_SIZE

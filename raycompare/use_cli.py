@@ -94,14 +94,9 @@ def predict(
     assert out is not None
     require_free(out)
     files = model_files(place, model)
-    labels = saved_at(files).labels
-    asked = Prediction(
-        source=open_input(file, columns_of(place, text_column or (), label_column)),
-        model=files,
-        labels=tuple(labels[key] for key in sorted(labels)),
-        out=out,
-        batch_size=batch_size,
-    )
+    labels = saved_at(files).label_names
+    source = open_input(file, columns_of(place, text_column or (), label_column))
+    asked = Prediction(source=source, model=files, labels=labels, out=out, batch_size=batch_size)
     _predict_file(asked, on_ray)
 
 
