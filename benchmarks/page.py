@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from raycompare.backends import this_machine
-from raycompare.markdown import table
-from raycompare.start import RECORDED_PACKAGES, git_revision
+from raycompare.cluster.machines import this_machine
+from raycompare.formatting import table
+from raycompare.records.versions import RECORDED_PACKAGES
+from raycompare.running.start import git_revision
 
 PAGES = Path(__file__).parent / "pages"
 

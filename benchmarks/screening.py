@@ -13,12 +13,12 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from benchmarks.page import Goal, Page
-from raycompare.compare import Comparison, compare
-from raycompare.markdown import duration, listing, number_of, score, table
+from raycompare.analysis.comparison import Comparison, compare
+from raycompare.formatting import duration, listing, number_of, score, table
 from raycompare.metrics import LABELS, MetricName
-from raycompare.records import Records
-from raycompare.report_screening import NAMES, correlation
-from raycompare.results import RunFolder
+from raycompare.records.run_folder import RunFolder
+from raycompare.records.run_records import Records
+from raycompare.report.sections.screening import NAMES, correlation
 
 METRIC: MetricName = "matthews_correlation"
 LENGTHS: Mapping[str, int] = {

@@ -28,11 +28,11 @@ import typer
 
 from benchmarks.ag_news import Quick, minilm, other_load, run_app, say
 from benchmarks.page import Goal, Page
-from raycompare.docstrings import read_docstrings
+from raycompare.data.docstrings import read_docstrings
 from raycompare.errors import RunError
-from raycompare.markdown import count, table
-from raycompare.models import build_model
-from raycompare.saved_models import save_model
+from raycompare.formatting import count, table
+from raycompare.models.pretrained import build_model
+from raycompare.models.saved import save_model
 
 app = typer.Typer(pretty_exceptions_enable=False)
 

@@ -40,9 +40,9 @@ from benchmarks.arms.fine_tuning import ARMS, BARE, DEFAULTS, OURS, PADDED, Prep
 from benchmarks.arms.ours import Outcome
 from benchmarks.page import Goal, Page
 from benchmarks.quality import SIZE_ERRORS, SPREAD_ERRORS, Agreement, TestSet, agreement
-from raycompare.backends import ALLOCATOR
-from raycompare.markdown import NOTHING, change, number_of, score, table
-from raycompare.spec import Experiment
+from raycompare.cluster.connection import ALLOCATOR
+from raycompare.experiment.spec import Experiment
+from raycompare.formatting import NOTHING, change, number_of, score, table
 
 app = typer.Typer(pretty_exceptions_enable=False)
 

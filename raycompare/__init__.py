@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from raycompare.api import Experiment, Run, load_run
-    from raycompare.launch import run
+    from raycompare.running.launch import run
 
 __version__ = version("raycompare")
 __all__ = ["Experiment", "Run", "__version__", "load_run", "run"]
@@ -23,7 +23,7 @@ _MODULES = {
     "Experiment": "raycompare.api",
     "Run": "raycompare.api",
     "load_run": "raycompare.api",
-    "run": "raycompare.launch",
+    "run": "raycompare.running.launch",
 }
 
 

@@ -16,19 +16,19 @@ from typing import Any, Self
 import pandas as pd
 from pydantic_core import to_json
 
-from raycompare import report_scores
-from raycompare.compare import Comparison, compare
-from raycompare.experiment_file import Draft, parse_draft, read_draft
-from raycompare.figures import Drawing, drawn
-from raycompare.manifest import Manifest
-from raycompare.record import EvalRecord, TrialRecord
-from raycompare.records import Records
-from raycompare.report import render
-from raycompare.report_tables import tables
-from raycompare.results import RunFolder
-from raycompare.snapshot import MANIFEST, Snapshot
-from raycompare.spec import Experiment as Spec
-from raycompare.tables import Row, table_of
+from raycompare.analysis.comparison import Comparison, compare
+from raycompare.experiment.file import Draft, parse_draft, read_draft
+from raycompare.experiment.spec import Experiment as Spec
+from raycompare.records.arrow import Row, table_of
+from raycompare.records.manifest import Manifest
+from raycompare.records.rows import EvalRecord, TrialRecord
+from raycompare.records.run_folder import RunFolder
+from raycompare.records.run_records import Records
+from raycompare.records.snapshot import MANIFEST, Snapshot
+from raycompare.report.figures.draw import Drawing, drawn
+from raycompare.report.sections import scores as report_scores
+from raycompare.report.tables import tables
+from raycompare.report.write import render
 
 SOURCE = "the experiment"
 """Names in messages what did not come from a file."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-TOKENIZERS = Path(__file__).parents[2] / "shared" / "tokenizers"
+from tests import SHARED
+
+TOKENIZERS = SHARED / "tokenizers"
 """Genuine tokenizers, without weights: a folder for each checkpoint."""
 
 SIZE: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}

@@ -14,14 +14,14 @@ import hypothesis
 import pyarrow.parquet as pq
 import pytest
 
-from raycompare.arguments import DEFAULTS
-from raycompare.data import LabelledData, load_splits
-from raycompare.models import load_tokenizer
-from raycompare.record import TrialPlan
-from raycompare.spec import DataSpec, ModelSpec
-from raycompare.task import TrialTask
-from raycompare.tokenizing import tokenize, tokenized
-from raycompare.tokens import TokenizedData
+from raycompare.data.splits import LabelledData, load_splits
+from raycompare.data.tokenize import tokenize, tokenized
+from raycompare.data.tokens import TokenizedData
+from raycompare.experiment.spec import DataSpec, ModelSpec
+from raycompare.models.pretrained import load_tokenizer
+from raycompare.records.messages import TrialPlan
+from raycompare.training.arguments import DEFAULTS
+from raycompare.training.task import TrialTask
 from tests.tiny import save_tiny_bert, write_tiny_data
 
 # No test is about time: on a busy machine an example takes as long as it takes.

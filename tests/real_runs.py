@@ -16,11 +16,10 @@ import psutil
 from rich.console import Console
 from ruamel.yaml import YAML
 
-from raycompare.display import Display
-from raycompare.draft import draft_for
-from raycompare.record import EvalRecord, TrialRecord
-from raycompare.results import RunFolder
-from raycompare.run import Place, run
+from raycompare.records.rows import EvalRecord, TrialRecord
+from raycompare.records.run_folder import RunFolder, draft_for
+from raycompare.running.display import Display
+from raycompare.running.run import Place, run
 
 Content = dict[str, Any]
 

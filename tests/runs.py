@@ -16,26 +16,26 @@ import numpy as np
 import pyarrow as pa
 from pydantic import TypeAdapter
 
-from raycompare.compare import Comparison, compare
-from raycompare.experiment_text import write_experiment
-from raycompare.figures import drawings
-from raycompare.manifest import Manifest
+from raycompare.analysis.comparison import Comparison, compare
+from raycompare.experiment.file import write_experiment
+from raycompare.experiment.spec import TF_IDF, Experiment
 from raycompare.metrics import MODES
-from raycompare.plot_style import THEMES
-from raycompare.record import (
+from raycompare.records.manifest import Manifest
+from raycompare.records.messages import Stage
+from raycompare.records.rows import (
     BaselineFailure,
     BaselineRecord,
     EvalRecord,
     InferenceFailure,
     InferenceRecord,
-    Stage,
+    ScreenRecord,
     TrialRecord,
 )
-from raycompare.records import Records
-from raycompare.report import render
-from raycompare.results import RunFolder
-from raycompare.screen_record import ScreenRecord
-from raycompare.spec import TF_IDF, Experiment
+from raycompare.records.run_folder import RunFolder
+from raycompare.records.run_records import Records
+from raycompare.report.figures.draw import drawings
+from raycompare.report.figures.style import THEMES
+from raycompare.report.write import render
 
 GOLDEN = Path(__file__).parent / "golden" / "report.md"
 STEPS_BETWEEN, PLANNED_STEPS = 50, 400

@@ -8,8 +8,8 @@ from typing import Any
 import datasets
 import pytest
 
-from raycompare.data import LabelledData
-from raycompare.data_problems import DataProblems
+from raycompare.data.problems import DataProblems
+from raycompare.data.splits import LabelledData
 from raycompare.errors import Problem
 
 LABELS = ["a"] * 60 + ["b"] * 30 + ["c"] * 13

@@ -9,9 +9,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from raycompare.record import Evaluation, Message, TrialEnd, TrialFailure, TrialStart
-from raycompare.task import TrialTask
-from raycompare.trial import train_trial
+from raycompare.records.messages import Evaluation, Message, TrialEnd, TrialFailure, TrialStart
+from raycompare.training.task import TrialTask
+from raycompare.training.trial import train_trial
 
 
 @dataclass

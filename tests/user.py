@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from raycompare.backends.sagemaker_request import Machines, Request
-from raycompare.backends.sagemaker_sdk import Aws
-from raycompare.experiment_file import parse_draft
-from raycompare.sagemaker_plan import Plan, Wish, plan
+from raycompare.experiment.file import parse_draft
+from raycompare.sagemaker.aws import Aws
+from raycompare.sagemaker.plan import Plan, Wish, plan
+from raycompare.sagemaker.request import Machines, Request
 from tests.rig.sagemaker import BUCKET, ROLE, Application, control_plane
 
 OUT = f"s3://{BUCKET}/raycompare"

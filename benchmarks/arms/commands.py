@@ -13,9 +13,9 @@ from time import perf_counter
 from benchmarks.ag_news import say
 from benchmarks.arms.request import Answer, Request, Trained
 from raycompare.errors import RunError
-from raycompare.manifest import Manifest
-from raycompare.record import EvalRecord, TrialRecord
-from raycompare.results import RunFolder
+from raycompare.records.manifest import Manifest
+from raycompare.records.rows import EvalRecord, TrialRecord
+from raycompare.records.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
 LAST_LINES = 20

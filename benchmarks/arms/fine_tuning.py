@@ -13,8 +13,8 @@ from benchmarks.ag_news import EVAL_BATCH_SIZE, MAX_LENGTH
 from benchmarks.arms import ours
 from benchmarks.arms.ours import Loaded, Outcome
 from benchmarks.arms.plain import PlainTokens, TrainClock, plain_tokens, plain_trainer
-from raycompare.models import load_model, load_tokenizer
-from raycompare.task import TrialTask
+from raycompare.models.pretrained import load_model, load_tokenizer
+from raycompare.training.task import TrialTask
 
 
 @dataclass(frozen=True, kw_only=True)

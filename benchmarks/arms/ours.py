@@ -12,18 +12,18 @@ import torch
 from transformers import Trainer, set_seed
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
-from raycompare.arguments import arguments_of
-from raycompare.data import LabelledData, load_splits
+from raycompare.data.splits import LabelledData, load_splits
+from raycompare.data.tokenize import tokenize, tokenized
+from raycompare.data.tokens import TokenizedData
+from raycompare.experiment.spec import Arguments, Experiment
 from raycompare.metrics import MODES
-from raycompare.models import build_model, load_tokenizer
-from raycompare.record import Message, TrialEnd
-from raycompare.search import make_plan
-from raycompare.spec import Arguments, Experiment
-from raycompare.task import TrialTask
-from raycompare.tokenizing import tokenize, tokenized
-from raycompare.tokens import TokenizedData
-from raycompare.trainer import PARTS, build_trainer
-from raycompare.trial import train_trial
+from raycompare.models.pretrained import build_model, load_tokenizer
+from raycompare.records.messages import Message, TrialEnd
+from raycompare.training.arguments import arguments_of
+from raycompare.training.task import TrialTask
+from raycompare.training.trainer import PARTS, build_trainer
+from raycompare.training.trial import train_trial
+from raycompare.tuning.plans import make_plan
 
 
 @dataclass(frozen=True, kw_only=True)

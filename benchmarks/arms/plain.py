@@ -25,7 +25,7 @@ from transformers import (
     default_data_collator,
 )
 
-from raycompare.scoring import classification_metrics
+from raycompare.metrics import classification_metrics
 
 Padding = Literal["max_length", "longest"]
 """Of every text, once, to the maximum; or of each batch to its longest text."""

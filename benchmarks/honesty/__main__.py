@@ -19,9 +19,9 @@ from benchmarks.honesty import recording
 from benchmarks.honesty.recording import Recording
 from benchmarks.honesty.replays import ROWS, Copies, Gap, World, of_copies, of_gap
 from benchmarks.page import Goal, Page
-from raycompare.markdown import listing, score, table
+from raycompare.analysis.pairwise import LEVEL, POWER
+from raycompare.formatting import listing, score, table
 from raycompare.metrics import LABELS, MetricName
-from raycompare.pairwise import LEVEL, POWER
 
 SEEDS = (5, 3, 1)
 METRIC: MetricName = "matthews_correlation"

@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 
-from raycompare.margins import Integers
-from raycompare.results import RunFolder
+from raycompare.metrics import Integers
+from raycompare.records.run_folder import RunFolder
 
 PATH = Path(__file__).with_name("predictions.parquet")
 SCHEMA = pa.schema(

@@ -13,9 +13,9 @@ from statistics import fmean
 import numpy as np
 
 from benchmarks.honesty.recording import Recording
-from raycompare.margins import Answers
+from raycompare.analysis.intervals import Answers
+from raycompare.analysis.pairwise import LEVEL, Pair, compared
 from raycompare.metrics import MetricName
-from raycompare.pairwise import LEVEL, Pair, compared
 
 ROWS = 1000
 """Of the test split of a replay."""

@@ -27,7 +27,7 @@ from benchmarks.replay.summary import (
     summarise,
 )
 from raycompare.errors import UserError
-from raycompare.markdown import NOTHING, listing, number_of, score, table
+from raycompare.formatting import NOTHING, listing, number_of, score, table
 from raycompare.metrics import LABELS
 
 DEFAULTS = Options()

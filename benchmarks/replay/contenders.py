@@ -17,12 +17,12 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialSch
 
 from benchmarks.replay.curves import Recording
 from benchmarks.replay.simulator import STEP
+from raycompare.experiment.settings import TuneSpec
 from raycompare.metrics import MODES
-from raycompare.record import TrialPlan
-from raycompare.rule_book import rules_for, rung_positions
-from raycompare.rungs import DEFAULT_GRACE
-from raycompare.schedulers import Comparing
-from raycompare.settings import TuneSpec
+from raycompare.records.messages import TrialPlan
+from raycompare.tuning.plan_order import Comparing
+from raycompare.tuning.schedulers.base import DEFAULT_GRACE
+from raycompare.tuning.schedulers.registry import rules_for, rung_positions
 
 DEFAULTS = TuneSpec()
 METRIC = DEFAULTS.metric

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raycompare.errors import UserError
-from raycompare.record import Evaluation
+from raycompare.records.messages import Evaluation
 
 PATH = Path(__file__).parent / "curves.parquet"
 MANIFEST_KEY = b"raycompare"

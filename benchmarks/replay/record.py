@@ -19,13 +19,13 @@ import pyarrow.parquet as pq
 import typer
 
 from benchmarks.replay.curves import MANIFEST_KEY, METRICS, PATH, SCHEMA
-from raycompare.display import Display
-from raycompare.experiment_file import parse_draft
-from raycompare.record import EvalRecord, TrialRecord
-from raycompare.results import RunFolder
-from raycompare.run import Place, run
-from raycompare.search import drawn_plans
-from raycompare.spec import Experiment
+from raycompare.experiment.file import parse_draft
+from raycompare.experiment.spec import Experiment
+from raycompare.records.rows import EvalRecord, TrialRecord
+from raycompare.records.run_folder import RunFolder
+from raycompare.running.display import Display
+from raycompare.running.run import Place, run
+from raycompare.tuning.plans import drawn_plans
 
 # 64 steps and an evaluation every 4: rungs at 1/16, 1/8, 1/4, 1/2 of the budget are hit exactly.
 BASE = """

@@ -21,8 +21,8 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
 from benchmarks.replay.curves import Curve, Pace
-from raycompare.messages import PLAN, config_of, pack
-from raycompare.record import TrialPlan
+from raycompare.records.messages import TrialPlan
+from raycompare.tuning.searcher import PLAN, config_of, pack
 
 STEP = "step"
 """The key of a result that counts optimizer steps; a scheduler's `time_attr`."""

@@ -14,10 +14,10 @@ import numpy as np
 from benchmarks.replay.contenders import METRIC, MODE, Contender
 from benchmarks.replay.curves import Curve, Key, Recording
 from benchmarks.replay.simulator import Outcome, SimulatedTrial, Timeline, TrialOutcome, simulate
+from raycompare.experiment.spec import Arguments, Experiment
 from raycompare.metrics import better
-from raycompare.record import TrialRecord
-from raycompare.search import choose, make_plan
-from raycompare.spec import Arguments, Experiment
+from raycompare.records.rows import TrialRecord
+from raycompare.tuning.plans import choose, make_plan
 
 TOLERANCE = 0.002
 """How far below the best model's test metric a named model may be and still be right."""
@@ -102,7 +102,7 @@ def _running_best(curve: Curve) -> Iterator[float]:
 def draw(
     archive: Archive, random: np.random.Generator, configurations: int
 ) -> tuple[SimulatedTrial, ...]:
-    """Draw the trials of an experiment, planned as `raycompare.search.tune_plans` does.
+    """Draw the trials of an experiment, planned as `raycompare.tuning.plans.tune_plans` does.
 
     Of each model its default and up to `configurations` - 1 others, each with one of its
     recorded seeds: the defaults first, the models in random order, then the rest, shuffled over

@@ -14,14 +14,15 @@ from ray import tune
 
 from benchmarks.scale.processes import cpu_seconds, own_memory
 from benchmarks.scale.simulated import STEPS_BETWEEN, Work, simulate
-from raycompare.journal import Entry, Journal
+from raycompare.experiment.spec import Experiment
 from raycompare.metrics import MODES, MetricName
-from raycompare.results import RunFolder
-from raycompare.rungs import Rungs, milestones
-from raycompare.schedulers import Comparing
-from raycompare.search import drawn_plans
-from raycompare.spec import Experiment
-from raycompare.tuner import Queue, Shared, run_stage
+from raycompare.records.journal import Entry, Journal
+from raycompare.records.run_folder import RunFolder
+from raycompare.tuning.plan_order import Comparing
+from raycompare.tuning.plans import drawn_plans
+from raycompare.tuning.schedulers.asha import Rungs
+from raycompare.tuning.schedulers.base import milestones
+from raycompare.tuning.tuner import Queue, Shared, run_stage
 
 MODELS = tuple(f"model-{number}" for number in range(4))
 METRIC: MetricName = "matthews_correlation"

@@ -10,7 +10,7 @@ from benchmarks.page import Goal, Page
 from benchmarks.scale.driver_queue import Queue
 from benchmarks.scale.measure import Measured
 from benchmarks.scale.processes import PARTS
-from raycompare.markdown import count, table
+from raycompare.formatting import count, table
 
 REAL_NODES, AIM = 64, 0.95
 SHOWN_NODES = (1, 16, REAL_NODES, 256, 1024)
@@ -20,8 +20,9 @@ Ray runs on this machine with many small nodes (`ray.cluster_utils.Cluster`), ea
 own that holds one trial. They share the machine with the driver, so their number is limited by its
 memory and every wait here includes the wait for a CPU.
 
-The trials go through what a run goes through: `raycompare.tuner.run_stage` with the journal, the
-scheduler (halving per model over {models} models), Tune's callbacks, messages and the run folder.
+The trials go through what a run goes through: `raycompare.tuning.tuner.run_stage`
+with the journal, the scheduler (halving per model over {models} models), Tune's callbacks,
+messages and the run folder.
 Only the training is missing: a trial of {seconds:g} s sleeps {asleep:.3f} s, a factor of
 {factor:g}, in {evaluations} parts, and reports an evaluation on a seeded random curve after each. A
 worker here sends as many messages as {factor:g} real ones; *load of real nodes* says how many came.

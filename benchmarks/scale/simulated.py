@@ -10,9 +10,9 @@ from typing import Any
 
 from ray import tune
 
-from raycompare.messages import PLAN, pack
 from raycompare.metrics import MODES
-from raycompare.record import Evaluation, TrialEnd, TrialStart
+from raycompare.records.messages import Evaluation, TrialEnd, TrialStart
+from raycompare.tuning.searcher import PLAN, pack
 
 STEPS_BETWEEN = 100
 """Optimizer steps between two evaluations."""

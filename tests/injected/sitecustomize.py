@@ -20,7 +20,7 @@ class Injector(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Changes raycompare.trainer when it is first imported."""
 
     def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
-        if name != "raycompare.trainer":
+        if name != "raycompare.training.trainer":
             return None
         sys.meta_path.remove(self)
         self.real = importlib.util.find_spec(name)

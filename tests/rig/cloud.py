@@ -10,16 +10,16 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import yaml
 
+from tests import ROOT
 from tests.rig.bucket import ENVIRONMENT
 from tests.rig.hosts import SUBNET, Host
 from tests.rig.ssh import KEY, Key
 
-SHIPPED = Path(__file__).parents[2] / "cluster.yaml"
+SHIPPED = ROOT / "cluster.yaml"
 FIRST_ADDRESS = 4
 """AWS keeps the first four addresses of a subnet for itself; so does moto."""
 KEY_NAME, ZONE, PROFILE = "rig", "us-east-1a", "raycompare"

@@ -7,15 +7,14 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import yaml
 
+from tests import ROOT
 from tests.rig.bucket import ENVIRONMENT, Bucket
 from tests.rig.hosts import Host, do
 from tests.rig.ssh import KEY
 
-ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "cluster.local.yaml"
 PROJECT = "/root/project"
 """Where the user, at the client, has the project."""

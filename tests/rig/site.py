@@ -11,7 +11,7 @@ from pathlib import Path
 from subprocess import Popen
 from time import monotonic, sleep
 
-from raycompare.results import RunFolder
+from raycompare.records.run_folder import RunFolder
 from tests.rig.bucket import Bucket, bucket
 from tests.rig.hosts import Host, Network
 from tests.rig.launched import ROOT, Launched

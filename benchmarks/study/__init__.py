@@ -1,0 +1,1 @@
+"""The gain over plain Ray Tune and over a script, on one study: `make bench-study`."""

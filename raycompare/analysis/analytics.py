@@ -1,0 +1,265 @@
+"""A run as the tables that people compare models with by hand: SageMaker's, SimpleTransformers'.
+
+The columns are those of `ExperimentAnalytics.dataframe()` and
+`HyperparameterTuningJobAnalytics.dataframe()` of the SageMaker Python SDK
+(sagemaker/analytics.py in 2.x, sagemaker/core/analytics.py in 3.x, commit a248126) and those of
+SimpleTransformers' training_progress_scores.csv (`_create_training_progress_scores`, commit
+03a3789 and before). docs/mirrors.md says what they hold here, and what is corrected.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import chain, count
+from statistics import fmean
+from typing import Any
+
+import pandas as pd
+
+from raycompare.analysis.leaderboard import best_trials
+from raycompare.metrics import MetricName
+from raycompare.records.rows import EvalRecord, Split, Status, TrialRecord
+from raycompare.records.run_folder import RunFolder
+from raycompare.records.run_records import Records
+
+METRICS: Mapping[MetricName, str] = {
+    "loss": "loss",
+    "accuracy": "accuracy",
+    "macro_f1": "f1",
+    "macro_precision": "precision",
+    "macro_recall": "recall",
+    "matthews_correlation": "mcc",
+}
+"""The metrics as the Trainer's logs name them, behind eval_ or test_."""
+
+PREFIXES: Mapping[Split, str] = {"validation": "eval", "test": "test"}
+
+JOB_STATUS: Mapping[Status, str] = {
+    "completed": "Completed",
+    "stopped_early": "Stopped",
+    "errored": "Failed",
+    "interrupted": "Stopped",
+    "not_run": "Stopped",
+}
+"""TrainingJobStatus, as SageMaker's DescribeTrainingJob has it."""
+
+PROGRESS_COLUMNS: Mapping[str, MetricName | None] = {
+    "mcc": "matthews_correlation",
+    "train_loss": None,
+    "eval_loss": "loss",
+    "acc": "accuracy",
+    "f1": "macro_f1",
+}
+"""Those after global_step, for more than two classes; the last two are what users add."""
+
+FOLDER = "analytics"
+
+
+def trial_components(folder: RunFolder | str) -> pd.DataFrame:
+    """Return a row per trial, with statistics of each metric over the trial's evaluations.
+
+    Raises:
+        UserError: the folder is not that of a run that has ended.
+    """
+    return _components(_records(folder))
+
+
+def tuning_job(folder: RunFolder | str) -> pd.DataFrame:
+    """Return a row per trial of the tune stage: hyperparameters, status, objective, times in s.
+
+    Raises:
+        UserError: the folder is not that of a run that has ended.
+    """
+    return _jobs(_records(folder))
+
+
+def progress_scores(folder: RunFolder | str) -> dict[str, pd.DataFrame]:
+    """Return, by model, the validation metrics of its best trial by optimizer step.
+
+    Raises:
+        UserError: the folder is not that of a run that has ended.
+    """
+    return _progress(_records(folder))
+
+
+def mirrors(records: Records) -> dict[str, str]:
+    """Return the CSV files by their names in the run folder."""
+    files = _progress_files(records)
+    frames = {
+        "trial_components.csv": _components(records),
+        "tuning_job.csv": _jobs(records),
+        **{files[model]: frame for model, frame in _progress(records).items()},
+    }
+    return {
+        f"{FOLDER}/{name}": frame.to_csv(index=False, lineterminator="\n")
+        for name, frame in frames.items()
+    }
+
+
+def average(values: Iterable[float]) -> float | None:
+    """Return the mean of the finite values, which is SageMaker's Avg; None if there are none."""
+    finite = [value for value in values if math.isfinite(value)]
+    return fmean(finite) if finite else None
+
+
+def _records(folder: RunFolder | str) -> Records:
+    return Records.of(folder if isinstance(folder, RunFolder) else RunFolder.at(folder))
+
+
+def _components(records: Records) -> pd.DataFrame:
+    names = sorted({name for trial in records.trials for name in _parameters(records, trial)})
+    return pd.DataFrame([_component(records, trial, names) for trial in records.trials])
+
+
+def _component(records: Records, trial: TrialRecord, names: Sequence[str]) -> dict[str, Any]:
+    parameters = _parameters(records, trial)
+    return {
+        "TrialComponentName": trial.trial_id,
+        "DisplayName": trial.stage,
+        **{name: parameters.get(name) for name in names},
+        **_statistics(records, trial),
+        "Trials": [trial.model],
+        "Experiments": [records.experiment.name],
+    }
+
+
+def _parameters(records: Records, trial: TrialRecord) -> dict[str, float | str | None]:
+    model = records.experiment.model_named(trial.model)
+    given = {
+        **records.experiment.training_of(model),
+        **json.loads(trial.hyperparameters),
+        "model_name": trial.model,
+        "seed": trial.seed,
+    }
+    return {name: _parameter(value) for name, value in given.items()}
+
+
+def _parameter(value: object) -> float | str | None:
+    """Return a number or text, the two kinds that SageMaker's parameters have."""
+    if value is None or isinstance(value, str):
+        return value
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number else json.dumps(value)  # type: ignore[arg-type]
+
+
+def _statistics(records: Records, trial: TrialRecord) -> dict[str, float | int | None]:
+    found: dict[str, float | int | None] = {}
+    for split, prefix in PREFIXES.items():
+        rows = records.rows(trial, split)
+        for name, short in METRICS.items():
+            summary = _summary([getattr(row, name) for row in rows])
+            found |= {f"{prefix}_{short} - {key}": value for key, value in summary.items()}
+    return found
+
+
+def _summary(values: Sequence[float]) -> dict[str, float | int | None]:
+    """Summarise the finite values: CloudWatch's MetricDatum takes neither NaN nor infinities.
+
+    StdDev is of a sample, and 0 for one value: so it is in the output of
+    marshmellow77/sm-hf-experiments, where .8964 and .9428 have .032810.
+    """
+    finite = [value for value in values if math.isfinite(value)]
+    return {
+        "Min": min(finite, default=None),
+        "Max": max(finite, default=None),
+        "Avg": average(finite),
+        "StdDev": _deviation(finite) if finite else None,
+        "Last": finite[-1] if finite else None,
+        "Count": len(finite),
+    }
+
+
+def _deviation(values: Sequence[float]) -> float:
+    """Not statistics.stdev, whose exact fractions take seconds where there are many trials."""
+    mean = fmean(values)
+    squares = math.fsum((value - mean) ** 2 for value in values)
+    return math.sqrt(squares / max(len(values) - 1, 1))
+
+
+def _jobs(records: Records) -> pd.DataFrame:
+    tune = [trial for trial in records.trials if trial.stage == "tune"]
+    names = sorted({name for trial in tune for name in json.loads(trial.hyperparameters)})
+    rows = [_job(records, trial, names) for trial in tune]
+    frame = pd.DataFrame(rows, columns=[*names, *_job_columns])
+    for column in ("TrainingStartTime", "TrainingEndTime"):
+        frame[column] = pd.to_datetime(frame[column], utc=True)
+    return frame
+
+
+_job_columns = (
+    "TrainingJobName",
+    "TrainingJobStatus",
+    "FinalObjectiveValue",
+    "TrainingStartTime",
+    "TrainingEndTime",
+    "TrainingElapsedTimeSeconds",
+    "TrainingJobDefinitionName",
+)
+
+
+def _job(records: Records, trial: TrialRecord, names: Sequence[str]) -> dict[str, Any]:
+    parameters = _parameters(records, trial)
+    started = datetime.fromisoformat(trial.started_at) if trial.started_at else None
+    seconds = _seconds(trial)
+    ended = started + timedelta(seconds=seconds) if started and seconds is not None else None
+    values = (
+        trial.trial_id,
+        JOB_STATUS[trial.status],
+        trial.best_value,
+        started,
+        ended,
+        seconds,
+        trial.model,
+    )
+    own = {name: parameters.get(name) for name in names}
+    return {**own, **dict(zip(_job_columns, values, strict=True))}
+
+
+def _seconds(trial: TrialRecord) -> float | None:
+    """Return what the trial has worked: it may have waited or been started again in between."""
+    if trial.train_seconds is None:
+        return None
+    return trial.train_seconds + (trial.eval_seconds or 0.0) + (trial.test_seconds or 0.0)
+
+
+def _progress(records: Records) -> dict[str, pd.DataFrame]:
+    chosen = _chosen(records)
+    models = [spec.name for spec in records.experiment.models]
+    return {
+        model: _scores(records.rows(chosen[model], "validation"))
+        for model in models
+        if model in chosen
+    }
+
+
+def _chosen(records: Records) -> dict[str, TrialRecord]:
+    """Return the best trial of each model: of the tune stage, or else of the confirm stage."""
+    tuned = {trial.model for trial in records.trials if trial.stage == "tune"}
+    own = [trial for trial in records.trials if trial.stage == "tune" or trial.model not in tuned]
+    return best_trials(own, records.experiment.tune.metric)
+
+
+def _scores(rows: Sequence[EvalRecord]) -> pd.DataFrame:
+    columns: dict[str, list[Any]] = {"global_step": [row.step for row in rows]}
+    for column, metric in PROGRESS_COLUMNS.items():
+        columns[column] = [getattr(row, metric) if metric else math.nan for row in rows]
+    return pd.DataFrame(columns)
+
+
+def _progress_files(records: Records) -> dict[str, str]:
+    types = records.manifest.data.get("model_types", {})
+    files: dict[str, str] = {}
+    for spec in records.experiment.models:
+        parts = [types[spec.name]] if spec.name in types else []
+        stem = "-".join(_safe(part) for part in (*parts, spec.name))
+        names = chain([stem], (f"{stem}-{number}" for number in count(2)))
+        files[spec.name] = next(name for name in names if name not in files.values())
+    return {model: f"{stem}-training_progress_scores.csv" for model, stem in files.items()}
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")

@@ -1,0 +1,237 @@
+"""What a run cost, by its records: machine time and dollars of each trial, model and stage.
+
+A trial has the larger of its shares of a machine's CPUs and GPUs: what is left beside it on the
+other kind is of use to nobody like it (the dominant share of Ghodsi et al. 2011, NSDI). A second of
+it is that share of a second of the machine. What trials leave of a stage is idle, so that the parts
+of a stage are the time of all machines that could hold trials, each for as long as it was there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import Any
+
+from raycompare.analysis.spending import (
+    Machine,
+    ModelCost,
+    Saved,
+    Spent,
+    StageCost,
+    Sum,
+    TrialCost,
+    Wall,
+    added,
+)
+from raycompare.experiment.prices import Price, price_of
+from raycompare.formatting import SECONDS_PER_HOUR
+from raycompare.records.endings import dollars_spent
+from raycompare.records.manifest import TOTAL, Manifest
+from raycompare.records.rows import TrialRecord
+from raycompare.records.run_records import Records
+
+TRAINING = ("tune", "confirm")
+REST = "rest"
+"""The name of what a run took outside of its stages."""
+SLACK = 0.02
+"""Of a stage's wall-clock, by which what trials held may differ for the sake of the clocks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Where the time and the money of a run went. All USD are 0 without a price."""
+
+    machines: tuple[Machine, ...]
+    price: Price | None
+    """Of each machine."""
+    stages: tuple[StageCost, ...]
+    models: tuple[ModelCost, ...]
+    trials: tuple[TrialCost, ...]
+    saved: Saved
+    failed: Sum
+    unmeasured: int
+    """Trials of an older version, which did not record how long they held their resources."""
+    crowded: bool
+    """Whether trials held more than their stage has, so that its wall-clock is not all known."""
+    unconfirmed: Mapping[str, int]
+    """Seeds of each model that `tune.max_usd` kept from being confirmed."""
+
+    @property
+    def whole(self) -> StageCost:
+        """All machines, for the whole run."""
+        return added("all", self.stages)
+
+    @property
+    def training(self) -> StageCost:
+        """The stages that were estimated before the start."""
+        return added("training", [stage for stage in self.stages if stage.name in TRAINING])
+
+
+def cost_of(records: Records) -> Cost:
+    """Count what a run cost."""
+    manifest, price = records.manifest, price_of(records.experiment.cost)
+    machines = machines_of(manifest)
+    rate = price.usd_per_hour / SECONDS_PER_HOUR if price else 0.0
+    trials = sorted(records.trials, key=lambda trial: (trial.stage, trial.order))
+    raw = [_trial_cost(trial, machines, manifest.resources, rate) for trial in trials]
+    walls = _walls(manifest, raw, len(machines))
+    fits = {name: _fit(name, wall, raw) for name, wall in walls.items()}
+    costs = [_scaled(row, fits.get(row.trial.stage, 1.0)) for row in raw]
+    started = [row.trial for row in raw if row.trial.starts or row.trial.train_seconds]
+    return Cost(
+        machines=machines,
+        price=price,
+        stages=tuple(_stage(name, walls[name], costs, rate) for name in walls),
+        models=tuple(_model(m.name, costs, records) for m in records.experiment.models),
+        trials=tuple(costs),
+        saved=_saved(costs),
+        failed=Sum.of(row for row in costs if row.trial.status == "errored"),
+        unmeasured=sum(trial.held_seconds is None for trial in started),
+        crowded=any(fit < 1 - SLACK for fit in fits.values()),
+        unconfirmed=_unconfirmed(records),
+    )
+
+
+def machines_of(manifest: Manifest) -> tuple[Machine, ...]:
+    """Return the machines that could hold trials; one that is not known, if none was recorded.
+
+    The head of a cluster mostly has no CPUs to give, and another price.
+    """
+    rows: Sequence[Mapping[str, Any]] = manifest.hardware
+    workers = [row for row in rows if row.get("cpus") or row.get("gpus")]
+    return tuple(
+        Machine(
+            hostname=str(row.get("hostname", "")),
+            cpus=float(row.get("cpus", 0)),
+            gpus=float(row.get("gpus", 0)),
+        )
+        for row in workers or rows or ({},)
+    )
+
+
+def _resources(trial: TrialRecord, given: Mapping[str, Any]) -> tuple[float, float]:
+    """Return a trial's CPUs and GPUs; of older runs as far as the trial tells."""
+    known = given.get(trial.model)
+    if known:
+        return float(known.get("cpu") or 0), float(known.get("gpu") or 0)
+    return float(trial.num_threads or 1), float((trial.device or "").startswith("cuda"))
+
+
+def _trial_cost(
+    trial: TrialRecord, machines: Sequence[Machine], given: Mapping[str, Any], rate: float
+) -> TrialCost:
+    cpus, gpus = _resources(trial, given)
+    machine = next((m for m in machines if m.hostname == trial.hostname), machines[0])
+    spent = Spent.of(trial)
+    part = spent.times(machine.share(cpus, gpus))
+    return TrialCost(
+        trial=trial,
+        processor="GPU" if gpus else "CPU",
+        processor_seconds=spent.total * (gpus or cpus),
+        machine=part,
+        usd=part.total * rate,
+    )
+
+
+def _walls(manifest: Manifest, costs: Sequence[TrialCost], machines: int) -> dict[str, Wall]:
+    """Return the time of each stage, and of the rest; of a stage that was cut off, the least.
+
+    Older versions left out a stage that was cut off, and did not count machines as time passed.
+    """
+    seconds, counted = manifest.seconds, manifest.machine_seconds
+    walls = {
+        name: Wall(seconds=value, machine_seconds=counted.get(name, value * machines))
+        for name, value in seconds.items()
+        if name != TOTAL
+    }
+    for stage in TRAINING:
+        held = sum(row.machine.total for row in costs if row.trial.stage == stage)
+        if stage not in walls and held:
+            walls[stage] = Wall(seconds=held / machines, machine_seconds=held)
+    known, total = Wall.sum(walls.values()), seconds.get(TOTAL, 0.0)
+    walls[REST] = Wall(
+        seconds=max(total - known.seconds, 0.0),
+        machine_seconds=max(counted.get(TOTAL, total * machines) - known.machine_seconds, 0.0),
+    )
+    return walls
+
+
+def _fit(stage: str, wall: Wall, costs: Sequence[TrialCost]) -> float:
+    """Return what the cost of a stage's trials is to be multiplied with, mostly 1.
+
+    Trials of different shapes can have shares of a machine that add up to more than all of it.
+    """
+    held = sum(row.machine.total for row in costs if row.trial.stage == stage)
+    return min(wall.machine_seconds / held, 1.0) if held else 1.0
+
+
+def _scaled(cost: TrialCost, factor: float) -> TrialCost:
+    return replace(cost, machine=cost.machine.times(factor), usd=cost.usd * factor)
+
+
+def _stage(name: str, wall: Wall, costs: Sequence[TrialCost], rate: float) -> StageCost:
+    own = [row for row in costs if row.trial.stage == name]
+    held = Spent.sum(row.machine for row in own)
+    usd = wall.machine_seconds * rate
+    return StageCost(
+        name=name,
+        wall=wall,
+        held=held,
+        idle=wall.machine_seconds - held.total,
+        usd=usd,
+        idle_usd=usd - sum(row.usd for row in own),
+    )
+
+
+def _model(name: str, costs: Sequence[TrialCost], records: Records) -> ModelCost:
+    own = [row for row in costs if row.trial.model == name]
+    tested = [row for row in own if records.rows(row.trial, "test")]
+    one = (
+        Sum(
+            trials=1,
+            seconds=fmean(row.machine.total for row in tested),
+            usd=fmean(row.usd for row in tested),
+        )
+        if tested
+        else None
+    )
+    return ModelCost(
+        model=name,
+        processor="GPU" if any(row.processor == "GPU" for row in own) else "CPU",
+        processor_seconds=sum(row.processor_seconds for row in own),
+        tune=Sum.of(row for row in own if row.trial.stage == "tune"),
+        confirm=Sum.of(row for row in own if row.trial.stage == "confirm"),
+        seed=one,
+    )
+
+
+def _saved(costs: Iterable[TrialCost]) -> Saved:
+    """Count the steps that were not trained; a trial's pace is its own, evaluations counted."""
+    trials, steps, seconds, usd = 0, 0, 0.0, 0.0
+    for row in costs:
+        trial = row.trial
+        stopped = trial.stage == "tune" and trial.ending in ("rung", "patience")
+        if not stopped or not trial.planned_steps or not trial.steps:
+            continue
+        left = trial.planned_steps - trial.steps
+        pace = ((trial.train_seconds or 0.0) + (trial.eval_seconds or 0.0)) / trial.steps
+        machine, dollars = row.per_second
+        trials, steps = trials + 1, steps + left
+        seconds, usd = seconds + left * pace * machine, usd + left * pace * dollars
+    return Saved(trials=trials, steps=steps, seconds=seconds, usd=usd)
+
+
+def _unconfirmed(records: Records) -> dict[str, int]:
+    """Count the seeds without a test, if dollars ended the run; in the order of the experiment."""
+    most, seeds = records.experiment.tune.max_usd, len(records.experiment.confirm.seeds)
+    if not most or not any(trial.reason == dollars_spent(most) for trial in records.trials):
+        return {}
+    missing = {
+        model.name: seeds
+        - sum(
+            bool(records.rows(trial, "test")) for trial in records.trials_of(model.name, "confirm")
+        )
+        for model in records.experiment.models
+    }
+    return {model: number for model, number in missing.items() if number}

@@ -1,0 +1,125 @@
+"""The experiment that trains the winner of a run longer."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from raycompare.analysis.leaderboard import ModelRow, leaderboard
+from raycompare.analysis.refine import successor
+from raycompare.errors import UserError, near, one_of
+from raycompare.experiment.spec import Arguments, Experiment, ModelSpec
+from raycompare.records.rows import FINISHED, EvalRecord, TrialRecord
+
+EPOCHS, STEPS = "num_train_epochs", "max_steps"
+TRAINERS_EPOCHS = 3.0
+"""The Trainer's own number, where nothing sets it (transformers.TrainingArguments)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finalist:
+    """A model that was confirmed and tested."""
+
+    row: ModelRow
+    configuration: Arguments
+    """What was searched, as it was confirmed."""
+    epochs: float
+    """Of its whole schedule, also where patience ended it earlier."""
+
+
+def finalist(
+    experiment: Experiment,
+    trials: Sequence[TrialRecord],
+    evaluations: Sequence[EvalRecord],
+    model: str | None = None,
+) -> Finalist:
+    """Find the model with the best mean test value over its seeds, or the one named.
+
+    Raises:
+        UserError: no such model, or it has not been tested.
+    """
+    rows = leaderboard(experiment, trials, evaluations)
+    row = rows[0] if model is None else _named(rows, model)
+    if not row.test:
+        who = "no model" if model is None else model
+        raise UserError(
+            f"{experiment.name} has no finished confirm stage: {who} was tested ({row.reason}). "
+            "Finish it with `raycompare run --resume RUN_DIR`, then extend it."
+        )
+    confirmed = [
+        trial
+        for trial in trials
+        if trial.stage == "confirm" and trial.model == row.model and trial.status in FINISHED
+    ]
+    configuration = json.loads(confirmed[0].hyperparameters)
+    arguments = {**experiment.training_of(experiment.model_named(row.model)), **configuration}
+    epochs = _epochs(arguments) or _reached(confirmed, evaluations)
+    return Finalist(row=row, configuration=configuration, epochs=epochs)
+
+
+def _named(rows: Sequence[ModelRow], model: str) -> ModelRow:
+    names = [row.model for row in rows]
+    if model not in names:
+        hint = near(model, names)
+        raise UserError(
+            f"--model: found {model!r}, allowed {one_of(names)}." + (f" {hint}" if hint else "")
+        )
+    return rows[names.index(model)]
+
+
+def _epochs(arguments: Arguments) -> float | None:
+    """Return the epochs of the schedule; None where steps are counted instead."""
+    steps, epochs = arguments.get(STEPS), arguments.get(EPOCHS, TRAINERS_EPOCHS)
+    if isinstance(steps, int) and steps > 0:
+        return None
+    assert isinstance(epochs, int | float)
+    return float(epochs)
+
+
+def _reached(trials: Sequence[TrialRecord], evaluations: Sequence[EvalRecord]) -> float:
+    own = {trial.trial_id for trial in trials}
+    return max(row.epoch for row in evaluations if row.trial_id in own)
+
+
+def extension(
+    experiment: Experiment,
+    trials: Sequence[TrialRecord],
+    evaluations: Sequence[EvalRecord],
+    epochs: float,
+    model: str | None = None,
+) -> Experiment:
+    """Return the experiment that trains one confirmed configuration for more epochs.
+
+    Data, seeds, metric and resources stay; `max_steps` goes. Training starts from the pretrained
+    weights, with one schedule over all the epochs, and not from the finished weights: those stand
+    at the end of a schedule, where the learning rate has decayed already, and to raise it again
+    would be another procedure than the one that was compared.
+
+    Raises:
+        UserError: no such model, it has not been tested, or it had as many epochs already.
+    """
+    found = finalist(experiment, trials, evaluations, model)
+    if not found.epochs < epochs < math.inf:
+        raise UserError(
+            f"--epochs: found {epochs:g}, allowed a number above {found.epochs:g}, which "
+            f"{found.row.model} was trained for. Give more, such as {math.ceil(2 * found.epochs)}."
+        )
+    chosen = experiment.model_named(found.row.model)
+    return experiment.model_copy(
+        update={
+            "name": successor(experiment.name, "extended"),
+            "models": (chosen.model_copy(update={"training": {}, "search_space": {}}),),
+            "training": _training(experiment, chosen, found.configuration, epochs),
+            "search_space": {},
+        }
+    )
+
+
+def _training(
+    experiment: Experiment, model: ModelSpec, configuration: Arguments, epochs: float
+) -> Arguments:
+    fixed = {**experiment.training_of(model), **configuration}
+    fixed.pop(STEPS, None)
+    return {**fixed, EPOCHS: int(epochs) if float(epochs).is_integer() else epochs}

@@ -1,0 +1,227 @@
+"""Whether two models differ, for every pair: a test over seeds and examples, corrected by Holm.
+
+With one seed on either side nothing is known of how seeds vary, so there is no test of models;
+McNemar's of the two trained networks stands in its place, and says only what those two do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Self
+
+import numpy as np
+from scipy import special, stats
+
+from raycompare.analysis.intervals import (
+    CONFIDENCE,
+    Answers,
+    Interval,
+    Variance,
+    degrees_of_freedom,
+    degrees_of_one_side,
+    over_examples,
+)
+from raycompare.metrics import Floats, Margins, MetricName, influences, scores
+
+LEVEL = 1 - CONFIDENCE
+POWER = 0.8
+PLANNED_POWER = 0.85
+"""What a stated difference is worked out for. With three seeds the degrees of freedom are a guess
+too, and seeds have outliers, which cost up to five points of power (benchmarks/honesty)."""
+FEWEST_SEEDS = 2
+"""Of a model that something is claimed about."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparable:
+    """A model or a baseline as the tests see it."""
+
+    has_seeds: bool
+    """False for a baseline, of which the one score is all there is to know."""
+    scores: Floats
+    """Of shape (seeds,)."""
+    influence: Floats
+    """Of each example on the mean score, shape (examples,)."""
+    variance: Variance
+
+    @classmethod
+    def of(cls, answers: Answers, model: str, metric: MetricName) -> Self:
+        """Score every seed of a model."""
+        labels, predictions = answers.labels, answers.predictions[model]
+        own = scores(metric, Margins.of(labels, predictions, answers.classes))
+        influence = influences(metric, labels, predictions, answers.classes)
+        return cls(
+            has_seeds=bool(answers.seeds[model]),
+            scores=own,
+            influence=influence,
+            variance=Variance.of(own, influence),
+        )
+
+    @property
+    def is_testable(self) -> bool:
+        """Whether it is known how seeds move the score, if any do."""
+        return not self.has_seeds or len(self.scores) >= FEWEST_SEEDS
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanTest:
+    """Student's t of the difference of two mean scores."""
+
+    standard_error: float
+    degrees_of_freedom: float
+    interval: Interval
+    """Of this difference alone, not corrected for the number of pairs."""
+    p: float
+    """Two-sided."""
+    detectable: float
+    """The true difference that is found in 80 % of repeats or more, at 5 %, by this pair alone."""
+
+    @classmethod
+    def of(cls, first: Comparable, second: Comparable) -> Self:
+        """Test a pair with at least two seeds each, or none; what has none adds no error."""
+        both = [first.variance, second.variance]
+        examples = over_examples(first.influence - second.influence)
+        degrees = _degrees(first, second, examples)
+        error = float(np.sqrt(sum(model.seeds for model in both) + examples))
+        difference = float(first.scores.mean() - second.scores.mean())
+        critical = float(special.stdtrit(degrees, 1 - LEVEL / 2))
+        return cls(
+            standard_error=error,
+            degrees_of_freedom=degrees,
+            interval=Interval(
+                low=difference - critical * error, high=difference + critical * error
+            ),
+            p=p_value(difference, error, degrees),
+            detectable=unbiased(error, degrees)
+            * float(special.nctdtrinc(degrees, 1 - PLANNED_POWER, critical)),
+        )
+
+
+def _degrees(first: Comparable, second: Comparable, examples: float) -> float:
+    number = len(first.influence)
+    with_seeds = [model.variance for model in (first, second) if model.has_seeds]
+    if len(with_seeds) == 1:
+        return degrees_of_one_side(with_seeds[0], examples, number)
+    return degrees_of_freedom(with_seeds, examples, number)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Networks:
+    """McNemar's test of two trained networks, one of each model."""
+
+    seeds: tuple[int | None, int | None]
+    """None for a baseline."""
+    only_first: int
+    """Examples that only the first answers rightly."""
+    only_second: int
+    p: float
+    """Two-sided, mid-p; not corrected for the number of pairs."""
+
+    @classmethod
+    def of(cls, answers: Answers, first: str, second: str) -> Self:
+        """Compare the networks of the first seed of each model."""
+        right = [answers.predictions[model][0] == answers.labels for model in (first, second)]
+        only_first, only_second = (
+            int((right[0] & ~right[1]).sum()),
+            int((right[1] & ~right[0]).sum()),
+        )
+        return cls(
+            seeds=(_first_seed(answers, first), _first_seed(answers, second)),
+            only_first=only_first,
+            only_second=only_second,
+            p=mcnemar(only_first, only_second),
+        )
+
+
+def _first_seed(answers: Answers, model: str) -> int | None:
+    return next(iter(answers.seeds[model]), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Two models, the first of them higher on the leaderboard."""
+
+    first: str
+    second: str
+    difference: float
+    """Of the mean scores, first minus second."""
+    test: MeanTest | None
+    """None where one of the two has a single seed."""
+    p_holm: float | None
+    """Corrected for all pairs that were tested."""
+    networks: Networks | None
+    """Where there is no test."""
+
+    @property
+    def apart(self) -> bool:
+        """Whether the two models differ, at 5 % over all pairs together."""
+        return self.p_holm is not None and self.p_holm < LEVEL
+
+    @property
+    def better(self) -> str | None:
+        """The better model of a pair that is apart."""
+        if not self.apart:
+            return None
+        return self.first if self.difference > 0 else self.second
+
+
+def p_value(difference: float, standard_error: float, degrees: float) -> float:
+    """Return Student's two-sided p; without any error only equal scores are equal."""
+    if standard_error == 0:
+        return float(difference == 0)
+    return float(2 * stats.t.sf(abs(difference) / standard_error, degrees))
+
+
+def unbiased(standard_error: float, degrees: float) -> float:
+    """Return an estimate that is right on average; the root of a variance is too small.
+
+    The factor is c4 of control charts (Holtzman 1950), for a chi-squared variance.
+    """
+    return standard_error / float(np.sqrt(2 / degrees) * special.poch(degrees / 2, 0.5))
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Return the mid-p of McNemar's exact test (Dietterich 1998; Fagerland et al. 2013)."""
+    fewer, number = min(only_first, only_second), only_first + only_second
+    coin = stats.binom(number, 0.5)
+    return float(2 * coin.cdf(fewer) - coin.pmf(fewer))
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Return p corrected for their number by Holm's step-down rule (1979), in the same order."""
+    values = np.asarray(p, float)
+    order = np.argsort(values, kind="stable")
+    stepped = values[order] * np.arange(len(values), 0, -1)
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(stepped))
+    return [float(value) for value in adjusted]
+
+
+def compared(answers: Answers, models: Sequence[str], metric: MetricName) -> tuple[Pair, ...]:
+    """Compare every pair of models, in their order; `metric` is any but the loss."""
+    of_models = {model: Comparable.of(answers, model, metric) for model in models}
+    names = list(combinations(models, 2))
+    tests = {pair: _test(*(of_models[model] for model in pair)) for pair in names}
+    tested = {pair: test.p for pair, test in tests.items() if test}
+    corrected = dict(zip(tested, holm(list(tested.values())), strict=True))
+    return tuple(
+        Pair(
+            first=first,
+            second=second,
+            difference=_difference(of_models, first, second),
+            test=tests[first, second],
+            p_holm=corrected.get((first, second)),
+            networks=None if tests[first, second] else Networks.of(answers, first, second),
+        )
+        for first, second in names
+    )
+
+
+def _test(first: Comparable, second: Comparable) -> MeanTest | None:
+    return MeanTest.of(first, second) if first.is_testable and second.is_testable else None
+
+
+def _difference(of_models: Mapping[str, Comparable], first: str, second: str) -> float:
+    return float(of_models[first].scores.mean() - of_models[second].scores.mean())

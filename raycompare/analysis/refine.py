@@ -1,0 +1,232 @@
+"""What a finished run teaches the next one: ranges around the best configurations.
+
+The rules are this project's own, each plain enough to be said in a line: a model's best trials span
+its new range, and the edge of a range moves out where the very best value lies at it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self, cast
+
+from pydantic import JsonValue
+
+from raycompare.analysis.leaderboard import best_trials
+from raycompare.errors import UserError
+from raycompare.experiment.hyperparameters import settings_of
+from raycompare.experiment.ranges import DOWN, UP, Scale, beyond, in_range
+from raycompare.experiment.space import Domain
+from raycompare.experiment.spec import Arguments, Experiment, ModelSpec
+from raycompare.formatting import number_of, score, setting
+from raycompare.metrics import LABELS, MODES
+from raycompare.records.endings import has_value
+from raycompare.records.rows import TrialRecord
+
+FEWEST_TRIALS = 4
+"""Of a model, that searched and have a value; from fewer nothing is learnt of its ranges."""
+FEWEST_COMPLETED = 3
+"""From fewer, trials that were stopped count too: those that got furthest."""
+BEST_SHARE, FEWEST_BEST = 0.25, 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What became of one part of a model, and why, in words."""
+
+    model: str
+    part: str
+    """A hyperparameter, `training` or `search_space`."""
+    words: str
+
+    def __str__(self) -> str:
+        """Render as one line."""
+        return f"{self.model}, {self.part}: {self.words}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refinement:
+    """The next experiment, and in what it differs."""
+
+    experiment: Experiment
+    changes: tuple[Change, ...]
+
+
+def refine(experiment: Experiment, trials: Sequence[TrialRecord]) -> Refinement:
+    """Narrow each model's ranges to its best trials, and make the best one its default.
+
+    Raises:
+        UserError: nothing was searched, or no trial that searched has a value.
+    """
+    valued = [trial for trial in trials if trial.stage == "tune" and has_value(trial)]
+    _require_searched(experiment, trials, valued)
+    lessons = [_Lesson.of(experiment, model, valued) for model in experiment.models]
+    update = {
+        "name": successor(experiment.name, "refined"),
+        "models": tuple(lesson.refined() for lesson in lessons),
+        "search_space": {},  # each model has all of its own
+    }
+    changes = tuple(change for lesson in lessons for change in lesson.changes())
+    return Refinement(experiment=experiment.model_copy(update=update), changes=changes)
+
+
+def successor(name: str, word: str) -> str:
+    """Name what follows an experiment: x-refined, then x-refined-2, x-refined-3."""
+    again = re.fullmatch(rf"(.+-{word})(?:-(\d+))?", name)
+    return f"{again[1]}-{int(again[2] or 1) + 1}" if again else f"{name}-{word}"
+
+
+def _require_searched(
+    experiment: Experiment, trials: Sequence[TrialRecord], valued: Sequence[TrialRecord]
+) -> None:
+    if not any(experiment.search_space_of(model) for model in experiment.models):
+        raise UserError(
+            f"{experiment.name} has no search_space, so there is nothing to refine. Add one, such "
+            "as learning_rate: {loguniform: [1e-5, 1e-4]}, and run it."
+        )
+    if all(trial.is_default for trial in valued):
+        tune = Counter(trial.status for trial in trials if trial.stage == "tune")
+        found = ", ".join(f"{count} {status}" for status, count in tune.items()) or "no trials"
+        raise UserError(
+            f"{experiment.name} has no finished tune stage: no trial that searched has a value "
+            f"(found: {found}). Finish it with `raycompare run --resume RUN_DIR`, then refine it."
+        )
+
+
+@dataclass(frozen=True)
+class _Lesson:
+    """What the tune stage showed of one model."""
+
+    experiment: Experiment
+    model: ModelSpec
+    leader: TrialRecord | None
+    """The best known trial."""
+    settings: tuple[Arguments, ...]
+    """All that decides a trial: of the best known, then of the best that searched, best first."""
+    tried: int
+    """The trials that searched and have a value."""
+
+    @classmethod
+    def of(cls, experiment: Experiment, model: ModelSpec, valued: Sequence[TrialRecord]) -> Self:
+        metric = experiment.tune.metric
+        own = [trial for trial in valued if trial.model == model.name]
+        leader = best_trials(own, metric).get(model.name)
+        searched = [trial for trial in own if not trial.is_default]
+        sign = 1 if MODES[metric] == "min" else -1
+        ranked = sorted(_fair(searched), key=lambda trial: sign * (trial.best_value or 0.0))
+        best = ranked[: max(FEWEST_BEST, math.ceil(BEST_SHARE * len(ranked)))]
+        settings = (settings_of(experiment, model, _searched(trial)) for trial in (leader, *best))
+        return cls(experiment, model, leader, tuple(settings), len(searched))
+
+    @cached_property
+    def learnt(self) -> dict[str, tuple[Domain, str]]:
+        """What the new search space has for each range, and why; nothing from few trials."""
+        ranges = self.experiment.search_space_of(self.model) if self.tried >= FEWEST_TRIALS else {}
+        return {key: self._learnt(key, domain) for key, domain in ranges.items()}
+
+    def refined(self) -> ModelSpec:
+        learnt = {key: entry for key, (entry, _) in self.learnt.items()}
+        space = {**self.experiment.search_space, **self.model.search_space, **learnt}
+        training = {**self.model.training, **_searched(self.leader)}
+        return self.model.model_copy(update={"training": training, "search_space": space})
+
+    def changes(self) -> list[Change]:
+        words = {"training": self._about_default()}
+        words |= {key: why for key, (_, why) in self.learnt.items()}
+        if not self.learnt:
+            words["search_space"] = f"stays as it was: {self._why_not()}"
+        return [Change(model=self.model.name, part=part, words=words[part]) for part in words]
+
+    def _about_default(self) -> str:
+        if self.leader is None:
+            return "stays as it was: no trial has a value"
+        value = f"{LABELS[self.experiment.tune.metric]} {score(self.leader.best_value)}"
+        if self.leader.is_default:
+            return f"stays as it was: the untuned default is the best known, {value}"
+        found = ", ".join(f"{key} {setting(what)}" for key, what in _searched(self.leader).items())
+        return f"the first trial, the default, becomes the best known, {value}: {found}"
+
+    def _why_not(self) -> str:
+        if not self.experiment.search_space_of(self.model):
+            return "nothing is searched"
+        found = f"{number_of(self.tried, 'trial')} that searched had a value"
+        hint = "raise tune.num_samples, since the same seed draws the same configurations again"
+        return f"{found}, {FEWEST_TRIALS} are needed; {hint}"
+
+    def _learnt(self, key: str, domain: Domain) -> tuple[Domain, str]:
+        known = [settings[key] for settings in self.settings if key in settings]
+        values = [value for value in known if in_range(domain, value)]
+        if not values:
+            return domain, "stays as it was: none of the best trials has a value in it"
+        if domain.is_listed:
+            return self._chosen(key, domain, values)
+        return self._spanned(key, domain, cast(list[float], values))
+
+    def _chosen(self, key: str, domain: Domain, values: list[JsonValue]) -> tuple[Domain, str]:
+        kept = [choice for choice in domain.choices if choice in values]
+        if len(kept) == len(domain.choices):
+            return domain, f"stays as it was: {self._best(key)} have all of its values"
+        why = f"{self._best(key)} have no other"
+        is_default = kept == [self.settings[0].get(key)] and not isinstance(kept[0], list | dict)
+        fewer = Domain.model_validate(kept[0] if is_default else {domain.kind: kept})
+        return fewer, f"{_shown(domain)} becomes {_shown(fewer)}: {why}"
+
+    def _spanned(self, key: str, domain: Domain, values: list[float]) -> tuple[Domain, str]:
+        whole = domain.kind.endswith("randint")
+        fixed_edges = key == "freeze_layers" or (key.startswith("config.") and whole)
+        new, about_edges = _moved(domain, values, fixed_edges)
+        lie = f"{self._best(key)} lie between {min(values):.3g} and {max(values):.3g}"
+        words = "stays as it was" if new == domain else f"{_shown(domain)} becomes {_shown(new)}"
+        return new, f"{words}: {lie}{about_edges}"
+
+    def _best(self, key: str) -> str:
+        best = f"the best {len(self.settings) - 1} of {self.tried} that searched"
+        default_counts = self.leader and self.leader.is_default and key in self.settings[0]
+        return f"the untuned default and {best}" if default_counts else best
+
+
+def _searched(trial: TrialRecord | None) -> Arguments:
+    return dict(json.loads(trial.hyperparameters)) if trial else {}
+
+
+def _fair(searched: Sequence[TrialRecord]) -> list[TrialRecord]:
+    completed = [trial for trial in searched if trial.status == "completed"]
+    if len(completed) >= FEWEST_COMPLETED:
+        return completed
+    furthest = sorted((t.steps for t in searched if t.status != "completed"), reverse=True)
+    least = min(furthest[: FEWEST_TRIALS - len(completed)], default=0)
+    return [trial for trial in searched if trial.status == "completed" or trial.steps >= least]
+
+
+def _shown(domain: Domain) -> str:
+    args = domain.args[0] if domain.is_listed or domain.is_constant else domain.args
+    return f"{domain.kind} {json.dumps(args)}"
+
+
+def _moved(domain: Domain, values: Sequence[float], fixed_edges: bool) -> tuple[Domain, str]:
+    """Return the range around `values`, best first, and words about an edge it is at."""
+    if domain.kind.endswith("normal"):
+        return _bell(domain, values), ""
+    scale = Scale.of(domain)
+    at = [side for side in (DOWN, UP) if scale.is_at_edge(side, values[0])]
+    bounds = [scale.bound(side, values, side in at and not fixed_edges) for side in (DOWN, UP)]
+    whole = domain.kind.endswith("randint")
+    numbers = [int(bounds[0]), int(bounds[1]) + beyond(domain)] if whole else bounds
+    name = "lower" if DOWN in at else "upper"
+    does = "stays, since the model sets how far it can go" if fixed_edges else "moves out"
+    about = f"; the very best, {values[0]:.3g}, is at the {name} edge, which {does}" if at else ""
+    return Domain.model_validate({domain.kind: [*numbers, *domain.args[2:]]}), about
+
+
+def _bell(domain: Domain, values: Sequence[float]) -> Domain:
+    """Return the normal distribution with the new range within two standard deviations."""
+    mean, sd = cast(tuple[float, ...], domain.args[:2])
+    scale = Scale(min(mean - 2 * sd, *values), max(mean + 2 * sd, *values), False, None)
+    low, high = (scale.bound(side, values, leaves=False) for side in (DOWN, UP))
+    middle, fourth = float(f"{(low + high) / 2:.3g}"), scale.rounded((high - low) / 4, UP)
+    return Domain.model_validate({domain.kind: [middle, fourth, *domain.args[2:]]})

@@ -1,0 +1,165 @@
+"""What the stored predictions allow to be said of the models, or why they allow nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+
+from raycompare.analysis.intervals import Answers, Interval, intervals, number_of_resamples
+from raycompare.analysis.leaderboard import shown_metrics
+from raycompare.analysis.pairwise import Pair, compared
+from raycompare.analysis.per_class import ClassReport, class_report
+from raycompare.analysis.tiers import Ranks, ranks, tiers
+from raycompare.metrics import Integers, MetricName
+from raycompare.records.rows import TrialRecord
+
+FALLBACK: MetricName = "matthews_correlation"
+"""Decides between models where the experiment's metric is the loss, which predictions lack."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """Intervals, tests and tiers of the tested models; empty where there is a `gap`."""
+
+    metric: MetricName
+    """That the pairs are compared by."""
+    gap: str | None = None
+    """Why the predictions can't be used; then nothing is claimed."""
+    examples: int = 0
+    """Of the test split."""
+    resamples: int = 0
+    """Behind each interval."""
+    intervals: Mapping[str, Mapping[MetricName, Interval]] = field(default_factory=dict)
+    pairs: tuple[Pair, ...] = ()
+    tiers: Mapping[str, str] = field(default_factory=dict)
+    ranks: Mapping[str, Ranks] = field(default_factory=dict)
+    classes: ClassReport | None = None
+    """Of the leader, label by label."""
+
+    @classmethod
+    def of(cls, answers: Answers, models: Sequence[str], metric: MetricName) -> Self:
+        """Judge models and baselines, best first, by any metric but the loss.
+
+        Baselines have no ranks, and no rank of a model counts them.
+        """
+        pairs = compared(answers, models, metric)
+        ranked = [model for model in models if answers.seeds[model]]
+        apart = [(pair.first, pair.second) for pair in pairs if pair.apart]
+        better = [
+            (pair.better, pair.second if pair.better == pair.first else pair.first)
+            for pair in pairs
+            if pair.better is not None and {pair.first, pair.second} <= set(ranked)
+        ]
+        return cls(
+            metric=metric,
+            examples=answers.examples,
+            resamples=number_of_resamples(answers),
+            intervals=intervals(answers, shown_metrics(metric)),
+            pairs=pairs,
+            tiers=tiers(models, apart),
+            ranks=ranks(ranked, better),
+        )
+
+    def of_leader(self, models: Sequence[str]) -> list[Pair]:
+        """Return the comparisons of the first of these models with each of the others."""
+        return [pair for pair in self.pairs if pair.first == models[0] and pair.second in models]
+
+    def pair(self, one: str, other: str) -> Pair | None:
+        """Return the comparison of two, whichever is better; None where nothing is claimed."""
+        return next((p for p in self.pairs if {p.first, p.second} == {one, other}), None)
+
+    def tied(self, models: Sequence[str]) -> tuple[str, ...]:
+        """Name those that can't be told apart from the first: all where nothing is claimed."""
+        if self.gap is not None:
+            return tuple(models[1:])
+        return tuple(pair.second for pair in self.of_leader(models) if not pair.apart)
+
+
+def judge(
+    finalists: Sequence[TrialRecord],
+    predictions: Iterable[tuple[str, pa.Table]],
+    models: Sequence[str],
+    metric: MetricName,
+    label_names: Sequence[str] = (),
+    baselines: Mapping[str, str] | None = None,
+) -> Judgement:
+    """Judge the models by the predictions of their tested finalists.
+
+    `models` are those with finalists and the baselines, best first; `baselines` has the trial id
+    of each. `metric` is the experiment's. `predictions` has each table by its trial id.
+    """
+    decides = FALLBACK if metric == "loss" else metric
+    found = _read(finalists, baselines or {}, predictions)
+    if isinstance(found, str):
+        return Judgement(metric=decides, gap=found)
+    judgement = Judgement.of(found, models, decides)
+    leader = next(model for model in models if found.seeds[model])
+    return replace(judgement, classes=class_report(found, leader, label_names))
+
+
+@dataclass(frozen=True, eq=False)
+class _Tested:
+    example_ids: Integers
+    labels: Integers
+    predicted: Integers
+
+    @classmethod
+    def of(cls, table: pa.Table) -> Self:
+        ids, labels, predicted = (
+            np.asarray(table[name]) for name in ("example_id", "label", "prediction")
+        )
+        order = np.argsort(ids, kind="stable")
+        return cls(ids[order], labels[order], predicted[order])
+
+    def same_examples(self, other: _Tested) -> bool:
+        return np.array_equal(self.example_ids, other.example_ids) and np.array_equal(
+            self.labels, other.labels
+        )
+
+
+def _read(
+    finalists: Sequence[TrialRecord],
+    baselines: Mapping[str, str],
+    predictions: Iterable[tuple[str, pa.Table]],
+) -> Answers | str:
+    if not finalists:
+        return "no finalist was tested"
+    wanted = {*(trial.trial_id for trial in finalists), *baselines.values()}
+    tested = {name: _Tested.of(table) for name, table in predictions if name in wanted}
+    if missing := sorted(wanted - tested.keys()):
+        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        return f"the run folder has no predictions of {missing[0]}{others}"
+    first, *rest = (tested[trial_id] for trial_id in sorted(wanted))
+    if len(first.labels) <= 1 or not all(first.same_examples(other) for other in rest):
+        return "the predictions of the finalists are not of the same test examples"
+    answers = _answers(sorted(finalists, key=lambda trial: trial.seed), tested, first.labels)
+    return _with_baselines(answers, {name: tested[own] for name, own in baselines.items()})
+
+
+def _answers(
+    finalists: Sequence[TrialRecord], tested: Mapping[str, _Tested], labels: Integers
+) -> Answers:
+    of_model: dict[str, list[TrialRecord]] = {}
+    for trial in finalists:
+        of_model.setdefault(trial.model, []).append(trial)
+    return Answers(
+        labels=labels,
+        predictions={
+            model: np.stack([tested[trial.trial_id].predicted for trial in trials])
+            for model, trials in of_model.items()
+        },
+        seeds={model: tuple(trial.seed for trial in trials) for model, trials in of_model.items()},
+    )
+
+
+def _with_baselines(answers: Answers, tested: Mapping[str, _Tested]) -> Answers:
+    found = {name: own.predicted[None] for name, own in tested.items()}
+    return replace(
+        answers,
+        predictions={**answers.predictions, **found},
+        seeds={**answers.seeds, **dict.fromkeys(found, ())},
+    )

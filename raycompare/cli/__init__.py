@@ -1,0 +1,5 @@
+"""The `raycompare` command."""
+
+from raycompare.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,179 @@
+"""`raycompare export`, `predict` and `serve`: from a verdict to something in use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from raycompare.errors import UserError
+
+if TYPE_CHECKING:
+    from raycompare.serving.predict import Prediction
+
+app = typer.Typer()
+
+RunDir = Annotated[str, typer.Argument(metavar="RUN_DIR", show_default=False)]
+Place = Annotated[
+    str,
+    typer.Argument(metavar="RUN_DIR|MODEL_DIR", help="A run, or a saved model."),
+]
+Model = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Of a run's finalists. Left out: the winner.")
+]
+
+
+def _say(line: str) -> None:
+    Console(highlight=False).print(line, markup=False, soft_wrap=True)
+
+
+def _tell(line: str) -> None:
+    Console(stderr=True, highlight=False).print(line, markup=False, soft_wrap=True)
+
+
+@app.command()
+def export(
+    run_dir: RunDir,
+    model: Annotated[str, typer.Argument(metavar="MODEL", show_default=False)],
+    directory: Annotated[str, typer.Argument(metavar="DIR", show_default=False)],
+    onnx: Annotated[
+        bool, typer.Option("--onnx", help="As ONNX too, checked with onnxruntime; extra [onnx].")
+    ] = False,
+) -> None:
+    """Write a finalist of a run to a folder that `from_pretrained` reads, with a model card."""
+    from raycompare.serving.export import export
+
+    for line in export(run_dir, model, directory, onnx):
+        _say(line)
+
+
+@app.command()
+def predict(
+    place: Place,
+    text: Annotated[list[str] | None, typer.Option(help="A text; as often as you like.")] = None,
+    text_pair: Annotated[
+        list[str] | None, typer.Option(help="The second text of each, where pairs were trained.")
+    ] = None,
+    file: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Texts as csv, tsv, jsonl or parquet.")
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Predictions as csv, jsonl or parquet.")
+    ] = None,
+    model: Model = None,
+    batch_size: Annotated[int, typer.Option(min=1)] = 32,
+    text_column: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="Twice for pairs.")
+    ] = None,
+    label_column: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Scored against, where there is one.")
+    ] = None,
+    on_ray: Annotated[
+        bool, typer.Option("--ray", help="With Ray Data: an actor for each card or CPU.")
+    ] = False,
+) -> None:
+    """Give texts, or a file of them, labels and probabilities by a model of a run."""
+    from raycompare.serving.input_files import open_input
+    from raycompare.serving.output_files import require_free
+    from raycompare.serving.winner import model_files, saved_at
+
+    if (file is None) == (text is None) or (file is None) != (out is None):
+        raise UserError("expected --text, or --file with --out. Give one of the two.")
+    if text is not None:
+        of_files = {"--text-column": text_column, "--label-column": label_column, "--ray": on_ray}
+        _require_none(of_files, "--file")
+        _predict_texts(place, model, text, text_pair)
+        return
+    _require_none({"--text-pair": text_pair}, "--text")
+    from raycompare.serving.predict import Prediction, columns_of
+
+    assert file is not None
+    assert out is not None
+    require_free(out)
+    files = model_files(place, model)
+    labels = saved_at(files).label_names
+    source = open_input(file, columns_of(place, text_column or (), label_column))
+    asked = Prediction(source=source, model=files, labels=labels, out=out, batch_size=batch_size)
+    _predict_file(asked, on_ray)
+
+
+def _require_none(given: Mapping[str, object], belongs_to: str) -> None:
+    found = [option for option, value in given.items() if value]
+    if found:
+        raise UserError(f"{', '.join(found)}: found without {belongs_to}, to which it belongs.")
+
+
+def _predict_texts(
+    place: str, model: str | None, texts: Sequence[str], pairs: Sequence[str] | None
+) -> None:
+    from raycompare.serving.loaded_model import LoadedModel
+    from raycompare.serving.predict import described
+    from raycompare.serving.winner import model_files
+
+    if pairs is not None and len(pairs) != len(texts):
+        raise UserError(f"--text-pair: found {len(pairs)}, allowed one for each --text.")
+    columns = [texts] if pairs is None else [texts, pairs]
+    for line in described(LoadedModel.at(model_files(place, model)), columns):
+        _say(line)
+
+
+def _predict_file(asked: Prediction, on_ray: bool) -> None:
+    from raycompare.serving.predict import predict_here, write_predictions
+
+    if on_ray:
+        from raycompare.cluster.connection import connected
+        from raycompare.serving.predict_on_ray import predict_on_ray
+
+        with connected():
+            tally = write_predictions(asked, predict_on_ray(asked), _tell)
+    else:
+        tally = write_predictions(asked, predict_here(asked), _tell)
+    for line in (*tally.lines(), asked.out):
+        _say(line)
+
+
+@app.command()
+def serve(
+    place: Place,
+    host: Annotated[
+        str, typer.Option(help="0.0.0.0 for other machines; nobody is asked who they are.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    model: Model = None,
+    max_batch: Annotated[int, typer.Option(min=1, help="Texts in a batch.")] = 32,
+    wait_ms: Annotated[
+        float, typer.Option(min=0, help="How long a batch waits to be filled.")
+    ] = 5.0,
+    replicas: Annotated[int, typer.Option(min=1, help="Each on a CPU or card of its own.")] = 1,
+    max_queued: Annotated[
+        int | None,
+        typer.Option(min=1, help="Requests that wait; the next is answered 503."),
+    ] = None,
+) -> None:
+    """Answer texts over HTTP by a model of a run, until Ctrl-C; extra [serve]."""
+    _require_serve()
+    from raycompare.serving.serve import Service, serve_model
+
+    service = Service(
+        place=place,
+        model=model,
+        host=host,
+        port=port,
+        max_batch=max_batch,
+        wait_ms=wait_ms,
+        replicas=replicas,
+        max_queued=max_queued,
+    )
+    serve_model(service, _say)
+
+
+def _require_serve() -> None:
+    missing = [name for name in ("fastapi", "starlette", "uvicorn") if find_spec(name) is None]
+    if missing:
+        raise UserError(
+            f"`raycompare serve` needs {', '.join(missing)}, not installed here. Install the "
+            "extra: pip install 'raycompare[serve]'"
+        )

@@ -1,0 +1,86 @@
+"""Connects to a Ray cluster, or starts Ray on this machine."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+from raycompare.cluster.machines import Node
+from raycompare.cluster.nodes import _nodes
+
+KEPT_BYTES = str(2**32)
+ALLOCATOR = {
+    # glibc gives memory of this size back to the system when it is freed, and a CPU then spends a
+    # good part of each training step on getting it again, page by page.
+    "MALLOC_MMAP_THRESHOLD_": KEPT_BYTES,
+    "MALLOC_TRIM_THRESHOLD_": KEPT_BYTES,
+    "MALLOC_TOP_PAD_": str(2**26),
+}
+
+WORKER_ENVIRONMENT = {
+    **ALLOCATOR,
+    # A reused worker that takes longer than this to unwind a stopped trial hangs the whole run;
+    # the default is 2 s.
+    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "120",
+    # Texts are tokenised before the trials; forked tokenizers only warn.
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+def is_remote() -> bool:
+    """Say whether the run joins a cluster, so that this machine's resources say nothing.
+
+    RAY_ADDRESS names it; without that it is the one that `ray start` has left here.
+    """
+    address = os.environ.get("RAY_ADDRESS")
+    return address != "local" if address else _is_started_here()
+
+
+def _is_started_here() -> bool:
+    from ray._private.utils import read_ray_address
+
+    return read_ray_address() is not None
+
+
+@contextmanager
+def connected(wait_nodes: int = 1, say: Callable[[str], None] = print) -> Iterator[Sequence[Node]]:
+    """Connect to the cluster at RAY_ADDRESS or the one `ray start` left here, or start Ray here.
+
+    A Ray started here asks for a token at every port, as Ray does by default since 2.59; the
+    dashboard takes the one that `ray get-auth-token` prints.
+
+    Yields the machines there are, once there are `wait_nodes`. SIGTERM ends the run as Ctrl-C
+    does, so that it can be resumed.
+
+    Raises:
+        RunError: machines that were waited for have not come.
+    """
+    import ray
+
+    from raycompare.cluster.nodes import wait_for_nodes
+
+    ray.init(
+        logging_level=logging.ERROR,
+        log_to_driver=False,
+        runtime_env={"env_vars": WORKER_ENVIRONMENT},
+    )
+    # ray.init installs a handler of its own, which aborts the driver.
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        wait_for_nodes(wait_nodes, say)
+        yield _nodes()
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+        ray.shutdown()
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Do what Ctrl-C does now: Tune has a handler of its own; a background job ignores SIGINT."""
+    handler = signal.getsignal(signal.SIGINT)
+    if not callable(handler):
+        raise KeyboardInterrupt
+    handler(signal.SIGINT, frame)

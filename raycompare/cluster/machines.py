@@ -1,0 +1,58 @@
+"""Where Ray runs. Nothing outside this package knows whether that is a laptop or a cluster."""
+
+from __future__ import annotations
+
+import math
+import platform
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from raycompare.experiment.spec import ResourceSpec
+
+ROUNDING = 1e-9
+"""So that ten trials of a tenth of a card fit on it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """One machine of the cluster."""
+
+    hostname: str
+    cpus: float
+    gpus: float
+    memory_bytes: int
+    cpu_model: str | None = None
+
+    def fits(self, resources: ResourceSpec) -> bool:
+        """Say whether one trial fits on the machine when nothing else runs there."""
+        return resources.cpu <= self.cpus and resources.gpus <= self.gpus
+
+    def holds(self, cpu: float, gpu: float) -> int:
+        """Return how many trials of so many CPUs and GPUs fit on the machine together."""
+        by_gpu = self.gpus / gpu if gpu else math.inf
+        return int(min(self.cpus / cpu, by_gpu) + ROUNDING)
+
+
+def this_machine() -> Node:
+    """Describe the machine this process runs on; GPUs as CUDA sees them."""
+    import torch
+
+    return Node(
+        hostname=socket.gethostname(),
+        cpus=float(psutil.cpu_count() or 1),
+        gpus=float(torch.cuda.device_count()),
+        memory_bytes=psutil.virtual_memory().total,
+        cpu_model=_cpu_model(),
+    )
+
+
+def _cpu_model() -> str | None:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = cpuinfo.read_text().splitlines()
+        names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+        return next(names, None)
+    return platform.processor() or None

@@ -1,0 +1,184 @@
+"""What a Ray cluster says of itself: its machines, and those that its autoscaler could start."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any, Generic, TypeVar
+
+import psutil
+
+from raycompare.cluster.machines import Node, _cpu_model
+from raycompare.errors import RunError
+
+WAIT_S = 900.0
+"""How long machines have to join: to boot, and to install torch."""
+ANSWER_S = 60.0
+"""How long a machine has to answer; a worker of Ray has to start there first."""
+LAUNCHER_CONFIG = Path("~/ray_bootstrap_config.yaml")
+"""Where `ray up` leaves the cluster file on the head, node types filled in, as JSON."""
+HEAD = "node:__internal_head__"
+"""A resource that Ray gives to the head and to no other node."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeType:
+    """A kind of machine that the autoscaler can start."""
+
+    name: str
+    most: int
+    resources: Mapping[str, float]
+    """As the cluster file or the cloud has them; empty where they show when a machine joins."""
+
+    def as_node(self) -> Node:
+        """Return the machine that would join; it is named by its type."""
+        return Node(
+            hostname=f"{self.name} (can be started)",
+            cpus=self.resources.get("CPU", 0.0),
+            gpus=self.resources.get("GPU", 0.0),
+            memory_bytes=int(self.resources.get("memory", 0)),
+        )
+
+
+@dataclass(frozen=True)
+class Answer(Generic[T]):
+    """What a machine returned, or why it did not."""
+
+    hostname: str
+    value: T | None = None
+    failure: str | None = None
+
+
+def wait_for_nodes(wanted: int, say: Callable[[str], None], seconds: float = WAIT_S) -> None:
+    """Wait until so many nodes have joined, the head counted.
+
+    Raises:
+        RunError: some have not after `seconds`.
+    """
+    import ray
+
+    until, told = monotonic() + seconds, 0
+    while (there := _hostnames(ray.nodes())) and len(there) < wanted:
+        if len(there) != told:
+            told = len(there)
+            say(f"waiting for {wanted} machines, {told} there: {', '.join(there)}")
+        if monotonic() > until:
+            raise RunError(
+                f"{told} of {wanted} machines have joined within {seconds:g} s: "
+                f"{', '.join(there)}. `ray monitor CLUSTER.yaml` shows what became of the others; "
+                "--wait-nodes counts the head, and no machine that is started by demand."
+            )
+        sleep(1)
+
+
+def _hostnames(nodes: Sequence[Mapping[str, Any]]) -> list[str]:
+    return sorted(str(node["NodeManagerHostname"]) for node in nodes if node["Alive"])
+
+
+def on_each_node(ask: Callable[[str], T], seconds: float = ANSWER_S) -> list[Answer[T]]:
+    """Call a function on every machine but this one, with the machine's id in Ray.
+
+    It takes no resources, so that also a machine whose CPUs are all in use answers.
+    """
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    def answer(node_id: str) -> T:
+        return ask(node_id)
+
+    here = ray.get_runtime_context().get_node_id()
+    remote = ray.remote(num_cpus=0, max_retries=0)(answer)
+    asked = {
+        str(node["NodeManagerHostname"]): remote.options(
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        ).remote(node["NodeID"])
+        for node in ray.nodes()
+        if node["Alive"] and node["NodeID"] != here
+    }
+    until = monotonic() + seconds
+    return [_answer(name, ref, max(until - monotonic(), 0)) for name, ref in sorted(asked.items())]
+
+
+def _answer(hostname: str, ref: Any, seconds: float) -> Answer[T]:
+    import ray
+    from ray.exceptions import GetTimeoutError, RayError
+
+    try:
+        return Answer(hostname, value=ray.get(ref, timeout=seconds))
+    except GetTimeoutError:
+        return Answer(hostname, failure=f"no answer within {ANSWER_S:g} s")
+    except RayError as error:
+        return Answer(hostname, failure=str(error).strip().splitlines()[-1])
+
+
+def startable() -> tuple[NodeType, ...] | None:
+    """Return what the autoscaler can start; None if the cluster does not say.
+
+    Clusters of `ray up` say it in a file on the head, those of KubeRay in the GCS. The state
+    module is Ray's own way to the latter, private as it is (`ray.data` and `ray.train` use it).
+    """
+    import ray
+    from ray._private.state import state
+
+    told = state.get_cluster_config()
+    if told is not None:
+        return tuple(
+            NodeType(name=group.name, most=group.max_count, resources=dict(group.resources))
+            for group in told.node_group_configs
+        )
+    read = ray.remote(num_cpus=0, resources={HEAD: 0.001})(_launcher_config)
+    config = ray.get(read.remote(), timeout=ANSWER_S)
+    return None if config is None else node_types(config)
+
+
+def _launcher_config() -> dict[str, Any] | None:
+    path = LAUNCHER_CONFIG.expanduser()
+    return dict(json.loads(path.read_text())) if path.exists() else None
+
+
+def node_types(config: Mapping[str, Any]) -> tuple[NodeType, ...]:
+    """Read the workers' types from the cluster file that `ray up` leaves on the head."""
+    return tuple(
+        NodeType(name=name, most=most, resources=described.get("resources", {}))
+        for name, described in config["available_node_types"].items()
+        if (most := described.get("max_workers", 0))
+    )
+
+
+def _nodes() -> list[Node]:
+    import ray
+
+    return [_node(described) for described in ray.nodes() if described["Alive"]]
+
+
+def with_joined(nodes: Sequence[Node]) -> list[Node]:
+    """Return the machines there were, and those that have joined the cluster since."""
+    known = {node.hostname for node in nodes}
+    return [*nodes, *(node for node in _nodes() if node.hostname not in known)]
+
+
+def trial_machines() -> int:
+    """Count the machines of the cluster that can hold trials now."""
+    import ray
+
+    return sum(bool(node["Alive"] and node["Resources"].get("CPU")) for node in ray.nodes())
+
+
+def _node(described: dict[str, object]) -> Node:
+    resources = described["Resources"]
+    assert isinstance(resources, dict)
+    hostname = str(described["NodeManagerHostname"])
+    here = hostname == socket.gethostname()
+    return Node(
+        hostname=hostname,
+        cpus=float(resources.get("CPU", 0)),
+        gpus=float(resources.get("GPU", 0)),
+        memory_bytes=int(psutil.virtual_memory().total if here else resources.get("memory", 0)),
+        cpu_model=_cpu_model() if here else None,
+    )

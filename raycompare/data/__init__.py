@@ -1,0 +1,1 @@
+"""Labelled text: from files and hubs to splits, tokens and batches."""

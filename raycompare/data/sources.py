@@ -1,0 +1,236 @@
+"""A data set as its source has it: read into memory, its splits found, its columns checked."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import tempfile
+from collections.abc import Container, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+from datasets import Dataset, DatasetDict, config, load_dataset, load_from_disk
+from datasets.exceptions import DatasetsError
+from pyarrow import fs
+
+from raycompare.data.docstrings import read_docstrings
+from raycompare.data.files import ZIP, DataFile, Place
+from raycompare.data.problems import DataProblems, cause_of, few, mistake, not_data, short
+from raycompare.data.readers import ENDINGS, READERS, UNREADABLE, format_of, read_table
+from raycompare.errors import Problem, near, one_of
+from raycompare.experiment.settings import SplitSpec
+from raycompare.experiment.spec import DataSpec
+
+BUILTINS = {"builtin:docstrings": read_docstrings}
+USUAL_NAMES = {"validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
+"""What a source may call a split that the experiment does not name."""
+CARVED = {"test": 0.2, "validation": 0.1}
+"""The shares of train where it has no such split, in the order they are carved."""
+
+Origins = Mapping[str, str | float]
+"""For train, validation and test: the name of a split, or the share carved from train."""
+
+
+def open_source(spec: DataSpec) -> DatasetDict:
+    """Read every split that `spec.dataset` has, as it is there.
+
+    Raises:
+        DataProblems: there is no such data set, or some of its files can't be read.
+    """
+    if spec.dataset.startswith("builtin:"):
+        opened = _open_builtin(spec.dataset)
+    else:
+        try:
+            found = _open_place(spec, Place.at(spec.dataset))
+        except (OSError, ValueError, pa.ArrowException) as error:
+            allowed = "a place that can be reached, with the right to read it"
+            raise not_data(f"{short(spec.dataset)}: {cause_of(error)}", allowed) from error
+        if found is None:
+            return _open_hub(spec, Path(spec.dataset).expanduser())
+        opened = found
+    for where, value in (("data.config", spec.config), ("data.revision", spec.revision)):
+        if value is not None:
+            raise DataProblems([mistake(where, repr(value), "nothing: only hub data sets have it")])
+    return opened
+
+
+def _open_place(spec: DataSpec, place: Place) -> DatasetDict | None:
+    """Read a file, a folder or what matches a pattern; nothing if it may be a hub id."""
+    kind = place.kind()
+    if kind == fs.FileType.Directory:
+        return _open_folder(place, spec)
+    if kind == fs.FileType.File and place.path.lower().endswith(ZIP):
+        return _read_all(place.zip_files(_split_names(spec)), spec.text)
+    if kind == fs.FileType.File:
+        return DatasetDict(train=_read([place.file(place.path)], spec.text))
+    if place.is_pattern:
+        return _read_all(place.pattern_files(_split_names(spec)), spec.text)
+    if kind == fs.FileType.Unknown:
+        raise not_data(f"{place.shown}, a pipe or a device", f"a file {ENDINGS}", "write it to one")
+    if not place.scheme and Path(place.path).is_symlink():
+        target = Path(place.path).readlink()
+        raise not_data(f"{place.path}, a link to {target}, which is not there", "a link to data")
+    if place.scheme:
+        allowed = f"a folder, a file {ENDINGS}, {ZIP}, or a pattern such as part-*.csv"
+        raise not_data(f"{place.shown}: no such file or folder", allowed)
+    return None
+
+
+def _split_names(spec: DataSpec) -> set[str]:
+    usual = {"train", *USUAL_NAMES["validation"], *USUAL_NAMES["test"]}
+    asked = {name for name in spec.splits.model_dump().values() if isinstance(name, str)}
+    return usual | asked
+
+
+def find_splits(asked: SplitSpec, source: Container[str]) -> Origins:
+    """Say where each split comes from, given the splits of the source."""
+    found: dict[str, str | float] = {"train": asked.train}
+    for part, given in (("validation", asked.validation), ("test", asked.test)):
+        usual = next((name for name in USUAL_NAMES[part] if name in source), CARVED[part])
+        found[part] = usual if given is None else given
+    return found
+
+
+def split_problems(origins: Origins, source: DatasetDict) -> Iterator[Problem]:
+    """Find splits that are missing, empty, or used twice."""
+    used: dict[str, str] = {}
+    for part, name in origins.items():
+        where = f"data.splits.{part}"
+        if isinstance(name, float):
+            continue
+        if name not in source:
+            yield mistake(where, repr(name), one_of(source), near(name, source))
+        elif not source[name].num_rows:
+            yield mistake(where, f"{name!r}, which has 0 rows", "a split with rows")
+        elif name in used:
+            allowed = "a split of its own, or a share of train between 0 and 1"
+            yield mistake(where, f"{name!r}, which data.splits.{used[name]} is already", allowed)
+        used.setdefault(name, part)
+
+
+def _open_builtin(name: str) -> DatasetDict:
+    if name not in BUILTINS:
+        raise not_data(repr(name), one_of(BUILTINS), near(name, BUILTINS))
+    texts, labels = BUILTINS[name]()
+    return DatasetDict(train=Dataset.from_dict({"text": texts, "label": labels}))
+
+
+def _open_folder(place: Place, spec: DataSpec) -> DatasetDict:
+    there = place.names()
+    of_dataset = (config.DATASET_STATE_JSON_FILENAME, config.DATASET_INFO_FILENAME)
+    if config.DATASETDICT_JSON_FILENAME in there or set(of_dataset) <= set(there):
+        return _load_from_disk(place)
+    files = place.folder_files(_split_names(spec))
+    if files:
+        return _read_all(files, spec.text)
+    data = [name for name in there if format_of(name) in READERS]
+    folder = place.shown.rstrip("/")
+    raise not_data(
+        f"the folder {folder} with {few(there) or 'nothing in it'}",
+        f"a file for each split, such as train.csv ({ENDINGS}), or save_to_disk",
+        f"to use one file, name it: {folder}/{data[0]}" if data else None,
+    )
+
+
+def _load_from_disk(place: Place) -> DatasetDict:
+    try:
+        if not place.scheme:
+            saved = load_from_disk(place.path, keep_in_memory=True)
+        else:
+            with tempfile.TemporaryDirectory() as local:
+                fs.copy_files(place.path, local, place.filesystem, fs.LocalFileSystem())
+                saved = load_from_disk(local, keep_in_memory=True)
+    except (*UNREADABLE, TypeError) as error:
+        found = f"{place.shown} can't be read: {cause_of(error)}"
+        raise not_data(found, "a whole folder of save_to_disk") from error
+    return saved if isinstance(saved, DatasetDict) else DatasetDict(train=saved)
+
+
+def _read_all(files: Sequence[DataFile], text: Sequence[str]) -> DatasetDict:
+    """Read the files of each split, in the order of their names."""
+    splits: dict[str, Dataset] = {}
+    problems: list[Problem] = []
+    for split in dict.fromkeys(str(file.split) for file in files):
+        own = [file for file in files if file.split == split]
+        try:
+            if len(own) > 1 and not all(file.is_part for file in own):
+                found = f"a second file of split {split!r}: {own[1].shown}"
+                raise not_data(found, "a file per split")
+            splits[split] = _read(own, text)
+        except DataProblems as error:
+            problems += error.problems
+    if problems:
+        raise DataProblems(problems)
+    return DatasetDict(splits)
+
+
+def _read(files: Sequence[DataFile], text: Sequence[str]) -> Dataset:
+    """Read files that have the same columns into one split.
+
+    Raises:
+        DataProblems: one can't be read, or has other columns than the first.
+    """
+    tables = [_table(file, text) for file in files]
+    columns = tables[0].column_names
+    for file, table in zip(files, tables, strict=True):
+        if sorted(table.column_names) != sorted(columns):
+            found = f"{file.shown} with the columns {few(table.column_names)}"
+            raise not_data(found, f"those of {files[0].shown}: {few(columns)}")
+    shown = files[0].shown
+    try:
+        joined = (
+            tables[0] if len(tables) == 1 else pa.concat_tables(tables, promote_options="default")
+        )
+        return Dataset(joined)
+    except (*UNREADABLE, TypeError) as error:
+        shown = files[0].shown if len(files) == 1 else f"{shown} and {len(files) - 1} more"
+        found = f"{shown} can't be read: {cause_of(error)}"
+        ending = format_of(files[0].shown)[1:]
+        raise not_data(
+            found, f"a well-formed {ending} file in UTF-8, columns of one type"
+        ) from error
+
+
+def _table(file: DataFile, text: Sequence[str]) -> pa.Table:
+    ending = format_of(file.shown)
+    if ending not in READERS:
+        raise not_data(f"{file.shown}, a file of type {ending!r}", f"a file {one_of(READERS)}")
+    try:
+        content = file.read()
+    except OSError as error:
+        raise not_data(
+            f"{file.shown} can't be read: {cause_of(error)}", "a file that may be read"
+        ) from error
+    return read_table(file.shown, content, text)
+
+
+def _open_hub(spec: DataSpec, path: Path) -> DatasetDict:
+    name = spec.dataset
+    # load_dataset("csv") would read every csv file in and below the current folder.
+    if name.isidentifier() and importlib.util.find_spec(f"datasets.packaged_modules.{name}"):
+        raise _not_found(spec, path, "it is a file type's name")
+    try:
+        return load_dataset(name, spec.config, revision=spec.revision, keep_in_memory=True)
+    except (DatasetsError, OSError, RuntimeError, ValueError) as error:
+        if isinstance(error, ValueError) and "config" in str(error).lower():
+            found = f"{spec.config!r} for {name!r}: {cause_of(error)}"
+            problem = mistake("data.config", found, "a configuration of the data set")
+            raise DataProblems([problem]) from error
+        raise _not_found(spec, path, cause_of(error.__cause__ or error)) from error
+
+
+def _not_found(spec: DataSpec, path: Path, reason: str) -> DataProblems:
+    return not_data(
+        f"{short(spec.dataset)!r}: no such file or folder, so it was taken as a hub id, and the "
+        f"hub can't be reached or has no such data set ({reason})",
+        f"a hub id, a file or folder ({ENDINGS}, save_to_disk), or {one_of(BUILTINS)}",
+        _nearby(path),
+    )
+
+
+def _nearby(path: Path) -> str | None:
+    if not path.parent.is_dir():
+        is_path = path.suffix in READERS or path.is_absolute() or str(path).count("/") > 1
+        return f"there is no folder {path.parent} in {Path.cwd()}" if is_path else None
+    like = difflib.get_close_matches(path.name, [entry.name for entry in path.parent.iterdir()])
+    return f"did you mean {', '.join(str(path.parent / name) for name in like)}?" if like else None

@@ -1,0 +1,275 @@
+"""From a data set to its train, validation and test rows, with labels."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from datasets import ClassLabel, Dataset, Features, Value
+from sklearn.utils import resample
+
+from raycompare.data import columns, sources
+from raycompare.data.columns import values
+from raycompare.data.groups import draw_groups, group_numbers, group_problems, shared_groups
+from raycompare.data.labels import Labels
+from raycompare.data.problems import DataProblems, few, mistake
+from raycompare.errors import Problem
+from raycompare.experiment.spec import DataSpec
+
+PARTS = ("train", "validation", "test")
+TEXT_COLUMNS = ("text", "text_pair")
+
+WIDE = 0.02
+"""Of the rows: if groups make a share so much larger or smaller than asked, it is said."""
+
+_Array = np.ndarray[Any, np.dtype[np.int64]]
+
+
+@dataclass(frozen=True)
+class LabelledData:
+    """Three splits that share no row of the source.
+
+    Their columns are `text`, for pairs `text_pair`, `label` (a ClassLabel) and `example_id`, the
+    number of the row in its split as the source has it, from 0.
+    """
+
+    train: Dataset
+    validation: Dataset
+    test: Dataset
+    label_names: tuple[str, ...]
+    content_hash: str
+    """Of the texts and labels used and the split they are used in: 16 hexadecimal digits."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of labels and splits; nothing of it is wrong."""
+
+
+def load_splits(spec: DataSpec, seed: int) -> LabelledData:
+    """Open the data set, check it, and draw its splits, stratified by label, with `seed`.
+
+    Raises:
+        DataProblems: with all that is wrong, as far as one mistake does not hide another.
+    """
+    opened = sources.open_source(spec)
+    origins = sources.find_splits(spec.splits, opened)
+    used = {str(name): opened[name] for name in origins.values() if name in opened}
+    source = _Source(spec, origins, used, spec.splits.train, seed)
+    problems = [*sources.split_problems(origins, opened), *source.problems()]
+    if problems:
+        raise DataProblems(problems)
+    splits = {part: source.dataset(part) for part in origins}
+    names = source.labels.names
+    content_hash = _content_hash(splits, names)
+    notes = tuple(source.notes())
+    return LabelledData(**splits, label_names=names, content_hash=content_hash, notes=notes)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """The splits of the source that are used, and what each is used as."""
+
+    spec: DataSpec
+    origins: sources.Origins
+    splits: Mapping[str, Dataset]
+    train: str
+    seed: int
+
+    @cached_property
+    def labels(self) -> Labels:
+        return Labels(self.spec, self.splits, self.train)
+
+    def problems(self) -> Iterator[Problem]:
+        yield from self._column_problems()
+        found = list(columns.column_problems("data.label", self.spec.label, self.splits))
+        if self._is_labelled and self.labels.seen:
+            found += list(self.labels.name_problems()) or self.labels.problems()
+            found += [] if found else list(self._share_problems()) or self._lost_labels()
+        yield from found
+
+    @property
+    def _is_labelled(self) -> bool:
+        split = self.splits.get(self.train)
+        return split is not None and columns.is_readable("data.label", self.spec.label, split)
+
+    def _column_problems(self) -> Iterator[Problem]:
+        for column in dict.fromkeys(self.spec.text):
+            yield from columns.column_problems("data.text", column, self.splits)
+        if self.spec.label in self.spec.text:
+            found = f"{self.spec.label!r}, which data.text is too"
+            yield mistake("data.label", found, "a column of its own")
+        if len(set(self.spec.text)) < len(self.spec.text):
+            yield mistake("data.text", f"{self.spec.text[0]!r} twice", "two columns that differ")
+        if self.spec.group is not None:
+            yield from columns.column_problems("data.group", self.spec.group, self.splits)
+
+    def notes(self) -> Iterator[str]:
+        """Say what a user should know of the labels and the splits."""
+        yield from self.labels.notes()
+        if self._kept:
+            yield f"labels with too few rows to be carved are in train only: {few(self._kept)}"
+        if self.spec.group is not None:
+            yield from shared_groups(self.spec.group, self.splits)
+            for part, size in self.sizes.items():
+                drawn, whole = len(self._drawn[part]), len(self.ids["train"])
+                if abs(drawn - size) > WIDE * whole:
+                    yield (
+                        f"whole groups by column {self.spec.group!r} make {part} {drawn} of "
+                        f"{whole} rows, not {size}"
+                    )
+
+    def _share_problems(self) -> Iterator[Problem]:
+        counts, sizes = Counter(self.labels.rows[self.train]), self.sizes
+        named = "take another share, or name a split of the source"
+        common = [label for label, rows in counts.items() if rows > len(sizes)]
+        for part, size in {**sizes, "train": counts.total() - sum(sizes.values())}.items():
+            if size < len(common) or not size:
+                found = f"{size} of {counts.total()} rows of split {self.train!r}"
+                allowed = f"a row or more for each of its {len(common)} labels"
+                yield mistake(f"data.splits.{part}", found, allowed, named)
+        if sizes and not common:
+            found = f"{counts.total()} rows of {len(counts)} labels in {self.train!r}"
+            allowed = f"{len(sizes) + 1} rows or more of some label, to carve {few(sizes)}"
+            yield mistake(f"data.splits.{next(iter(sizes))}", found, allowed, named)
+        if sizes and self._groups is not None:
+            assert self.spec.group is not None
+            yield from group_problems(self.spec.group, self._groups, len(sizes) + 1)
+
+    @cached_property
+    def _groups(self) -> _Array | None:
+        """The group of each row of train, as a number."""
+        column, train = self.spec.group, self.splits[self.train]
+        if column is None or not columns.is_readable("data.group", column, train):
+            return None
+        return group_numbers(train, column)
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """The rows to carve from train, in the order they are carved."""
+        rows = len(self.splits[self.train])
+        asked = {part: self.origins[part] for part in sources.CARVED}
+        return {p: round(share * rows) for p, share in asked.items() if isinstance(share, float)}
+
+    @cached_property
+    def ids(self) -> dict[str, _Array]:
+        """The labels as numbers, by part; of a carved part those of the whole train split."""
+        ids = {name: index for index, name in enumerate(self.labels.names)}
+        return {
+            part: np.array([ids[str(name)] for name in self.labels.rows[split]])
+            for part, split in self.split_of.items()
+            if split in self.labels.rows
+        }
+
+    @cached_property
+    def split_of(self) -> dict[str, str]:
+        origins = self.origins.items()
+        return {p: self.train if isinstance(name, float) else name for p, name in origins}
+
+    @cached_property
+    def _kept(self) -> list[str]:
+        """The labels that are not carved: with a row for each split there would be none left."""
+        if not self.sizes or self._groups is not None:
+            return []
+        counts = np.bincount(self.ids["train"], minlength=len(self.labels.names))
+        names = zip(self.labels.names, counts, strict=True)
+        return [f"{name!r} ({rows})" for name, rows in names if 0 < rows <= len(self.sizes)]
+
+    @cached_property
+    def _drawn(self) -> dict[str, _Array]:
+        """The rows that are carved from train, by part."""
+        labels = self.ids["train"]
+        counts = np.bincount(labels)
+        drawn: dict[str, _Array] = {}
+        left = np.arange(len(labels))
+        for part, size in self.sizes.items():
+            if self._groups is not None:
+                chosen = draw_groups(labels[left], self._groups[left], size / len(left), self.seed)
+                drawn[part] = left[chosen]
+            else:
+                common = left[counts[labels[left]] > len(self.sizes)]
+                drawn[part] = self._sample("train", common, min(size, len(common)))
+            left = np.setdiff1d(left, drawn[part])
+        return {**drawn, "train": left}
+
+    @cached_property
+    def rows(self) -> dict[str, _Array]:
+        """The rows of each part, in the order of the source."""
+        rows: dict[str, _Array] = {part: np.arange(len(ids)) for part, ids in self.ids.items()}
+        rows |= self._drawn if self.sizes else {}
+        for part, limit in self.spec.limit:
+            if part in rows and limit is not None and limit < len(rows[part]):
+                rows[part] = self._sample(part, rows[part], limit)
+        return rows
+
+    def _sample(self, part: str, rows: _Array, size: int) -> _Array:
+        # Not train_test_split: it refuses to leave fewer rows than there are labels.
+        options = {"n_samples": size, "stratify": self.ids[part][rows], "random_state": self.seed}
+        return np.sort(resample(rows, replace=False, **options))
+
+    def _lost_labels(self) -> Iterator[Problem]:
+        ids, rows = self.ids["train"], self.rows["train"]
+        lost = [self.labels.names[label] for label in np.setdiff1d(ids, ids[rows])]
+        if lost:
+            where = "data.limit.train" if self.spec.limit.train else "data.splits"
+            found = f"{len(rows)} rows to train on, none of them of {few(map(repr, lost))}"
+            yield mistake(where, found, "a row or more of each label", "take more rows")
+
+    def dataset(self, part: str) -> Dataset:
+        rows, texts = self.rows[part], dict(zip(TEXT_COLUMNS, self.spec.text, strict=False))
+        chosen = self.splits[self.split_of[part]].select(rows)
+        columns = {name: values(chosen, column).to_pylist() for name, column in texts.items()}
+        features = {name: Value("string") for name in columns}
+        features["label"] = ClassLabel(names=list(self.labels.names))
+        columns |= {"label": self.ids[part][rows], "example_id": rows}
+        return Dataset.from_dict(columns, Features(**features, example_id=Value("int64")))
+
+
+def _content_hash(splits: Mapping[str, Dataset], label_names: tuple[str, ...]) -> str:
+    digest = hashlib.sha256(json.dumps(label_names).encode())
+    for part, split in splits.items():
+        columns = [split[column][:] for column in split.column_names if column != "example_id"]
+        for row in zip(*columns, strict=True):
+            digest.update(json.dumps([part, *row]).encode())
+    return digest.hexdigest()[:16]
+
+
+def label_counts(split: Dataset) -> dict[str, int]:
+    """Count the rows of each label, in the order of the labels' ids."""
+    counts = Counter(split["label"][:])
+    return {name: counts[index] for index, name in enumerate(split.features["label"].names)}
+
+
+def facts(data: LabelledData) -> dict[str, Any]:
+    """Say what the manifest of a run keeps of its data, as plain values."""
+    return {
+        "hash": data.content_hash,
+        "labels": list(data.label_names),
+        "rows": {part: len(getattr(data, part)) for part in PARTS},
+        "test_label_counts": label_counts(data.test),
+        "also_in_train": _also_in_train(data),
+        "two_labels": _with_two_labels(data.train),
+    }
+
+
+def _texts(split: Dataset) -> list[tuple[str, ...]]:
+    columns = [split[name] for name in TEXT_COLUMNS if name in split.column_names]
+    return list(zip(*columns, strict=True))
+
+
+def _also_in_train(data: LabelledData) -> dict[str, int]:
+    """Count the rows of the other splits whose text is in train too."""
+    known = set(_texts(data.train))
+    splits = {part: getattr(data, part) for part in PARTS[1:]}
+    return {part: sum(text in known for text in _texts(split)) for part, split in splits.items()}
+
+
+def _with_two_labels(split: Dataset) -> int:
+    """Count the texts that stand there with more than one label."""
+    labels: dict[tuple[str, ...], set[int]] = {}
+    for text, label in zip(_texts(split), split["label"], strict=True):
+        labels.setdefault(text, set()).add(label)
+    return sum(len(found) > 1 for found in labels.values())

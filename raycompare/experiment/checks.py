@@ -1,0 +1,83 @@
+"""Settings of `tune`, `cost`, `failure` and `inference` that contradict one another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+
+from raycompare.errors import Problem
+from raycompare.experiment.prices import price_of, price_problems
+from raycompare.experiment.settings import (
+    ABOUT,
+    DEFAULT_SAMPLES,
+    READ_BY_SOME,
+    InferenceSpec,
+    TuneSpec,
+)
+from raycompare.experiment.spec import Experiment
+
+
+def settings_problems(experiment: Experiment) -> Iterator[Problem]:
+    """Find what is asked for and can't be done, or would not be read."""
+    settings = experiment.tune
+    yield from price_problems(experiment.cost)
+    yield from _budget_problems(experiment)
+    yield from _unread(settings)
+    yield from _inference_problems(experiment.inference)
+    if settings.search_alg == "optuna" and find_spec("optuna") is None:
+        yield Problem(
+            where="tune.search_alg",
+            found="optuna, which is not installed",
+            allowed="random or grid, or an installation with the extra `optuna`",
+            hint="pip install 'raycompare[optuna]'",
+        )
+
+
+def _budget_problems(experiment: Experiment) -> Iterator[Problem]:
+    settings, models = experiment.tune, len(experiment.models)
+    told = any(price_problems(experiment.cost))
+    if settings.max_usd and price_of(experiment.cost) is None and not told:
+        yield Problem(
+            where="tune.max_usd",
+            found=f"{settings.max_usd:g}, and no price",
+            allowed="a budget in dollars where cost.instance or cost.usd_per_hour says what a "
+            "machine costs",
+        )
+    least = settings.min_trials_per_model
+    if settings.max_trials and settings.max_trials < models * least:
+        yield Problem(
+            where="tune.max_trials",
+            found=str(settings.max_trials),
+            allowed=f"at least {models * least}: tune.min_trials_per_model {least} x "
+            f"{models} models",
+        )
+    most = settings.num_samples or DEFAULT_SAMPLES
+    if settings.search_alg != "grid" and least > most:
+        yield Problem(
+            where="tune.min_trials_per_model",
+            found=str(least),
+            allowed=f"at most tune.num_samples, which is {most}",
+        )
+
+
+def _inference_problems(settings: InferenceSpec) -> Iterator[Problem]:
+    if settings.max_latency_ms is not None and not settings.measure:
+        yield Problem(
+            where="inference.max_latency_ms",
+            found=f"{settings.max_latency_ms:g}, and nothing is measured",
+            allowed="a latency where inference.measure is true",
+            hint="leave inference.measure out",
+        )
+
+
+def _unread(settings: TuneSpec) -> Iterator[Problem]:
+    """Find settings that this scheduler does not read, where they are not left at their default."""
+    default, scheduler = TuneSpec(), settings.scheduler
+    for name in READ_BY_SOME:
+        value = getattr(settings, name)
+        if name not in ABOUT[scheduler].reads and value != getattr(default, name):
+            yield Problem(
+                where=f"tune.{name}",
+                found=str(value),
+                allowed=f"left out: the scheduler {scheduler} does not read it",
+            )

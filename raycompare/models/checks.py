@@ -1,0 +1,230 @@
+"""What is wrong with a model and with its own hyperparameters, found without its weights."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+from huggingface_hub.errors import StrictDataclassFieldValidationError
+from pydantic import JsonValue
+from transformers import PretrainedConfig
+
+from raycompare.errors import Problem, near, one_of
+from raycompare.experiment.hyperparameters import CONFIG, Given, config_arguments, hint_at
+from raycompare.experiment.spec import Arguments, ModelSpec
+from raycompare.models.architectures import CLASSIFIERS, FIELDS_OF_A_NEW_CONFIG, Vocabulary
+from raycompare.models.custom import INPUTS, NoClassError
+from raycompare.models.heads import CLS, FREEZE, POOLED_TYPES, POOLING, POOLINGS, SETTLED, poolings
+from raycompare.models.lora import lora_problems, unread_lora_problems
+from raycompare.models.pretrained import MODEL_TYPE, NoCheckpointError, load_config, vocabulary_of
+from raycompare.models.trial_builds import Builds, built_or_reason, wrong_head
+from raycompare.models.weight_files import weights_problems
+
+BRINGS_CODE = "custom code"
+"""What transformers says of a checkpoint whose code it was not allowed to run."""
+
+
+def model_problems(where: str, model: ModelSpec) -> list[Problem]:
+    """Find what keeps a checkpoint from being loaded and trained, without reading its weights."""
+    here = f"{where}.checkpoint" if model.checkpoint != model.name else where
+    try:
+        config = _own_config(model)
+        vocabulary = vocabulary_of(model)
+    except NoClassError as error:
+        return [_no_class(f"{where}.model_class", model, str(error))]
+    except NoCheckpointError as error:
+        return [_missing(here, model, str(error))]
+    problems = [
+        *_kind_problems(here, model, config),
+        *(weights_problems(here, model.checkpoint) if model.is_pretrained else ()),
+        *_tokenizer_problems(where, here, model, config, vocabulary),
+    ]
+    return problems or _built_problems(where, here, model, config)
+
+
+def _own_config(model: ModelSpec) -> PretrainedConfig:
+    """Return the config without the file's changes; a new one has to be of some type."""
+    kept = {} if model.is_pretrained else {MODEL_TYPE: model.config.get(MODEL_TYPE)}
+    said = {name: value for name, value in kept.items() if value is not None}
+    return load_config(model.model_copy(update={"config": said}))
+
+
+def _missing(where: str, model: ModelSpec, reason: str) -> Problem:
+    weights = " and safetensors" if model.is_pretrained else ""
+    return Problem(
+        where=where,
+        found=f"{model.checkpoint!r}: {reason}",
+        allowed=f"a hub id that can be reached or is cached, a folder with config.json, "
+        f"tokenizer{weights}, or package:PACKAGE/FOLDER",
+        hint="read the code that the checkpoint brings, then write trust_remote_code: true under "
+        "the model"
+        if BRINGS_CODE in reason
+        else None,
+    )
+
+
+def _no_class(where: str, model: ModelSpec, reason: str) -> Problem:
+    return Problem(
+        where=where,
+        found=f"{model.model_class}: {reason}",
+        allowed="package.module:Class, a subclass of transformers.PreTrainedModel that takes "
+        f"{', '.join(INPUTS)} and returns a loss and logits of [rows, labels]",
+        hint="install its package, or have PYTHONPATH name its folder, on every machine",
+    )
+
+
+def _kind_problems(where: str, model: ModelSpec, config: PretrainedConfig) -> Iterator[Problem]:
+    if not _is_classifier(model, config):
+        yield Problem(
+            where=where,
+            found=f"a model of type {config.model_type!r}",
+            allowed="a type that transformers has a sequence-classification head for",
+            hint="a class of your own can have one: write it as model_class under the model",
+        )
+
+
+def _is_classifier(model: ModelSpec, config: PretrainedConfig) -> bool:
+    brought = getattr(config, "auto_map", None) or {}
+    remote = model.trust_remote_code and "AutoModelForSequenceClassification" in brought
+    return config.model_type in CLASSIFIERS or model.model_class is not None or remote
+
+
+def _tokenizer_problems(
+    where: str,
+    here: str,
+    model: ModelSpec,
+    config: PretrainedConfig,
+    vocabulary: Vocabulary,
+) -> Iterator[Problem]:
+    needed = vocabulary.size
+    said = None if model.is_pretrained else model.config.get("vocab_size")
+    has = said if isinstance(said, int) else getattr(config, "vocab_size", needed)
+    if needed > has:
+        yield Problem(
+            where=here if said is None else f"{where}.config.vocab_size",
+            found=f"a tokenizer with ids up to {needed - 1:,} for a model with vocab_size {has:,}",
+            allowed="the tokenizer that the model was made with",
+            hint=None if said is None else "leave it out: it is that of the tokenizer",
+        )
+    if vocabulary.special["pad_token_id"] is None:
+        yield Problem(
+            where=here,
+            found="a tokenizer with no token that can fill up a batch: pad, eos, bos and unk",
+            allowed="a tokenizer with one of them in its tokenizer_config.json",
+        )
+
+
+def _built_problems(
+    where: str, here: str, model: ModelSpec, config: PretrainedConfig
+) -> list[Problem]:
+    """Build the model without weights, to see whether its own config is one, and put LoRA in."""
+    built = built_or_reason(model, config)
+    if isinstance(built, str):
+        return [Problem(where=here, found=built, allowed="a config that a model can be built with")]
+    reason = wrong_head(built) if model.model_class else None
+    if reason is not None:
+        return [_no_class(f"{where}.model_class", model, reason)]
+    return list(lora_problems(f"{where}.peft", model.peft, built)) if model.peft else []
+
+
+def own_fields(model: ModelSpec) -> Arguments:
+    """Return what the model's `config` has of fields that are no model's to set, or are unknown."""
+    free = () if model.is_pretrained else FIELDS_OF_A_NEW_CONFIG
+    return {k: v for k, v in config_arguments(model).items() if k.removeprefix(CONFIG) not in free}
+
+
+def hyperparameter_problems(given: Given) -> list[Problem]:
+    """Find what is wrong with the fields of the config, `pooling` and `freeze_layers` of a model.
+
+    The model is built with them on torch's meta device, which has shapes and no memory. A model
+    without a checkpoint or a head has no problems here.
+    """
+    unread = list(unread_lora_problems(given))
+    if unread:
+        return unread
+    names = [
+        name
+        for name in {**given.fixed, **given.space}
+        if name.startswith(CONFIG) and name != f"{CONFIG}{MODEL_TYPE}"
+    ]
+    if not names and not given.all_values(POOLING) and not given.all_values(FREEZE):
+        return []
+    try:
+        config = _own_config(given.model)
+    except (NoCheckpointError, NoClassError):
+        return []
+    if not _is_classifier(given.model, config):
+        return []
+    settled = [name for name in names if name in SETTLED and not _is_free(given.model, name)]
+    problems = [problem for name in names for problem in _field_problems(given, name, config)]
+    problems += _pooling_problems(given, config)
+    if problems or settled:
+        return problems
+    return list(Builds(given, config).problems())
+
+
+def _field_problems(given: Given, name: str, config: PretrainedConfig) -> Iterator[Problem]:
+    if name in SETTLED and not _is_free(given.model, name):
+        return  # a problem of its section
+    field, where = name.removeprefix(CONFIG), given.place(name)
+    known: set[str] = {*config.to_dict(), *config.attribute_map}
+    if field not in known:
+        yield Problem(
+            where=where,
+            found=f"{field!r}, which {_code_of(given, config)} does not have",
+            allowed="a field of the model's config.json",
+            hint=hint_at(where, near(field, known)),
+        )
+        return
+    wrong = [value for value in given.all_values(name) if not _is_of_type(config, field, value)]
+    if wrong:
+        yield Problem(
+            where=where,
+            found=f"{wrong[0]!r} for {given.model.name}",
+            allowed=_like(getattr(config, field)),
+            hint=hint_at(where),
+        )
+
+
+def _is_free(model: ModelSpec, name: str) -> bool:
+    """Say whether a field that is settled elsewhere is the file's to set for this model."""
+    field = name.removeprefix(CONFIG)
+    return not model.is_pretrained and field in FIELDS_OF_A_NEW_CONFIG and field in model.config
+
+
+def _code_of(given: Given, config: PretrainedConfig) -> str:
+    return f"{type(config).__name__} of {given.model.name}"
+
+
+def _is_of_type(config: PretrainedConfig, field: str, value: JsonValue) -> bool:
+    name, present = config.attribute_map.get(field, field), getattr(config, field)
+    if name in type(config).__dataclass_fields__:
+        try:
+            setattr(copy.deepcopy(config), name, value)
+        except StrictDataclassFieldValidationError:
+            return False
+        return True
+    if present is None:
+        return value is None or _is_number(value)
+    return type(value) is type(present) or (type(present) is float and _is_number(value))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _like(present: object) -> str:
+    return "a number" if present is None else f"a value of the type of its own, {present!r}"
+
+
+def _pooling_problems(given: Given, config: PretrainedConfig) -> Iterator[Problem]:
+    allowed = (CLS,) if given.model.has_own_code else poolings(config.model_type)
+    wrong = [how for how in given.all_values(POOLING) if how in POOLINGS and how not in allowed]
+    if wrong:
+        where = given.place(POOLING)
+        yield Problem(
+            where=where,
+            found=f"{wrong[0]} for {given.model.name}, a model of type {config.model_type!r}",
+            allowed=one_of(allowed),
+            hint=hint_at(where, f"types that can be pooled: {', '.join(POOLED_TYPES)}"),
+        )

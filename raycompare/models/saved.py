@@ -1,0 +1,48 @@
+"""Models as a run keeps them: plain folders that `from_pretrained` reads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from transformers import PreTrainedModel
+
+from raycompare.experiment.spec import ModelSpec
+from raycompare.models.heads import pool
+from raycompare.models.lora import merge_lora
+from raycompare.models.pretrained import CONFIG, MADE_BY, POOLED_BY, load_model, load_tokenizer
+
+
+def save_model(model: PreTrainedModel, spec: ModelSpec, folder: Path, max_length: int) -> None:
+    """Write model and tokenizer so that `from_pretrained` reads them; LoRA becomes part of it.
+
+    The tokenizer cuts texts to `max_length` tokens where it is asked to cut, as in training.
+    """
+    merge_lora(model)
+    model.save_pretrained(folder)
+    tokenizer = load_tokenizer(spec)
+    tokenizer.model_max_length = max_length
+    tokenizer.save_pretrained(folder)
+
+
+def load_saved(folder: Path, trust_remote_code: bool = False) -> PreTrainedModel:
+    """Load what a run has kept under `weights`, with its pooling, by its own class.
+
+    `from_pretrained` alone does for every model of transformers that was not trained with `pooling:
+    mean` or `max`, which is no part of the model's own code.
+
+    Raises:
+        NoClassError: the model's class can't be imported here.
+    """
+    config = json.loads((folder / CONFIG).read_text())
+    spec = ModelSpec(
+        name=folder.name,
+        checkpoint=str(folder),
+        model_class=config.get(MADE_BY),
+        trust_remote_code=trust_remote_code,
+    )
+    loaded = load_model(spec, list(config["id2label"].values()))
+    how = getattr(loaded.config, POOLED_BY, None)
+    if how is not None:
+        pool(loaded, how)
+    return loaded

@@ -1,0 +1,201 @@
+"""What can't be built of a model's hyperparameters, or would not be read once it is built.
+
+Models are built on torch's meta device, which has shapes and no memory.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import cycle, islice, product
+from random import Random
+from typing import NamedTuple
+
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from pydantic import JsonValue
+from transformers import PretrainedConfig, PreTrainedModel
+
+from raycompare.errors import Problem
+from raycompare.experiment.hyperparameters import CONFIG, Given, hint_at
+from raycompare.experiment.spec import Arguments, ModelSpec
+from raycompare.models.architectures import set_fields
+from raycompare.models.config_reads import fields_read
+from raycompare.models.heads import FREEZE, POOLING, config_fields, encoder_layers
+from raycompare.models.pretrained import MODEL_TYPE, load_config, unloaded
+
+MOST_BUILT = 16
+"""Combinations of config fields that are built; of more, so many at random, with every value."""
+UNBUILT = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError),
+    *(RuntimeError, TypeError, ValueError),
+    StrictDataclassError,
+)
+"""What models raise that can't be built from their config."""
+
+
+class _Fault(NamedTuple):
+    found: str
+    allowed: str
+
+
+def built_or_reason(model: ModelSpec, config: PretrainedConfig) -> PreTrainedModel | str:
+    """Build a model of the config, or say why that can't be done."""
+    try:
+        return _built(model, copy.deepcopy(config))
+    except UNBUILT as error:
+        return _reason(error)
+
+
+def _built(model: ModelSpec, config: PretrainedConfig) -> PreTrainedModel:
+    config.validate()
+    return unloaded(model, config)
+
+
+def _reason(error: Exception) -> str:
+    cause = error.__cause__ or error
+    return f"{type(cause).__name__}: {cause}".splitlines()[0]
+
+
+def wrong_head(model: PreTrainedModel) -> str | None:
+    """Say why what the model answers is no loss and no logits of [rows, labels], if it is not."""
+    rows, labels = 2, model.config.num_labels
+    ids = torch.ones(rows, 4, dtype=torch.long, device=model.device)
+    try:
+        answer = model(input_ids=ids, labels=ids[:, 0])
+    except UNBUILT as error:
+        # Code that looks at values can't run where there are none; a trial will tell.
+        return None if "meta" in str(error) else _reason(error)
+    logits = getattr(answer, "logits", None)
+    shape = getattr(logits, "shape", None)
+    if shape != (rows, labels):
+        return f"its logits are of shape {list(shape or ())}, not [{rows} rows, {labels} labels]"
+    return None if getattr(answer, "loss", None) is not None else "it returns no loss"
+
+
+@dataclass(frozen=True)
+class Builds:
+    """Builds a model with combinations of its hyperparameters, to see what is wrong with them."""
+
+    given: Given
+    config: PretrainedConfig
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield the first combination that can't be trained, or else the fields never read."""
+        read: set[str] = set()
+        for fields in _combinations(self.given):
+            model = self._attempt(fields)
+            if isinstance(model, _Fault):
+                yield self._problem(fields, model)
+                return
+            read |= fields_read(model)
+        if not self.given.model.has_own_code:  # which may read its config in other words
+            yield from self._unread(read)
+
+    def _attempt(self, fields: Arguments) -> PreTrainedModel | _Fault:
+        try:
+            model = self._build(fields)
+            own = self._own_shapes if self.given.model.is_pretrained else _shapes(model)
+        except UNBUILT as error:
+            return _Fault(_reason(error), "hyperparameters that a model can be built with")
+        other = [name for name, shape in _shapes(model).items() if own.get(name) != shape]
+        if other:
+            found = f"{len(other)} pretrained weights would be random, {other[0]} among them"
+            return _Fault(found, "fields that keep the shapes of the pretrained weights")
+        return _layer_fault(model, fields.get(FREEZE, 0)) or model
+
+    def _build(self, fields: Arguments) -> PreTrainedModel:
+        model, own = self.given.model, config_fields(fields)
+        if not model.is_pretrained:  # fields of a new config depend on one another
+            kept = {key: value for key, value in model.config.items() if key == MODEL_TYPE}
+            return _built(model, load_config(model.model_copy(update={"config": kept | own})))
+        config = copy.deepcopy(self.config)
+        set_fields(config, own)
+        return _built(model, config)
+
+    @cached_property
+    def _own_shapes(self) -> Mapping[str, torch.Size]:
+        return _shapes(self._build({}))
+
+    def _problem(self, fields: Arguments, fault: _Fault) -> Problem:
+        where = self.given.place(self._culprit(fields))
+        settings = ", ".join(f"{name} = {value}" for name, value in fields.items())
+        return Problem(
+            where=where,
+            found=f"{settings} for {self.given.model.name}: {fault.found}",
+            allowed=fault.allowed,
+            hint=hint_at(where),
+        )
+
+    def _culprit(self, fields: Arguments) -> str:
+        """Return the first hyperparameter without which nothing is wrong, or else the first."""
+        for name in fields:
+            rest = {other: value for other, value in fields.items() if other != name}
+            if not isinstance(self._attempt(rest), _Fault):
+                return name
+        return next(iter(fields), POOLING)
+
+    def _unread(self, read: set[str]) -> Iterator[Problem]:
+        for name in (name for name in _built_names(self.given) if name != FREEZE):
+            field, where = name.removeprefix(CONFIG), self.given.place(name)
+            if not _names_of(self.config, field) & read:
+                yield Problem(
+                    where=where,
+                    found=f"{field!r}, which the code of {self.given.model.name} never reads",
+                    allowed=f"a field that {self.config.model_type}'s classifier reads",
+                    hint=hint_at(where),
+                )
+
+
+def _names_of(config: PretrainedConfig, field: str) -> set[str]:
+    """Return all names of a field: its own, and those that the config maps to it."""
+    own = config.attribute_map.get(field, field)
+    return {own, *(alias for alias, name in config.attribute_map.items() if name == own)}
+
+
+def _shapes(model: PreTrainedModel) -> Mapping[str, torch.Size]:
+    """Return the shapes of all weights below the head, which is not pretrained."""
+    return {name: weight.shape for name, weight in model.base_model.named_parameters()}
+
+
+def _layer_fault(model: PreTrainedModel, frozen: JsonValue) -> _Fault | None:
+    if not isinstance(frozen, int) or frozen <= 0:
+        return None
+    layers = encoder_layers(model)
+    if layers is None:
+        return _Fault("the model shares its layers, or they can't be told apart", f"{FREEZE}: 0")
+    if frozen > len(layers):
+        return _Fault(f"the model has {len(layers)} layers", f"{FREEZE} from 0 to {len(layers)}")
+    return None
+
+
+def _built_names(given: Given) -> list[str]:
+    names = {FREEZE: None, **given.fixed, **given.space}  # of two at fault the first is named
+    return [
+        name
+        for name in names
+        if (name.startswith(CONFIG) and name != f"{CONFIG}{MODEL_TYPE}")
+        or (name == FREEZE and given.all_values(FREEZE))
+    ]
+
+
+def _combinations(given: Given) -> Iterator[Arguments]:
+    """Yield what decides how a model is built: that of the untuned default, then of samples."""
+    names = _built_names(given)
+    fixed = {name: given.fixed[name] for name in names if name in given.fixed}
+    yield fixed
+    searched = [name for name in names if name in given.space]
+    for values in _together([given.values(name) for name in searched]):
+        yield {**fixed, **dict(zip(searched, values, strict=True))}
+
+
+def _together(columns: Sequence[Sequence[JsonValue]]) -> Iterator[tuple[JsonValue, ...]]:
+    """Yield all combinations of values, or if they are many some, each value among them."""
+    if math.prod(map(len, columns)) <= MOST_BUILT:
+        return product(*columns)
+    rows, random = max(MOST_BUILT, *map(len, columns)), Random(0)
+    drawn = (random.sample(list(islice(cycle(column), rows)), rows) for column in columns)
+    return zip(*drawn, strict=True)

@@ -1,0 +1,1 @@
+"""What happened: messages of trials, the rows they become, the run folder that keeps them."""

@@ -1,0 +1,181 @@
+"""A run folder as it stands: under way, finished, interrupted or killed, on a disk or in a bucket.
+
+A run on a disk holds a lock on its folder. In a bucket there are no locks; there the time at which
+the records were last written has to do.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Literal, Self
+
+from filelock import FileLock, Timeout
+
+from raycompare.experiment.file import read_experiment
+from raycompare.experiment.spec import Experiment
+from raycompare.records.manifest import TOTAL, Manifest
+from raycompare.records.rows import EvalRecord, TrialRecord
+from raycompare.records.run_folder import RunFolder
+from raycompare.records.run_records import Records
+
+STARTED, LOCK = "started.json", ".lock"
+TOKEN_FOLDER = "tokens"
+"""The folder beside the runs of a name that keeps the tokens of their texts."""
+MANIFEST, RECORDS = "manifest.json", ("trials.parquet", "evaluations.parquet")
+FRESH = timedelta(minutes=5)
+"""A run in a bucket that wrote nothing for longer has most likely ended. Trials are written every
+ten seconds; measuring inference, and baselines, can take minutes without a word."""
+
+State = Literal["running", "finished", "interrupted", "killed", "silent"]
+"""`interrupted` has a partial report and can be resumed, as can `killed`, which has none.
+`silent` is in a bucket, did not end, and has written nothing for `FRESH`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeSoFar:
+    """Seconds per stage and in all, as a manifest has them."""
+
+    seconds: Mapping[str, float]
+    machine_seconds: Mapping[str, float]
+
+
+def time_so_far(
+    known: Mapping[str, float],
+    counted: Mapping[str, float],
+    trials: Sequence[TrialRecord],
+    evaluations: Sequence[EvalRecord],
+) -> TimeSoFar:
+    """Add to the time that a manifest has that of a session without one.
+
+    `known` is the manifest's wall-clock, `counted` that of its machines. Of a session that was
+    killed, or goes on, only the time up to its last evaluation is known, and of its machines those
+    that trials were on.
+    """
+    seconds = _until_last_evaluation(known, evaluations)
+    machines = max(len({trial.hostname for trial in trials if trial.hostname}), 1)
+    lasted = {
+        stage: counted[stage] + (took - known[stage]) * machines
+        if stage in counted
+        else took * machines
+        for stage, took in seconds.items()
+    }
+    return TimeSoFar(seconds=seconds, machine_seconds=lasted)
+
+
+def _until_last_evaluation(
+    known: Mapping[str, float], evaluations: Sequence[EvalRecord]
+) -> dict[str, float]:
+    seconds = {**known}
+    reached = seconds.get(TOTAL, 0.0)
+    for stage in ("tune", "confirm"):
+        own = (row.experiment_seconds for row in evaluations if row.stage == stage)
+        last = max(own, default=0.0)
+        if last > reached:
+            seconds[stage] = seconds.get(stage, 0.0) + last - reached
+            reached = last
+    return {**seconds, TOTAL: reached}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """A run at one moment."""
+
+    folder: RunFolder
+    state: State
+    written_at: datetime | None
+    """When the run last wrote records, in UTC."""
+    records: Records
+    """Without baselines and inference; the manifest of a run that goes on has what is known."""
+
+    @classmethod
+    def of(cls, folder: RunFolder, now: datetime) -> Self:
+        """Read a run folder; `now` is in UTC.
+
+        Raises:
+            UserError: the folder is not that of a run, or a file in it can't be read.
+        """
+        experiment = read_experiment(folder.read_text("experiment.yaml"))
+        ended = folder.read_manifest() if folder.exists(MANIFEST) else None
+        times = [folder.written_at(name) for name in (STARTED, *RECORDS, MANIFEST)]
+        written_at = max((time for time in times if time), default=None)
+        silent_for = now - written_at if written_at else None
+        return cls(
+            folder=folder,
+            state=_state(ended, is_locked(folder), silent_for),
+            written_at=written_at,
+            records=_records(folder, experiment, ended),
+        )
+
+    @property
+    def has_ended(self) -> bool:
+        """Say whether nothing more comes unless somebody resumes it."""
+        return self.state != "running"
+
+
+def is_locked(folder: RunFolder) -> bool | None:
+    """Say whether a process is at work in a run folder; None where that can't be told."""
+    place = folder.local_path(LOCK)
+    if place is None:
+        return None
+    if not place.exists():
+        return False
+    lock = FileLock(place)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return True
+    except PermissionError:  # somebody else's folder
+        return None
+    lock.release()
+    return False
+
+
+def _state(ended: Manifest | None, locked: bool | None, silent_for: timedelta | None) -> State:
+    if locked:
+        return "running"
+    if ended and ended.complete:
+        return "finished"
+    if locked is None and silent_for is not None and silent_for < FRESH:
+        return "running"
+    if ended:
+        return "interrupted"
+    return "silent" if locked is None else "killed"
+
+
+def _records(folder: RunFolder, experiment: Experiment, ended: Manifest | None) -> Records:
+    trials, evaluations = folder.read_trials(), folder.read_evaluations()
+    manifest = ended or _so_far(folder, experiment, trials)
+    if not manifest.complete:
+        known = manifest.seconds, manifest.machine_seconds
+        so_far = time_so_far(*known, trials, evaluations)
+        manifest = replace(
+            manifest,
+            seconds={**so_far.seconds},
+            machine_seconds={**so_far.machine_seconds},
+        )
+    return Records(experiment=experiment, manifest=manifest, trials=trials, evaluations=evaluations)
+
+
+def _so_far(folder: RunFolder, experiment: Experiment, trials: Sequence[TrialRecord]) -> Manifest:
+    begun: Mapping[str, Any] = (
+        json.loads(folder.read_text(STARTED)) if folder.exists(STARTED) else {}
+    )
+    hosts = sorted({trial.hostname for trial in trials if trial.hostname})
+    return Manifest(
+        run_id=begun.get("run_id", folder.uri.rstrip("/").rpartition("/")[2]),
+        name=experiment.name,
+        experiment_hash=experiment.content_hash,
+        created_at=begun.get("created_at", ""),
+        finished_at="",
+        command="raycompare run experiment.yaml",
+        data={"dataset": experiment.data.dataset, "hash": begun.get("data_hash")},
+        seeds={"experiment": experiment.seed, "confirm": list(experiment.confirm.seeds)},
+        versions=dict(begun.get("code", {})),
+        git_revision=None,
+        hardware=[{"hostname": host} for host in hosts],
+        seconds={},
+        complete=False,
+    )

@@ -1,0 +1,37 @@
+"""The versions of what computes the numbers of a trial; light, so that any machine can say them."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+OUTCOME = 2
+"""Raised when a change of raycompare gives a trial other numbers."""
+PACKAGES = ("torch", "transformers", "tokenizers")
+NOT_INSTALLED = "not installed"
+
+
+def code_versions() -> dict[str, str]:
+    """Return the versions of what computes a trial's numbers, raycompare's training among it."""
+    return {"training": str(OUTCOME), **{package: _version(package) for package in PACKAGES}}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return NOT_INSTALLED
+
+
+RECORDED_PACKAGES = (
+    "raycompare",
+    "ray",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "datasets",
+    "accelerate",
+    "scikit-learn",
+    "numpy",
+    "pandas",
+    "pyarrow",
+)

@@ -1,0 +1,222 @@
+"""The model card of a finalist, from the records of its run: Markdown under YAML front matter."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from raycompare.analysis.comparison import Comparison
+from raycompare.analysis.leaderboard import shown_metrics, spread
+from raycompare.experiment.spec import ModelSpec
+from raycompare.formatting import count, escape, number_of, score, setting, table
+from raycompare.metrics import LABELS, MetricName
+from raycompare.records.rows import EvalRecord, TrialRecord
+from raycompare.report.sections.scores import leaderboard_section
+
+HUB_METRICS: Mapping[MetricName, tuple[str, str]] = {
+    "accuracy": ("accuracy", "Accuracy"),
+    "macro_f1": ("f1", "Macro F1"),
+    "matthews_correlation": ("matthews_correlation", "MCC"),
+}
+"""Name and title of a metric on the hub (huggingface.co/docs/hub/model-cards)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saved:
+    """What the files of a model say of it."""
+
+    labels: Mapping[int, str]
+    """Names by the ids that it predicts."""
+    max_length: int
+    """Tokens that texts were cut to in training."""
+    pooling: str | None = None
+    """How it pools, where `from_pretrained` alone does not do it."""
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The labels in the order of their ids."""
+        return tuple(self.labels[key] for key in sorted(self.labels))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """All that a model card is made of."""
+
+    comparison: Comparison
+    trial: TrialRecord
+    """The finalist whose weights these are."""
+    test: EvalRecord
+    """Its test."""
+    saved: Saved
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The model as the experiment has it."""
+        return self.comparison.experiment.model_named(self.trial.model)
+
+    @property
+    def is_on_hub(self) -> bool:
+        """Whether the data set is one of the hub, so that others can find it by its name."""
+        return self._from_hub(self.comparison.experiment.data.dataset)
+
+    def _from_hub(self, name: str) -> bool:
+        return name in self.comparison.manifest.data.get("from_hub", ())
+
+    def text(self) -> str:
+        """Return the card."""
+        data = self.comparison.experiment.data
+        parts = [
+            f"---\n{self.front_matter()}---",
+            f"# {escape(self.trial.model)} on {escape(data.dataset)}",
+            self._what(),
+            f"## Use\n\n{usage(self.saved, pairs=len(data.text) > 1)}",
+            self._test(),
+            f"## Data\n\n{self._data()}",
+            f"## Training\n\n{self._training()}",
+            f"## Limits\n\n{self._limits()}",
+        ]
+        return "\n\n".join(parts) + "\n"
+
+    def front_matter(self) -> str:
+        """Return what the hub reads of a card, as YAML; ids only of what is on the hub."""
+        data = self.comparison.experiment.data
+        content: dict[str, Any] = {
+            "library_name": "raycompare" if self.saved.pooling else "transformers",
+            "pipeline_tag": "text-classification",
+            "tags": ["raycompare"],
+            "metrics": [name for name, _ in HUB_METRICS.values()],
+        }
+        if self._from_hub(self.spec.checkpoint):
+            content["base_model"] = self.spec.checkpoint
+        if self.is_on_hub:
+            content |= {"datasets": [data.dataset], "model-index": [self._index()]}
+        yaml = YAML()
+        yaml.default_flow_style = False
+        yaml.width = 2**20
+        out = io.StringIO()
+        yaml.dump(content, out)
+        return out.getvalue()
+
+    def _index(self) -> dict[str, Any]:
+        """Return the test of these very weights, not a mean over seeds, as the hub lists it."""
+        data = self.comparison.experiment.data
+        rows = self.comparison.manifest.data["rows"]["test"]
+        whole = isinstance(data.splits.test, str) and data.limit.test is None
+        optional = {
+            "config": data.config,
+            "split": data.splits.test if whole else None,
+            "revision": data.revision,
+        }
+        dataset = {
+            "type": data.dataset,
+            "name": f"{data.dataset}, {count(rows)} test rows",
+            **{name: value for name, value in optional.items() if value is not None},
+        }
+        metrics = [
+            {"type": hub, "value": round(getattr(self.test, name), 6), "name": title}
+            for name, (hub, title) in HUB_METRICS.items()
+        ]
+        task = {"type": "text-classification", "name": "Text Classification"}
+        return {
+            "name": self.trial.model,
+            "results": [{"task": task, "dataset": dataset, "metrics": metrics}],
+        }
+
+    def _what(self) -> str:
+        labels = self.saved.labels
+        names = ", ".join(escape(labels[key]) for key in sorted(labels))
+        return (
+            f"A classifier of text with {len(labels)} labels: {names}. Fine-tuned from "
+            f"`{self.spec.checkpoint}` by raycompare, experiment "
+            f"`{self.comparison.experiment.name}`, run `{self.comparison.manifest.run_id}`, trial "
+            f"`{self.trial.trial_id}`: of its seeds, the best on validation.\n\n"
+            f"The verdict of the run: {self.comparison.verdict}"
+        )
+
+    def _test(self) -> str:
+        row = next(r for r in self.comparison.leaderboard if r.model == self.trial.model)
+        lines = [
+            (LABELS[name], score(getattr(self.test, name)), spread(row.test[name]))
+            for name in shown_metrics(self.comparison.metric)
+        ]
+        seeds = f"mean ± sd over {number_of(row.seeds_done, 'seed')}"
+        own = table(("test", "these weights", seeds), lines)
+        models = leaderboard_section(self.comparison).replace("## ", "## All models: ", 1)
+        return f"## Test\n\n{own}\n\n{models}"
+
+    def _data(self) -> str:
+        data = self.comparison.manifest.data
+        splits = [(escape(split), count(rows)) for split, rows in data.get("rows", {}).items()]
+        about = f"{escape(str(data['dataset']))}, hash of what was used {data.get('hash')}."
+        return f"{about}\n\n{table(('split', 'rows'), splits)}"
+
+    def _training(self) -> str:
+        experiment, trial = self.comparison.experiment, self.trial
+        searched = json.loads(trial.hyperparameters)
+        fixed = {**self.spec.config, **experiment.training_of(self.spec)}
+        values = [(f"`{key}`", setting(searched[key]), "searched") for key in sorted(searched)]
+        values += [
+            (f"`{key}`", setting(fixed[key]), "fixed") for key in sorted(fixed.keys() - searched)
+        ]
+        seeds = ", ".join(map(str, experiment.confirm.seeds))
+        said = (
+            f"Seed {trial.seed} of {seeds}; {count(trial.best_step)} steps to the best evaluation, "
+            f"of {count(trial.steps)} that were trained. The run's experiment.yaml has the rest."
+        )
+        return f"{table(('hyperparameter', 'value', ''), values)}\n\n{said}" if values else said
+
+    def _limits(self) -> str:
+        rows = self.comparison.manifest.data.get("rows", {}).get("test")
+        lines = [
+            f"It was tested once, on {count(rows)} rows of the data set above. Texts of another "
+            "kind, time or language were not tested.",
+            f"Of a longer text only the first {number_of(self.saved.max_length, 'token')} are "
+            "read.",
+            "Every text gets one of the labels, also one that none of them fits, and the "
+            "probabilities were not calibrated.",
+        ]
+        tied = (
+            self.comparison.tied if self.trial.model == self.comparison.leaderboard[0].model else ()
+        )
+        if tied:
+            names = ", ".join(escape(name) for name in tied)
+            lines.append(f"It comes first, but {names} can't be told apart from it.")
+        return "\n".join(f"- {line}" for line in lines)
+
+
+def usage(saved: Saved, pairs: bool) -> str:
+    """Show how the model is loaded so that it answers as it was tested."""
+    example = '{"text": "...", "text_pair": "..."}' if pairs else '"..."'
+    if saved.pooling is None:
+        code = (
+            "from transformers import pipeline\n\n"
+            'classify = pipeline("text-classification", "PATH/OF/THIS/FOLDER", truncation=True)\n'
+            f"classify({example})"
+        )
+        why = (
+            f"`truncation=True` cuts texts to {number_of(saved.max_length, 'token')}, as in "
+            "training; without it the pipeline cuts nothing."
+        )
+        return f"```python\n{code}\n```\n\n{why}"
+    code = (
+        "from pathlib import Path\n\nfrom raycompare.models.saved import load_saved\n\n"
+        'model = load_saved(Path("PATH/OF/THIS/FOLDER"))'
+    )
+    return (
+        f"{escape(not_plain(saved.pooling))}\n\n```python\n{code}\n```\n\n"
+        "`raycompare predict`, `raycompare serve` and `raycompare export --onnx` do that."
+    )
+
+
+def not_plain(pooling: str) -> str:
+    """Say what does not work with a pooled model, and what does."""
+    return (
+        f"Trained with pooling: {pooling}, which is no part of transformers' own classes: pipeline "
+        "and from_pretrained would load it and answer wrong. Load it with "
+        "raycompare.models.saved.load_saved."
+    )

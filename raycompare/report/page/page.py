@@ -1,0 +1,169 @@
+"""The report as one HTML file: tables that sort and filter, figures that answer the pointer.
+
+It needs no network. What it shows comes from users as well, so nothing of theirs is markup: the
+Markdown's own HTML is let through by name, and the page forbids every script but its own two.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from hashlib import sha256
+from html import escape
+from importlib.resources import files
+from itertools import pairwise
+from string import Template
+from typing import Any
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from plotly.offline import get_plotlyjs
+
+from raycompare.analysis.comparison import Comparison
+from raycompare.metrics import LABELS
+from raycompare.report.figures.style import DARK, LIGHT, Theme
+from raycompare.report.page.figures import curve_caption, plotted
+from raycompare.report.page.trials import EXPLORER_CAPTION
+from raycompare.report.sections.figures import captions
+
+_fold = re.compile(r"<details>\n<summary>([^<>]*)</summary>\n?")
+_unfold = re.compile(r"</details>\n?")
+_no_letters = re.compile(r"[^a-z0-9]+")
+
+
+def page(comparison: Comparison, before: str, after: str) -> str:
+    """Return the page; `before` and `after` are the report's Markdown around its figures."""
+    script = _file("page.js")
+    figures = plotted(comparison)
+    content = {name: json.loads(figure.to_json()) for name, figure in figures.items()}
+    return Template(_file("page.html")).substitute(
+        title=escape(f"{comparison.experiment.name}: {comparison.manifest.run_id}"),
+        policy=_policy(script, get_plotlyjs()),
+        style=_colours() + _file("page.css"),
+        before=html(before),
+        figures=_figures(comparison, list(figures)),
+        after=html(after),
+        data=_data({"figures": content, "themes": {"light": _theme(LIGHT), "dark": _theme(DARK)}}),
+        plotly=_packed(),
+        script=script,
+    )
+
+
+def html(markdown: str) -> str:
+    """Render Markdown; of raw HTML only the report's own folds are kept, all else is text."""
+    parser = MarkdownIt("commonmark", {"html": True}).enable("table")
+    parser.add_render_rule("html_inline", _as_text)
+    parser.add_render_rule("html_block", _folds_only)
+    parser.add_render_rule("table_open", _wide)
+    parser.add_render_rule("table_close", _wide_end)
+    tokens = parser.parse(markdown)
+    _name_headings(tokens)
+    return str(parser.renderer.render(tokens, parser.options, {}))
+
+
+def _as_text(_: object, tokens: Sequence[Token], index: int, *__: object) -> str:
+    return escape(tokens[index].content)
+
+
+def _folds_only(_: object, tokens: Sequence[Token], index: int, *__: object) -> str:
+    content = tokens[index].content
+    if _fold.fullmatch(content) or _unfold.fullmatch(content):
+        return content
+    return f"<p>{escape(content)}</p>\n"
+
+
+def _wide(*_: object) -> str:
+    return '<div class="wide"><table>\n'
+
+
+def _wide_end(*_: object) -> str:
+    return "</table></div>\n"
+
+
+def _name_headings(tokens: Sequence[Token]) -> None:
+    for token, inside in pairwise(tokens):
+        if token.type == "heading_open":
+            name = _no_letters.sub("-", inside.content.lower()).strip("-")
+            token.attrSet("id", f"section-{name}")  # no name of a user's is that of a script's data
+
+
+def _figures(comparison: Comparison, names: Sequence[str]) -> str:
+    texts = {
+        **captions(comparison),
+        "trial_explorer": EXPLORER_CAPTION.format(metric=LABELS[comparison.metric]),
+        "learning_curves": curve_caption(comparison),
+    }
+    shown = [_figure(name, texts[name]) for name in names]
+    return "\n".join(['<h2 id="section-figures">Figures</h2>', *shown]) if shown else ""
+
+
+def _figure(name: str, caption: str) -> str:
+    title = name.replace("_", " ").capitalize()
+    return (
+        f'<figure>\n<h3 id="figure-{name}">{title}</h3>\n'
+        f'<div class="wide"><div class="plot" role="group" aria-label="{title}" '
+        f'data-figure="{name}"></div></div>\n'
+        f"<figcaption>{html(caption)}</figcaption>\n</figure>"
+    )
+
+
+def _theme(theme: Theme) -> dict[str, Any]:
+    return {
+        "paper": theme.paper,
+        "ink": theme.ink,
+        "grid": theme.grid,
+        "pale": DARK.grid if theme is DARK else "#cccccc",
+        "colours": theme.colours,
+    }
+
+
+def _colours() -> str:
+    """Return the colours of both themes as CSS variables, the reader's choice last."""
+    light, dark = _variables(LIGHT), _variables(DARK)
+    return (
+        f":root {{ {light} }}\n"
+        f"@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n"
+        f':root[data-theme="light"] {{ {light} }}\n'
+        f':root[data-theme="dark"] {{ {dark} }}\n'
+    )
+
+
+def _variables(theme: Theme) -> str:
+    scheme = "dark" if theme is DARK else "light"
+    return (
+        f"--paper: {theme.paper}; --ink: {theme.ink}; --grid: {theme.grid}; "
+        f"--link: {theme.colours[0]}; color-scheme: {scheme};"
+    )
+
+
+def _data(content: Mapping[str, Any]) -> str:
+    """Return JSON that can't end the element that it stands in."""
+    return json.dumps(content, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+
+
+def _policy(*scripts: str) -> str:
+    """Allow these scripts and no other. Plotly compiles its shaders' code, hence the eval."""
+    hashes = " ".join(f"'sha256-{_digest(script)}'" for script in scripts)
+    return (
+        f"default-src 'none'; script-src {hashes} 'unsafe-eval'; style-src 'unsafe-inline'; "
+        "img-src data: blob:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _digest(text: str) -> str:
+    return base64.b64encode(sha256(text.encode()).digest()).decode()
+
+
+@cache
+def _packed() -> str:
+    """Return Plotly's script in 40 % of its size; the page unpacks it."""
+    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()
+
+
+@cache
+def _file(name: str) -> str:
+    return files("raycompare.report.page").joinpath(name).read_text(encoding="utf-8")

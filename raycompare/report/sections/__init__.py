@@ -1,0 +1,1 @@
+"""The sections of the report: functions from a Comparison to Markdown."""

@@ -1,0 +1,1 @@
+"""What `raycompare status`, `ls` and `diff` print."""

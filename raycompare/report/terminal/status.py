@@ -1,0 +1,247 @@
+"""`raycompare status`: how a run stands, as data, as lines and as a table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic_core import to_json
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from raycompare.analysis.cost import cost_of
+from raycompare.analysis.leaderboard import ModelRow, Spread, best_trials, leaderboard, spread
+from raycompare.formatting import NOTHING, dollars, duration, number_of, score
+from raycompare.metrics import LABELS, MetricName
+from raycompare.records.endings import STATUS_WORDS, first_cause, first_line
+from raycompare.records.manifest import TOTAL
+from raycompare.records.messages import Stage
+from raycompare.records.rows import TrialRecord
+from raycompare.records.snapshot import Snapshot, State
+
+STAGES: tuple[Stage, ...] = ("tune", "confirm")
+UNDER_WAY = ("running", "waiting")
+NOT_YET = "not run"
+"""The reason of a trial that waits; one that was refused has another."""
+STATE_WORDS: Mapping[State, str] = {
+    "running": "running",
+    "finished": "finished",
+    "interrupted": "interrupted, can be resumed",
+    "killed": "killed, can be resumed",
+    "silent": "not finished, and silent: killed, or cut off from the bucket",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageStatus:
+    """The trials of one stage."""
+
+    name: Stage
+    trials: int
+    """Planned so far."""
+    ended: int
+    left_seconds: float | None
+    """Until those planned have ended, at the pace so far; None if nothing can be said."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelStatus:
+    """What is known of one model so far."""
+
+    model: str
+    trials: Mapping[Stage, Mapping[str, int]]
+    """By status in words; *running* and *waiting* while the run goes on."""
+    best_validation: float | None
+    """Of the tune stage, or of the confirm stage without one, by the experiment's metric."""
+    test: Spread | None
+    """By the experiment's metric."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStatus:
+    """How a run stands."""
+
+    run_id: str
+    name: str
+    folder: str
+    state: State
+    complete: bool
+    """Whether there is a manifest that says that all was done."""
+    created_at: str
+    written_at: datetime | None
+    """UTC, as `created_at` is."""
+    silent_seconds: float | None
+    """Since then."""
+    metric: MetricName
+    seconds: float
+    """Wall-clock; of a run that has not ended, up to its last evaluation."""
+    usd: float | None
+    """For the same time; None without a price."""
+    stages: tuple[StageStatus, ...]
+    models: tuple[ModelStatus, ...]
+    to_confirm: int
+    """Trials of the confirm stage that are not planned yet, at most."""
+    failures: int
+    first_cause: str | None
+    resume: str | None
+    """The command that goes on; None for a run that is finished or running."""
+
+
+def status_of(snapshot: Snapshot, now: datetime) -> RunStatus:
+    """Say how a run stands at `now`, in UTC."""
+    records, running = snapshot.records, snapshot.state == "running"
+    experiment, trials, manifest = records.experiment, records.trials, records.manifest
+    metric, cost = experiment.tune.metric, cost_of(records)
+    rows = leaderboard(experiment, trials, records.evaluations)
+    silent = (now - snapshot.written_at).total_seconds() if snapshot.written_at else None
+    cause = first_cause(trial for trial in trials if trial.status == "errored")
+    confirmed = sum(trial.stage == "confirm" for trial in trials)
+    all_confirmed = len(experiment.models) * len(experiment.confirm.seeds)
+    return RunStatus(
+        run_id=manifest.run_id,
+        name=experiment.name,
+        folder=snapshot.folder.shown,
+        state=snapshot.state,
+        complete=bool(manifest.finished_at) and manifest.complete,
+        created_at=manifest.created_at,
+        written_at=snapshot.written_at,
+        silent_seconds=silent,
+        metric=metric,
+        seconds=manifest.seconds.get(TOTAL, 0.0),
+        usd=cost.whole.usd if cost.price else None,
+        stages=tuple(_stage(name, trials, manifest.seconds, running) for name in STAGES),
+        models=_models(rows, trials, metric, running),
+        to_confirm=0 if manifest.complete else max(all_confirmed - confirmed, 0),
+        failures=sum(trial.status == "errored" for trial in trials),
+        first_cause=f"{cause.trial_id}: {first_line(cause)}" if cause else None,
+        resume=None
+        if snapshot.state in ("running", "finished")
+        else f"raycompare run --resume {snapshot.folder.shown}",
+    )
+
+
+def _standing(trial: TrialRecord, running: bool) -> str:
+    if running and trial.status == "interrupted":
+        return "running"
+    if running and trial.status == "not_run" and trial.reason == NOT_YET:
+        return "waiting"
+    return STATUS_WORDS[trial.status]
+
+
+def _stage(
+    name: Stage, trials: Sequence[TrialRecord], seconds: Mapping[str, float], running: bool
+) -> StageStatus:
+    own = [_standing(trial, running) for trial in trials if trial.stage == name]
+    ended = sum(standing not in UNDER_WAY for standing in own)
+    took = seconds.get(name)
+    paced = running and ended and took and ended < len(own)
+    return StageStatus(
+        name=name,
+        trials=len(own),
+        ended=ended,
+        left_seconds=took / ended * (len(own) - ended) if paced and took else None,
+    )
+
+
+def _models(
+    rows: Sequence[ModelRow], trials: Sequence[TrialRecord], metric: MetricName, running: bool
+) -> tuple[ModelStatus, ...]:
+    tune = best_trials((trial for trial in trials if trial.stage == "tune"), metric)
+    best = best_trials(trials, metric) | tune
+    return tuple(
+        ModelStatus(
+            model=row.model,
+            trials={
+                stage: Counter(
+                    _standing(trial, running)
+                    for trial in trials
+                    if trial.stage == stage and trial.model == row.model
+                )
+                for stage in STAGES
+            },
+            best_validation=best[row.model].best_value if row.model in best else None,
+            test=row.test.get(metric),
+        )
+        for row in rows
+    )
+
+
+def json_text(status: object) -> str:
+    """Return dataclasses as JSON; what is no finite number is null."""
+    return to_json(status, indent=2, inf_nan_mode="null").decode()
+
+
+def view(status: RunStatus) -> Group:
+    """Draw a status for a terminal: a row per model, then what there is to say."""
+    parts: list[RenderableType] = [Text(line) for line in heading(status)]
+    parts.append(model_table(status))
+    parts += [Text(line) for line in remarks(status)]
+    return Group(*parts)
+
+
+def heading(status: RunStatus) -> list[str]:
+    """Say which run it is and whether it goes on."""
+    since = "" if status.silent_seconds is None else f", records written {_ago(status)}"
+    began = f"begun {status.created_at}" if status.created_at else "no started.json"
+    return [
+        f"{status.name} {status.run_id}: {STATE_WORDS[status.state]}{since}",
+        f"{status.folder}, {began}",
+    ]
+
+
+def _ago(status: RunStatus) -> str:
+    return f"{duration(max(status.silent_seconds or 0.0, 0.0))} ago"
+
+
+def model_table(status: RunStatus) -> Table:
+    """Draw a row per model."""
+    table = Table(expand=False, box=None, padding=(0, 2, 0, 0))
+    label = LABELS[status.metric]
+    for column in ("model", f"best validation {label}", f"test {label}", *STAGES):
+        table.add_column(column, overflow="fold")
+    for row in status.models:
+        table.add_row(
+            Text(row.model),
+            score(row.best_validation),
+            spread(row.test) if row.test else NOTHING,
+            *(_counts(row.trials[stage]) for stage in STAGES),
+        )
+    return table
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{number} {word}" for word, number in counts.items()) or NOTHING
+
+
+def remarks(status: RunStatus) -> list[str]:
+    """Say how far it is, what it took, what went wrong, and what to do."""
+    lines = [progress(status), _spent(status)]
+    if status.failures:
+        failed = number_of(status.failures, "trial")
+        lines.append(f"{failed} failed; first cause: {status.first_cause}")
+    if status.resume:
+        lines.append(f"Go on with: {status.resume}")
+    return [line for line in lines if line]
+
+
+def progress(status: RunStatus) -> str:
+    """Say in one line how many trials have ended, and what is left."""
+    planned = [stage for stage in status.stages if stage.trials]
+    words = [_stage_words(stage) for stage in planned] or ["no trial is planned yet"]
+    if status.to_confirm:
+        words.append(f"at most {status.to_confirm} more to confirm")
+    return "; ".join(words)
+
+
+def _stage_words(stage: StageStatus) -> str:
+    left = "" if stage.left_seconds is None else f", about {duration(stage.left_seconds)} left"
+    return f"{stage.name}: {stage.ended} of {number_of(stage.trials, 'trial')} ended{left}"
+
+
+def _spent(status: RunStatus) -> str:
+    usd = "" if status.usd is None else f", {dollars(status.usd)}"
+    until = " in all" if status.complete else " up to the last evaluation"
+    return f"{duration(status.seconds)}{usd}{until}"

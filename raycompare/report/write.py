@@ -1,0 +1,92 @@
+"""From a run folder to its report: Markdown, tables and figures; the same bytes every time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from raycompare.analysis.analytics import mirrors
+from raycompare.analysis.comparison import Comparison, compare
+from raycompare.records.run_folder import RunFolder
+from raycompare.records.run_records import Records
+from raycompare.report.figures.draw import images
+from raycompare.report.page.page import page
+from raycompare.report.sections import classes as report_classes
+from raycompare.report.sections import cost as report_cost
+from raycompare.report.sections import data as report_data
+from raycompare.report.sections import figures as report_figures
+from raycompare.report.sections import health as report_health
+from raycompare.report.sections import inference as report_inference
+from raycompare.report.sections import mirrors as report_mirrors
+from raycompare.report.sections import pairs as report_pairs
+from raycompare.report.sections import run as report_run
+from raycompare.report.sections import scores as report_scores
+from raycompare.report.sections import screening as report_screening
+from raycompare.report.sections import search as report_search
+from raycompare.report.tables import csv_text, tables
+
+SECTIONS = (
+    report_scores.leaderboard_section,
+    report_pairs.pairs_section,
+    report_inference.inference_section,
+    report_scores.hyperparameters_section,
+    report_search.search_section,
+    report_screening.screening_section,
+    report_classes.classes_section,
+    report_health.health_section,
+)
+SECTIONS_AFTER_FIGURES = (
+    report_cost.cost_section,
+    report_run.failures_section,
+    report_run.trials_section,
+    report_mirrors.mirrors_section,
+    report_data.data_section,
+    report_run.environment_section,
+    report_run.reproduce_section,
+)
+
+
+def write_report(folder: RunFolder) -> Comparison:
+    """Write report.md and .html, tables/, analytics/ and figures/ from a folder's records.
+
+    Raises:
+        UserError: the folder is not that of a finished run.
+    """
+    records = Records.of(folder)
+    comparison = compare(records, folder.read_predictions())
+    figures = {}
+    for name, themes in images(comparison).items():
+        figures[name] = {suffix: f"figures/{name}{suffix}.png" for suffix in themes}
+        for suffix, png in themes.items():
+            folder.write_bytes(figures[name][suffix], png)
+    for name, table in tables(comparison).items():
+        folder.write_text(f"tables/{name}.csv", csv_text(table))
+        folder.write_table(f"tables/{name}.parquet", table)
+    for name, text in mirrors(records).items():
+        folder.write_text(name, text)
+    folder.write_text("report.md", render(comparison, figures))
+    folder.write_text("report.html", page(comparison, *around_figures(comparison)))
+    return comparison
+
+
+def render(comparison: Comparison, figures: report_figures.Images) -> str:
+    """Return the report as Markdown; `figures` has the paths of its figures."""
+    before, after = around_figures(comparison)
+    parts = [before, report_figures.figures_section(comparison, figures), after]
+    return _joined(parts) + "\n"
+
+
+def around_figures(comparison: Comparison) -> tuple[str, str]:
+    """Return the Markdown before the figures, and what comes after them."""
+    before = [
+        f"# {comparison.experiment.name}",
+        report_search.partial_section(comparison),
+        report_cost.budget_section(comparison),
+        comparison.verdict,
+        *(section(comparison) for section in SECTIONS),
+    ]
+    after = [section(comparison) for section in SECTIONS_AFTER_FIGURES]
+    return _joined(before), _joined(after)
+
+
+def _joined(parts: Sequence[str]) -> str:
+    return "\n\n".join(part for part in parts if part)

@@ -1,0 +1,1 @@
+"""A run from end to end: check, estimate, screen, tune, confirm, measure, report."""

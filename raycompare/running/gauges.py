@@ -1,0 +1,148 @@
+"""How a run stands, for Prometheus: gauges that Ray exports on its metrics ports.
+
+Ray puts `ray_` before each name. `docs/grafana/raycompare.json` draws them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import perf_counter
+
+from ray.util.metrics import Gauge
+
+from raycompare.cluster.connection import is_remote
+from raycompare.experiment.prices import price_of
+from raycompare.experiment.spec import Experiment, ResourceSpec
+from raycompare.formatting import SECONDS_PER_HOUR
+from raycompare.metrics import better
+from raycompare.records.clock import Clock
+from raycompare.records.journal import Entry, Journal
+from raycompare.running.dashboard import Board
+from raycompare.running.display import Listen
+
+UPDATE_SECONDS = 2.0
+"""Least time between two updates; Ray exports every ten seconds."""
+STATUSES = (
+    *("waiting", "running", "paused"),
+    *("completed", "stopped_early", "errored", "interrupted", "not_run"),
+)
+
+
+@dataclass(frozen=True)
+class About:
+    """What a gauge measures, with its unit, and by what; `experiment` is always among it."""
+
+    description: str
+    tags: tuple[str, ...] = ()
+
+
+ABOUT: Mapping[str, About] = {
+    "raycompare_best_score": About(
+        "Best value on validation so far, of the metric that decides", ("model", "metric")
+    ),
+    "raycompare_trials": About("Number of trials", ("model", "status")),
+    "raycompare_gpu_hours": About("GPU-hours that trials have held since the run began"),
+    "raycompare_cpu_hours": About("CPU-hours that trials have held since the run began"),
+    "raycompare_cost_usd": About(
+        "US dollars of the run so far: machines that can hold trials, by the price under `cost`"
+    ),
+}
+
+
+class Gauges:
+    """The gauges of one run; a run that is resumed begins its hours anew."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        journal: Journal,
+        resources: Mapping[str, ResourceSpec],
+        clock: Clock,
+    ) -> None:
+        """Watch the journal; `resources` is what a trial takes, by the model's name."""
+        self._experiment, self._journal, self._resources = experiment, journal, resources
+        self._clock, price = clock, price_of(experiment.cost)
+        self._price = price.usd_per_hour if price else None
+        self._kept = [t for t in journal.trials() if t.trial_id not in journal.entries]
+        self._gauges = {name: _gauge(name, experiment.name) for name in ABOUT}
+        self._board = Board() if is_remote() else None
+        self._next = 0.0
+
+    @contextmanager
+    def following(self, listen: Listen) -> Iterator[Listen]:
+        """Bring the gauges up to date with each news, and at the end; pass the news on."""
+
+        def news() -> None:
+            listen()
+            if perf_counter() > self._next:
+                self.update()
+
+        self.update()
+        try:
+            yield news
+        finally:
+            self.update()
+
+    def update(self) -> None:
+        """Set every gauge to what the journal says now."""
+        self._pay()
+        self._count()
+        self._best()
+        now = self._journal.elapsed
+        for name, kind in (("raycompare_gpu_hours", "gpus"), ("raycompare_cpu_hours", "cpu")):
+            held = (e.held_until(now) * self._takes(e, kind) for e in self._entries())
+            self._gauges[name].set(sum(held) / SECONDS_PER_HOUR)
+        if self._board:
+            self._board.show(self._entries())
+        self._next = perf_counter() + UPDATE_SECONDS
+
+    def _entries(self) -> tuple[Entry, ...]:
+        return tuple(self._journal.entries.values())
+
+    def _takes(self, entry: Entry, kind: str) -> float:
+        return float(getattr(self._resources[entry.plan.model], kind))
+
+    def _pay(self) -> None:
+        if self._price is not None:
+            hours = self._clock.machine_total / SECONDS_PER_HOUR
+            self._gauges["raycompare_cost_usd"].set(hours * self._price)
+
+    def _count(self) -> None:
+        counts = Counter((trial.model, str(trial.status)) for trial in self._kept)
+        counts.update((entry.plan.model, standing(entry)) for entry in self._entries())
+        for model in self._experiment.models:
+            for status in STATUSES:
+                tags = {"model": model.name, "status": status}
+                self._gauges["raycompare_trials"].set(counts[model.name, status], tags)
+
+    def _best(self) -> None:
+        metric, mode = self._journal.metric, self._journal.mode
+        values = [(trial.model, trial.best_value) for trial in self._kept]
+        values += [
+            (e.plan.model, e.best.metrics[metric] if e.best else None) for e in self._entries()
+        ]
+        best: dict[str, float] = {}
+        for model, value in values:
+            if value is not None and better(value, best.get(model), mode):
+                best[model] = value
+        for model, value in best.items():
+            self._gauges["raycompare_best_score"].set(value, {"model": model, "metric": metric})
+
+
+def _gauge(name: str, experiment: str) -> Gauge:
+    about = ABOUT[name]
+    gauge = Gauge(name, about.description, ("experiment", *about.tags))
+    gauge.set_default_tags({"experiment": experiment})
+    return gauge
+
+
+def standing(entry: Entry) -> str:
+    """Say how a trial stands while the run goes on, one of `STATUSES`."""
+    if entry.running:
+        return "running"
+    if entry.paused:
+        return "paused"
+    return "waiting" if entry.status == "not_run" and not entry.refusal else entry.status

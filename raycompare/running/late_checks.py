@@ -1,0 +1,134 @@
+"""What only the data can tell to be wrong: lengths, rungs, and room on the disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from raycompare.data.splits import LabelledData
+from raycompare.errors import Problem
+from raycompare.experiment.hyperparameters import given_to
+from raycompare.experiment.spec import Experiment, ModelSpec
+from raycompare.models.architectures import position_limit
+from raycompare.models.pretrained import (
+    load_config,
+    load_tokenizer,
+    locate,
+    unloaded,
+    vocabulary_of,
+)
+from raycompare.running.workload import sample_lengths
+from raycompare.training.arguments import (
+    MAX_LENGTH,
+    TOKENS,
+    Length,
+    arguments_of,
+    examples_per_step,
+    lengths_of,
+    planned_steps,
+)
+
+SPARE_BYTES = 500 * 2**20
+"""What must stay free on the disk beside the records: Ray's session, Tune's files, logs."""
+BYTES_PER_PREDICTION = 64
+"""Upper bound beside the probabilities, before compression."""
+WEIGHTS_PER_CHECKPOINT = 4
+"""Weights, AdamW's two moments of each, and a finalist's best weights."""
+
+
+def room_problems(experiment: Experiment, data: LabelledData, out: str) -> Iterator[Problem]:
+    """Find what keeps a run from writing at `out`; remote filesystems are taken to be endless."""
+    if "://" in out:
+        return
+    folder = Path(out).expanduser().absolute()
+    standing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not os.access(standing, os.W_OK) or not standing.is_dir():
+        yield Problem(where="--out", found=out, allowed="a folder that can be written to")
+        return
+    needed, free = bytes_needed(experiment, data), shutil.disk_usage(standing).free
+    if free < needed:
+        yield Problem(
+            where="--out",
+            found=f"{free / 2**20:,.0f} MiB free at {standing}",
+            allowed=f"at least {needed / 2**20:,.0f} MiB for this experiment",
+            hint="free some space, or name another disk or a bucket with --out",
+        )
+
+
+def bytes_needed(experiment: Experiment, data: LabelledData) -> int:
+    """Return what a run needs at most at a time, as far as the checkpoints are on this machine.
+
+    The best weights of each model stay; beside them each trial that runs has a checkpoint.
+    """
+    finalists = len(experiment.models) * len(experiment.confirm.seeds)
+    bytes_per_row = BYTES_PER_PREDICTION + 4 * len(data.label_names)
+    weights = [_weights(model) for model in experiment.models]
+    running = experiment.tune.max_concurrent_trials or os.cpu_count() or 1
+    return (
+        SPARE_BYTES
+        + finalists * len(data.test) * bytes_per_row
+        + sum(weights)
+        + running * WEIGHTS_PER_CHECKPOINT * max(weights)
+    )
+
+
+def _weights(model: ModelSpec) -> int:
+    """Return the bytes of a checkpoint's weights; 0 where a hub has them and not this machine."""
+    folder = Path(locate(model.checkpoint))
+    return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+
+
+def length_problems(experiment: Experiment, data: LabelledData) -> Iterator[Problem]:
+    """Find texts that would be longer than a model of known positions can take.
+
+    A tokenizer that names a limit keeps to it. What a percentile comes to is taken from a sample.
+    """
+    for number, model in enumerate(experiment.models):
+        limit = position_limit(unloaded(model, load_config(model)))
+        longest = _longest(model, data, lengths_of(experiment, model))
+        if limit is not None and longest > limit:
+            given = given_to(experiment, model, f"models.{number}")
+            is_own = given.all_values(MAX_LENGTH)
+            yield Problem(
+                where=given.place(MAX_LENGTH) if is_own else f"data.{MAX_LENGTH}",
+                found=f"texts of up to {longest:,} tokens for {model.name}",
+                allowed=f"{limit:,}, which is how many positions it has",
+            )
+
+
+def _longest(model: ModelSpec, data: LabelledData, lengths: Sequence[Length]) -> int:
+    """Return what the texts may have, as far as the tokenizer allows it."""
+    numbers = [length for length in lengths if isinstance(length, int)]
+    if len(numbers) < len(lengths):
+        tokenizer = load_tokenizer(model)
+        shares = [length for length in lengths if isinstance(length, str)]
+        numbers += [int(sample_lengths(tokenizer, data, share).max()) for share in shares]
+    return min(max(numbers), vocabulary_of(model).limit)
+
+
+def _grace_problems(experiment: Experiment, data: LabelledData) -> Iterator[Problem]:
+    grace = experiment.tune.grace_period
+    if grace is None or experiment.tune.scheduler == "fifo":
+        return
+    for model in experiment.models:
+        most, unit = _steps(experiment, model, data), "optimizer steps"
+        if most and experiment.tune.time_attr == "examples":
+            most, unit = most * examples_per_step(arguments_of(experiment, model, {})), "examples"
+        if most and grace >= most:
+            yield Problem(
+                where="tune.grace_period",
+                found=str(grace),
+                allowed=f"fewer {unit} than a full run of {model.name} has: {most}",
+                hint="leave it out for a quarter of the run",
+            )
+            return
+
+
+def _steps(experiment: Experiment, model: ModelSpec, data: LabelledData) -> int | None:
+    """Count the steps of the model's default; None if that takes the tokens of the texts."""
+    arguments = arguments_of(experiment, model, {})
+    return None if TOKENS in arguments else planned_steps(arguments, np.ones(len(data.train), int))

@@ -1,0 +1,52 @@
+"""`raycompare.run`: an experiment from Python, such as in a notebook."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from raycompare.api import SOURCE, Run, load_run
+from raycompare.experiment.file import Draft, parse_draft, write_experiment
+from raycompare.experiment.spec import Experiment
+from raycompare.records.run_folder import draft_for
+from raycompare.running.display import Display
+from raycompare.running.run import Place
+from raycompare.running.run import run as run_draft
+
+
+def run(
+    experiment: Experiment | str | Path | None = None,
+    out: str = "reports",
+    *,
+    resume: str | None = None,
+    warm_start: str | None = None,
+    wait_nodes: int = 1,
+) -> Run:
+    """Tune, confirm and test the models of an experiment, and return what `load_run` returns.
+
+    `experiment` may be the path of a file; it is left out where `resume` names a run folder. The
+    other arguments are the options of the command. Progress is printed.
+
+    Raises:
+        ExperimentError: the experiment has mistakes; nothing was started.
+        UserError: nothing to run is given, or another process is in the folder.
+        RunInterruptedError: the run was stopped; the folder holds what was done so far.
+        RunError: every trial failed; the message has the first cause.
+    """
+    place = Place(out=out, resume=resume, warm_start=warm_start, wait_nodes=wait_nodes)
+    return load_run(run_draft(_draft(experiment, resume), place, Display(_console())))
+
+
+def _console() -> Console:
+    """Print lines in a notebook, where a live table takes ipywidgets or leaves control codes."""
+    console = Console(highlight=False)
+    if console.is_jupyter:
+        return Console(highlight=False, force_jupyter=False, force_terminal=False)
+    return console
+
+
+def _draft(experiment: Experiment | str | Path | None, resume: str | None) -> Draft:
+    if isinstance(experiment, Experiment):
+        return parse_draft(write_experiment(experiment), SOURCE)
+    return draft_for(Path(experiment) if experiment is not None else None, (), resume)

@@ -1,0 +1,235 @@
+"""The two stages of a run that train: tune searches, confirm repeats the best and tests it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from typing import Protocol
+
+import ray
+from ray.exceptions import RayTaskError
+from transformers import PreTrainedTokenizerBase
+
+from raycompare.cluster.machines import Node
+from raycompare.data.token_store import TokenStore
+from raycompare.data.tokenize import token_key, tokenize, tokenized
+from raycompare.data.tokens import TokenizedData
+from raycompare.errors import UserError
+from raycompare.experiment.spec import Arguments, Experiment, ModelSpec
+from raycompare.models.pretrained import load_tokenizer, pinned
+from raycompare.records.clock import Clock
+from raycompare.records.journal import Journal
+from raycompare.records.messages import Stage, TrialPlan
+from raycompare.records.run_folder import RunFolder
+from raycompare.records.snapshot import TOKEN_FOLDER
+from raycompare.running.check import Ready
+from raycompare.running.display import Display, RungSteps, StageView
+from raycompare.running.gauges import Gauges
+from raycompare.training.arguments import TEXTS, TOKENS, Length, lengths_of, max_length_of
+from raycompare.training.memory import Peak, measure
+from raycompare.tuning.earlier_trials import KnownPoint
+from raycompare.tuning.limits import Cap, Limits
+from raycompare.tuning.plan_order import Comparing, PlanOrder
+from raycompare.tuning.plans import (
+    Drawn,
+    Identities,
+    Slot,
+    choose,
+    confirm_plans,
+    make_plan,
+    tune_plans,
+    with_a_choice,
+)
+from raycompare.tuning.resources import resolve
+from raycompare.tuning.schedulers.registry import rules_for, rungs_of
+from raycompare.tuning.tuner import Queue, Shared, at_once, run_stage, task_of
+
+
+def share(ready: Ready, folder: RunFolder, machines: Sequence[Node]) -> Shared:
+    """Tokenise the data once per tokenizer and length, and put it where every trial can read it.
+
+    Raises:
+        UserError: no machine of the cluster can hold a trial.
+    """
+    experiment = ready.experiment
+    tokens = _tokens(ready, TokenStore(folder.parent.folder(TOKEN_FOLDER)))
+    # Models of one vocabulary share one object.
+    stored = {id(data): ray.put(data.for_search) for data in tokens.values()}
+    tests = {id(data): ray.put(data.held_out) for data in tokens.values()}
+    default = {m.name: tokens[m.name, max_length_of(experiment, m, {})] for m in experiment.models}
+    pin = {"models": tuple(pinned(model) for model in experiment.models)}
+    unmeasured = Shared(
+        experiment=experiment.model_copy(update=pin),
+        folder=folder,
+        label_names=ready.data.label_names,
+        data={key: stored[id(data)] for key, data in tokens.items()},
+        test={key: tests[id(data)] for key, data in tokens.items()},
+        lengths={name: data.max_length for name, data in default.items()},
+        rungs=rungs_of(experiment, {name: data.train.lengths for name, data in default.items()}),
+        resources={},
+        machines=machines,
+        cut={
+            name: float((data.train.lengths >= data.max_length).mean())
+            for name, data in default.items()
+        },
+    )
+    resources = resolve(unmeasured.experiment, machines, partial(_measured, unmeasured))
+    return replace(unmeasured, resources=resources)
+
+
+def _measured(shared: Shared, model: ModelSpec) -> Peak:
+    """Measure a trial of the model at its largest batch, on a card of its own."""
+    asked = model.resources or shared.experiment.resources
+    plan = make_plan("tune", 0, model.name, _largest(shared.experiment, model), seed=0)
+    # A process that keeps its part of the card would be in the way of the trials.
+    remote = ray.remote(num_cpus=asked.cpu, num_gpus=1, max_calls=1)(measure)
+    task = task_of(shared, plan, asked.model_copy(update={"gpu": 1.0}))
+    try:
+        peak: Peak = ray.get(remote.remote(task))
+    except RayTaskError as error:
+        raise UserError(
+            f"a trial of {model.name} at its largest batch can't take a step on a card: "
+            f"{error.cause}. Allow smaller batches, or more gradient_accumulation_steps."
+        ) from error
+    return peak
+
+
+def _largest(experiment: Experiment, model: ModelSpec) -> Arguments:
+    """Return the largest batch that the model's search space has."""
+    space = experiment.search_space_of(model)
+    return {key: max(space[key].examples) for key in (TEXTS, TOKENS) if key in space}  # type: ignore[type-var]
+
+
+def _tokens(ready: Ready, store: TokenStore) -> dict[tuple[str, Length], TokenizedData]:
+    """Return the tokens of each model and length; those of one vocabulary are one object."""
+    experiment, made = ready.experiment, dict[str, TokenizedData]()
+    tokenizers = {
+        m.source: load_tokenizer(m) for m in {m.source: m for m in experiment.models}.values()
+    }
+
+    def tokens(tokenizer: PreTrainedTokenizerBase, length: Length) -> TokenizedData:
+        spec = experiment.data.model_copy(update={"max_length": length})
+        key = token_key(ready.data, tokenizer, spec)
+        if key not in made:
+            stored = store.get(key, lambda: tokenize(ready.data, tokenizer, spec))
+            made[key] = tokenized(stored, ready.data, tokenizer, spec)
+        return made[key]
+
+    return {
+        (model.name, length): tokens(tokenizers[model.source], length)
+        for model in experiment.models
+        for length in lengths_of(experiment, model)
+    }
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Runs the stages of one experiment and keeps the journal."""
+
+    shared: Shared
+    journal: Journal
+    display: Display
+    identities: Identities
+    clock: Clock
+    known: tuple[KnownPoint, ...] = ()
+    """What earlier runs have found; the searcher is told."""
+
+    @property
+    def experiment(self) -> Experiment:
+        """What is run."""
+        return self.shared.experiment
+
+    def tune(self) -> dict[str, Arguments]:
+        """Search; return the configuration chosen for each model that has one."""
+        learns = self.experiment.tune.search_alg == "optuna"
+        propose = self._tpe() if learns else Drawn(self.experiment)
+        turns = with_a_choice(self.experiment, propose.counts)
+        earlier = self.journal.planned("tune")
+        plans = tune_plans(self.experiment, turns, propose, earlier, self.identities)
+        if turns:
+            self._run(Work("tune", plans, len(turns), learns, self.shared.rungs), self._scheduler())
+            self._require_ended("tune")
+        tuned = {slot.model for slot in turns}
+        return choose(self.experiment, self.journal.trials(), tuned)
+
+    def confirm(self, chosen: Mapping[str, Arguments]) -> None:
+        """Train the chosen configuration of each model to full budget on every seed; test it."""
+        plans = confirm_plans(self.experiment, chosen, self.identities)
+        if plans:
+            cap = Cap(self.experiment, self.clock)
+            self._run(Work("confirm", iter(plans), len(plans)), PlanOrder(cap))
+            self._require_ended("confirm")
+
+    def _tpe(self) -> Proposer:
+        # Imported where it is asked for: Optuna is an extra.
+        from raycompare.tuning.optuna_search import Tpe  # noqa: PLC0415
+
+        journal = self.journal
+        return Tpe(self.experiment, lambda: (journal.trials(), journal.evaluations()), self.known)
+
+    def _scheduler(self) -> PlanOrder:
+        settings = self.experiment.tune
+        at_a_time = settings.max_concurrent_trials or at_once(self.shared)
+        limits = Limits(self.experiment, self.journal, self.clock, at_a_time)
+        rules = rules_for(settings, self.shared.rungs)
+        if not rules:
+            return PlanOrder(limits)
+        return Comparing(rules, settings.metric, settings.time_attr, limits)
+
+    def _run(self, work: Work, scheduler: PlanOrder) -> None:
+        admitted = self._admitted(work, scheduler)
+        if not work.learns:
+            # What can be planned at once is, so that the records have all of it from the start.
+            todo = list(admitted)
+            if not todo:
+                self.display.say(f"{work.stage}: all {work.most} trials were finished before")
+                return
+            admitted, work = iter(todo), replace(work, most=len(todo))
+        queue = Queue(stage=work.stage, plans=admitted, most=work.most, one_by_one=work.learns)
+        view = StageView(work.stage, self.journal, work.rungs, work.most)
+        with self.display.stage(view) as listen, self._gauges.following(listen) as news:
+            run_stage(self.shared, queue, self.journal, scheduler, news)
+
+    @cached_property
+    def _gauges(self) -> Gauges:
+        return Gauges(self.experiment, self.journal, self.shared.resources, self.clock)
+
+    def _admitted(self, work: Work, scheduler: PlanOrder) -> Iterator[TrialPlan]:
+        """Yield the plans that are to be run; those finished before are told to the scheduler."""
+        for plan in work.plans:
+            scheduler.add(plan)
+            if self.journal.add(plan):
+                yield plan
+            else:
+                scheduler.replay(plan, self.journal.kept_evaluations(plan.trial_id))
+        scheduler.close()
+
+    def _require_ended(self, stage: Stage) -> None:
+        """Tune returns normally after Ctrl-C; what has not ended then is to be resumed."""
+        entries = [e for e in self.journal.entries.values() if e.plan.stage == stage]
+        if any(e.status in ("interrupted", "not_run") and not e.refusal for e in entries):
+            raise KeyboardInterrupt
+
+
+class Proposer(Protocol):
+    """Proposes configurations, and says how many each model has, its default counted."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """By the model's name."""
+
+    def __call__(self, slot: Slot) -> Arguments | None:
+        """Return what is searched next; None if the model's search space is exhausted."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a stage has to do."""
+
+    stage: Stage
+    plans: Iterator[TrialPlan]
+    most: int
+    learns: bool = False
+    """Whether a plan is made from what the trials before it have shown."""
+    rungs: RungSteps = field(default_factory=dict)

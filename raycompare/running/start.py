@@ -1,0 +1,225 @@
+"""How a run begins and what it says of itself at its end: run folder, clock, manifest."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from raycompare.cluster.machines import Node
+from raycompare.data.splits import facts
+from raycompare.errors import UserError
+from raycompare.experiment.file import write_experiment
+from raycompare.experiment.spec import Experiment, ResourceSpec
+from raycompare.records.clock import Clock
+from raycompare.records.manifest import TOTAL, Manifest
+from raycompare.records.run_folder import RunFolder
+from raycompare.records.snapshot import LOCK, STARTED, time_so_far
+from raycompare.records.versions import RECORDED_PACKAGES, code_versions
+from raycompare.running.check import Ready
+
+LOCK_SECONDS = 0.5
+"""`raycompare status` takes the lock for an instant, to see whether it is free."""
+
+
+def earlier_clock(folder: RunFolder) -> Clock:
+    """Return the clock of a run that is to be resumed, with the time of its earlier sessions.
+
+    Of a session that was killed only the time up to its last evaluation is known, and of its
+    machines those that trials were on.
+    """
+    kept = folder.read_manifest() if folder.exists("manifest.json") else None
+    known, counted = (kept.seconds, kept.machine_seconds) if kept else ({}, {})
+    so_far = time_so_far(known, counted, folder.read_trials(), folder.read_evaluations())
+    return Clock(so_far.seconds, so_far.machine_seconds)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What a run writes down before its first trial, to be recognised when it is resumed."""
+
+    run_id: str
+    created_at: str
+    experiment_hash: str
+    data_hash: str
+    code: dict[str, str] = field(default_factory=dict)
+    """Versions of what computes the numbers of a trial."""
+
+
+@contextmanager
+def alone_in(folder: RunFolder) -> Iterator[None]:
+    """Keep other processes out of a run folder; a process that dies lets the next one in.
+
+    A folder on a remote filesystem can't be locked.
+
+    Raises:
+        UserError: another process is at work in the folder.
+    """
+    place = folder.local_path(LOCK)
+    if place is None:
+        yield
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(place)
+    try:
+        lock.acquire(timeout=LOCK_SECONDS)
+    except Timeout:
+        raise UserError(
+            f"another process is running {folder.uri}. Wait until it has ended, or stop it; a run "
+            "that is stopped can be resumed."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def new_folder(experiment: Experiment, out: str) -> RunFolder:
+    """Name the folder of a new run; nothing is written yet."""
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    run_id = f"{stamp}-{experiment.content_hash[:6]}"
+    return RunFolder.at(f"{out.rstrip('/')}/{experiment.name}/{run_id}")
+
+
+def begin(ready: Ready, folder: RunFolder) -> Begun:
+    """Write the experiment into its folder, or make sure that a resumed folder is its own.
+
+    Raises:
+        UserError: the folder belongs to another experiment or other data.
+    """
+    begun = Begun(
+        run_id=folder.uri.rstrip("/").rpartition("/")[2],
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        experiment_hash=ready.experiment.content_hash,
+        data_hash=ready.data.content_hash,
+        code=code_versions(),
+    )
+    if folder.exists(STARTED):
+        return _same(Begun(**json.loads(folder.read_text(STARTED))), begun, folder)
+    folder.write_text("experiment.yaml", write_experiment(ready.experiment))
+    folder.write_text(STARTED, json.dumps(asdict(begun), indent=2) + "\n")
+    return begun
+
+
+def _same(earlier: Begun, now: Begun, folder: RunFolder) -> Begun:
+    if earlier.experiment_hash != now.experiment_hash:
+        raise UserError(
+            f"{folder.uri} holds a run of another experiment (hash {earlier.experiment_hash}, "
+            f"this one has {now.experiment_hash}). Resume it without an experiment file, or leave "
+            "--resume out to start a run of its own."
+        )
+    if earlier.data_hash != now.data_hash:
+        raise UserError(
+            f"the data has changed since {folder.uri} was begun (hash {earlier.data_hash}, now "
+            f"{now.data_hash}). Bring the old data back, or leave --resume out to start anew."
+        )
+    if earlier.code != now.code:
+        changed = [k for k in now.code if now.code[k] != earlier.code.get(k)]
+        was = ", ".join(f"{package} {earlier.code.get(package)}" for package in changed)
+        here = ", ".join(f"{package} {now.code[package]}" for package in changed)
+        raise UserError(
+            f"{folder.uri} was begun with {was}, here is {here}: its trials would not be "
+            "comparable. Install what it was begun with, or leave --resume out to start anew."
+        )
+    return earlier
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """Where a run took place; tokens of a text and resources are by model."""
+
+    nodes: Sequence[Node] = ()
+    lengths: Mapping[str, int] = field(default_factory=dict)
+    cut: Mapping[str, float] = field(default_factory=dict)
+    """The share of the training texts that are as long as they may be, and so mostly cut."""
+    resources: Mapping[str, ResourceSpec] = field(default_factory=dict)
+    model_types: Mapping[str, str] = field(default_factory=dict)
+    estimate: Mapping[str, Any] = field(default_factory=dict)
+    """What the trials were thought to take at most."""
+    survey: Mapping[str, Any] = field(default_factory=dict)
+    """What the data is like, as `Survey.to_plain` writes it."""
+    trackers: Mapping[str, str] = field(default_factory=dict)
+    """Why each is off; empty for one that works."""
+
+
+def manifest(
+    ready: Ready, begun: Begun, setting: Setting, clock: Clock, complete: bool = True
+) -> Manifest:
+    """Say what made the records of this run."""
+    experiment = ready.experiment
+    return Manifest(
+        run_id=begun.run_id,
+        name=experiment.name,
+        experiment_hash=begun.experiment_hash,
+        created_at=begun.created_at,
+        finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        command="raycompare run experiment.yaml",
+        data={
+            "dataset": experiment.data.dataset,
+            "from_hub": from_hub(experiment),
+            **facts(ready.data),
+            "survey": dict(setting.survey),
+            "max_length": dict(setting.lengths),
+            "cut": dict(setting.cut),
+            "model_types": dict(setting.model_types),
+            **_remote_code(experiment),
+        },
+        seeds={"experiment": experiment.seed, "confirm": list(experiment.confirm.seeds)},
+        versions={
+            "python": platform.python_version(),
+            **{package: version(package) for package in RECORDED_PACKAGES},
+        },
+        git_revision=git_revision(Path(__file__).parents[1]),
+        hardware=[asdict(node) for node in setting.nodes],
+        seconds={**clock.seconds, TOTAL: clock.total},
+        machine_seconds={**clock.machine_seconds, TOTAL: clock.machine_total},
+        resources={model: spec.model_dump() for model, spec in setting.resources.items()},
+        trackers=dict(setting.trackers),
+        estimate=dict(setting.estimate),
+        complete=complete,
+    )
+
+
+def _remote_code(experiment: Experiment) -> dict[str, list[str]]:
+    names = [model.name for model in experiment.models if model.trust_remote_code]
+    return {"trust_remote_code": names} if names else {}
+
+
+def from_hub(experiment: Experiment) -> list[str]:
+    """Name data set and checkpoints of the hub: ids that are no file or folder here."""
+    names = {experiment.data.dataset, *(model.checkpoint for model in experiment.models)}
+    # A colon is in builtin:NAME, package:PLACE and the URI of a bucket, and in no id.
+    return sorted(n for n in names if ":" not in n and not Path(n).expanduser().exists())
+
+
+def git_revision(folder: Path) -> str | None:
+    """Return the commit of the checkout that `folder` is tracked in, + behind it if changed."""
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+
+    def git(*words: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(folder), *words],
+                capture_output=True,
+                text=True,
+                check=False,
+                env=environment,
+            )
+        except FileNotFoundError:
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    tracked = git("ls-files", "--error-unmatch", "__init__.py")
+    revision = git("rev-parse", "HEAD") if tracked is not None else None
+    changed = git("status", "--porcelain", "--untracked-files=no", ".")
+    return f"{revision}+" if revision and changed else revision

@@ -1,0 +1,224 @@
+"""Looks at the data of an experiment: counts, copies, and tokens by each of its tokenizers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
+
+from raycompare.data.columns import values
+from raycompare.data.splits import PARTS, TEXT_COLUMNS, LabelledData, label_counts
+from raycompare.data.tokenize import BATCH, token_key
+from raycompare.data.tokens import Ints
+from raycompare.experiment.file import Draft
+from raycompare.experiment.spec import UNLIMITED, Experiment, ModelSpec
+from raycompare.models.checks import model_problems
+from raycompare.models.pretrained import load_tokenizer
+from raycompare.records.survey import LengthCost, SplitSurvey, Survey, TokenSurvey
+from raycompare.running.check import open_data
+from raycompare.training.arguments import TEXTS, batch_size_of
+
+MOST_TEXTS = 20_000
+"""That are tokenised; the standard error of a share of 1 % is then 0.07 %."""
+MOST_CHARACTERS = 10_000_000
+"""Of the texts that are tokenised: some seconds for each tokenizer."""
+PERCENTILES = (90, 95, 99, 100)
+"""Of the lengths, whose cost is shown."""
+PROPOSED, STEP = 99, 8
+"""The proposal is this percentile, rounded up to a multiple of 8, to which GPUs pad anyway
+(NVIDIA, Deep Learning Performance: Matrix Multiplication, requirements of Tensor Cores)."""
+
+
+def survey_draft(draft: Draft) -> Survey:
+    """Look at the data of an experiment file.
+
+    Raises:
+        ExperimentError: with every mistake of the file, its data and its models.
+    """
+    data, problems = open_data(draft)
+    for where, model in draft.models.items():
+        problems += model_problems(where, model)
+    experiment = draft.experiment(found_later=problems)
+    assert data is not None
+    return survey(experiment, data)
+
+
+def survey(experiment: Experiment, data: LabelledData) -> Survey:
+    """Count rows, labels and copies, and measure the training texts by every tokenizer."""
+    texts = _numbered(data)
+    contradictory = _contradictory(texts, data)
+    sample = _sample(data.train, experiment.seed)
+    measured = [
+        _measure(tokenizer, models, sample) for tokenizer, models in _tokenizers(experiment, data)
+    ]
+    proposed = max((found.proposed for found in measured), default=None)
+    lengths = {proposed or 0, *_present_lengths(experiment, measured)}
+    batch = _batch(experiment)
+    return Survey(
+        dataset=experiment.data.dataset,
+        splits=tuple(_split(part, texts, data) for part in PARTS),
+        contradictory_texts=len(contradictory),
+        contradictory_rows=sum(int(np.isin(of, contradictory).sum()) for of in texts.values()),
+        asked=experiment.data.max_length,
+        batch=batch,
+        tokenizers=tuple(found.survey(lengths, batch, experiment.seed) for found in measured),
+        proposed=proposed,
+        notes=data.notes,
+    )
+
+
+def _numbered(data: LabelledData) -> dict[str, Ints]:
+    """Number the texts of each split: rows of the same text, or pair of texts, have one number."""
+    parts = {part: getattr(data, part) for part in PARTS}
+    numbers = np.zeros(sum(map(len, parts.values())), dtype=np.int64)
+    for column in TEXT_COLUMNS:
+        if column in data.train.column_names:
+            stored = [values(split, column) for split in parts.values()]
+            # Two gigabytes of text are too much for the offsets of a string array.
+            chunks = [chunk.cast(pa.large_string()) for part in stored for chunk in part.chunks]
+            encoded = pa.chunked_array(chunks, pa.large_string()).combine_chunks()
+            codes = encoded.dictionary_encode().indices.to_numpy(zero_copy_only=False)
+            pairs = np.stack([numbers, codes.astype(np.int64)])
+            numbers = np.unique(pairs, axis=1, return_inverse=True)[1].reshape(-1)
+    ends = np.cumsum([len(split) for split in parts.values()])[:-1]
+    return dict(zip(parts, np.split(numbers, ends), strict=True))
+
+
+def _split(part: str, texts: Mapping[str, Ints], data: LabelledData) -> SplitSurvey:
+    own = texts[part]
+    earlier = [first for first, second in combinations(PARTS, 2) if second == part]
+    return SplitSurvey(
+        split=part,
+        rows=len(own),
+        labels=label_counts(getattr(data, part)),
+        repeated=len(own) - len(np.unique(own)),
+        also_in={first: int(np.isin(own, texts[first]).sum()) for first in earlier},
+    )
+
+
+def _contradictory(texts: Mapping[str, Ints], data: LabelledData) -> Ints:
+    """Return the numbers of the texts that have more than one label."""
+    labels = [np.asarray(getattr(data, part)["label"][:], dtype=np.int64) for part in texts]
+    pairs = np.stack([np.concatenate([*texts.values()]), np.concatenate(labels)])
+    numbers, found = np.unique(np.unique(pairs, axis=1)[0], return_counts=True)
+    return np.asarray(numbers[found > 1])
+
+
+def _tokenizers(
+    experiment: Experiment, data: LabelledData
+) -> list[tuple[PreTrainedTokenizerBase, list[ModelSpec]]]:
+    """Return the tokenizers that differ, each with its models."""
+    found: dict[str, tuple[PreTrainedTokenizerBase, list[ModelSpec]]] = {}
+    sources = {model.source: model for model in experiment.models}
+    loaded = {source: load_tokenizer(model) for source, model in sources.items()}
+    for model in experiment.models:
+        tokenizer = loaded[model.source]
+        key = token_key(data, tokenizer, experiment.data)
+        found.setdefault(key, (tokenizer, []))[1].append(model)
+    return list(found.values())
+
+
+def _batch(experiment: Experiment) -> int:
+    """Return the texts of a batch: what the file sets for all models, else the default."""
+    given = experiment.training.get(TEXTS)
+    return batch_size_of({TEXTS: given} if isinstance(given, int) else {}).texts
+
+
+def _present_lengths(experiment: Experiment, measured: Sequence[_Measured]) -> Iterator[int]:
+    asked = experiment.data.max_length
+    for found in measured:
+        percentile = int(asked.removeprefix("p")) if isinstance(asked, str) else None
+        yield asked if isinstance(asked, int) else found.percentile(percentile or 100)
+
+
+def _sample(split: Dataset, seed: int) -> list[list[str]]:
+    """Return the columns of text of as many rows as are tokenised."""
+    columns = [column for column in TEXT_COLUMNS if column in split.column_names]
+    order = np.random.default_rng(seed).permutation(len(split))[:MOST_TEXTS]
+    chosen = [values(split, column).take(pa.array(order)) for column in columns]
+    characters = np.cumsum(sum(np.asarray(pc.utf8_length(column)) for column in chosen))
+    fitting = max(int(np.searchsorted(characters, MOST_CHARACTERS, side="right")), 1)
+    return [column[:fitting].to_pylist() for column in chosen]
+
+
+@dataclass(frozen=True, eq=False)
+class _Measured:
+    """The lengths of a sample, and what the tokenizer does not know in it."""
+
+    models: Sequence[ModelSpec]
+    lengths: Ints
+    """Tokens of each text, special ones counted: [texts]."""
+    unknown: Ints
+    """Of these the unknown ones."""
+    special: int
+    limit: int | None
+
+    def percentile(self, percent: int) -> int:
+        return int(np.percentile(self.lengths, percent, method="higher"))
+
+    @property
+    def proposed(self) -> int:
+        return self._rounded(self.percentile(PROPOSED))
+
+    def _rounded(self, length: int) -> int:
+        whole = -(-length // STEP) * STEP
+        return whole if self.limit is None else min(whole, self.limit)
+
+    def survey(self, lengths: set[int], batch: int, seed: int) -> TokenSurvey:
+        own = {self._rounded(self.percentile(percent)) for percent in PERCENTILES}
+        shown = {length if self.limit is None else min(length, self.limit) for length in lengths}
+        tokens = int(self.lengths.sum()) - self.special * len(self.lengths)
+        return TokenSurvey(
+            models=tuple(model.name for model in self.models),
+            texts=len(self.lengths),
+            median=self.percentile(50),
+            p95=self.percentile(95),
+            p99=self.percentile(99),
+            longest=self.percentile(100),
+            limit=self.limit,
+            unknown=float(self.unknown.sum() / max(tokens, 1)),
+            with_unknown=float((self.unknown > 0).mean()),
+            without_tokens=int((self.lengths == self.special).sum()),
+            costs=tuple(self._cost(length, batch, seed) for length in sorted(own | shown)),
+        )
+
+    def _cost(self, length: int, batch: int, seed: int) -> LengthCost:
+        kept = np.minimum(self.lengths, length)
+        shuffled = np.random.default_rng(seed).permutation(kept)
+        starts = np.arange(0, len(kept), batch)
+        sizes = np.diff([*starts, len(kept)])
+        padded = np.maximum.reduceat(shuffled, starts) * sizes
+        return LengthCost(
+            max_length=length,
+            cut=float((self.lengths > length).mean()),
+            tokens=float(kept.mean()),
+            in_batches=float(padded.sum() / len(kept)),
+        )
+
+
+def _measure(
+    tokenizer: PreTrainedTokenizerBase, models: Sequence[ModelSpec], texts: list[list[str]]
+) -> _Measured:
+    special = tokenizer.num_special_tokens_to_add(pair=len(texts) > 1)
+    lengths: list[int] = []
+    unknown: list[int] = []
+    for start in range(0, len(texts[0]), BATCH):
+        batch = [column[start : start + BATCH] for column in texts]
+        # A tokenizer without an unknown token has bytes for everything.
+        encoded = tokenizer(*batch, add_special_tokens=False, verbose=False)["input_ids"]
+        lengths += [len(ids) + special for ids in encoded]
+        unknown += [ids.count(tokenizer.unk_token_id) for ids in encoded]
+    limit = tokenizer.model_max_length
+    return _Measured(
+        models=models,
+        lengths=np.asarray(lengths),
+        unknown=np.asarray(unknown),
+        special=special,
+        limit=limit if limit < UNLIMITED else None,
+    )

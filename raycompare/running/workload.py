@@ -1,0 +1,202 @@
+"""What the trials of an experiment compute, counted before any of them runs.
+
+A token costs 2 FLOP per parameter forward and twice as much backward, without embeddings, which
+are looked up, and without the products of tokens with one another, which are few in short texts
+(Kaplan et al. 2020, arXiv 2001.08361, section 2.1).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from raycompare.data.splits import TEXT_COLUMNS, LabelledData
+from raycompare.data.tokens import Ints
+from raycompare.experiment.spec import Arguments, Experiment, ModelSpec
+from raycompare.models.heads import config_fields
+from raycompare.models.pretrained import load_config, load_tokenizer, unloaded
+from raycompare.training.arguments import (
+    BY_LENGTH,
+    EVALUATION,
+    ORDER,
+    Length,
+    arguments_of,
+    batch_size_of,
+    max_length_of,
+    planned_steps,
+)
+from raycompare.tuning.plans import Drawn, with_a_choice
+from raycompare.tuning.schedulers.registry import rung_positions
+
+TRAIN_FLOP, EVAL_FLOP = 6, 2
+"""Per parameter and token: forward and backward, forward alone."""
+SAMPLE = 1000
+"""Training texts that are tokenised to learn how long they are."""
+DEFAULT_EVAL_STEPS = 500
+"""What the Trainer takes where `eval_strategy: steps` stands alone."""
+DRAWS = 200
+"""Batches that are drawn to learn how long their longest text is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """One trial of a model at its default configuration, trained to the end."""
+
+    steps: int
+    """Optimizer steps."""
+    tokens: int
+    """Padding counted, of all splits."""
+    flop: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelWork:
+    """The trials of one model, at most."""
+
+    model: str
+    tune_trials: int
+    confirm_trials: int
+    tune: Work
+    confirm: Work
+    """The test counted."""
+    width: int
+    """Of a hidden layer."""
+    rows: int
+    """Tokens that a layer computes at once."""
+
+
+@dataclass(frozen=True)
+class _Course:
+    """How long one trial is, and how often it is evaluated."""
+
+    steps: int
+    epochs: float
+    evaluations: int
+
+
+def workload(experiment: Experiment, data: LabelledData, pads: bool) -> Iterator[ModelWork]:
+    """Count the work of each model's trials.
+
+    `pads` says whether a batch is filled up to its longest text, as it is on a GPU; on CPUs it is
+    computed in parts of like length.
+    """
+    counts = Drawn(experiment).counts
+    turns = [slot.model for slot in with_a_choice(experiment, counts)]
+    sampled: dict[tuple[object, Length], Ints] = {}
+    for model in experiment.models:
+        length = max_length_of(experiment, model, {})
+        key = model.source, length
+        if key not in sampled:
+            sampled[key] = sample_lengths(load_tokenizer(model), data, length)
+        trials = turns.count(model.name)
+        yield _model_work(experiment, model, data, sampled[key], (trials, pads))
+
+
+def sample_lengths(tokenizer: PreTrainedTokenizerBase, data: LabelledData, length: Length) -> Ints:
+    """Return the tokens of each of some training texts, cut as a trial cuts them: int64, [texts].
+
+    A percentile is that of the sample.
+    """
+    rows = np.random.default_rng(0).permutation(len(data.train))[:SAMPLE]
+    texts = data.train.select(np.sort(rows))
+    columns = [texts[name][:] for name in TEXT_COLUMNS if name in texts.column_names]
+    lengths = np.array([len(ids) for ids in tokenizer(*columns, verbose=False)["input_ids"]])
+    if isinstance(length, str):
+        percentile = int(length.removeprefix("p"))
+        length = int(np.percentile(lengths, percentile, method="higher"))
+    cut: Ints = np.minimum(lengths, min(length, tokenizer.model_max_length))
+    return cut
+
+
+def _model_work(
+    experiment: Experiment,
+    model: ModelSpec,
+    data: LabelledData,
+    lengths: Ints,
+    trials_and_padding: tuple[int, bool],
+) -> ModelWork:
+    trials, pads = trials_and_padding
+    arguments = arguments_of(experiment, model, {})
+    config = _config(model, arguments, len(data.label_names))
+    parameters = multiplying_parameters(unloaded(model, config))
+    course = _course(experiment, model, np.resize(lengths, len(data.train)))
+    whole = experiment.data.padding == "max_length"
+    per_text = float(lengths.max() if whole else lengths.mean())
+    trained = per_text
+    if pads and not whole and arguments.get(ORDER) != BY_LENGTH:
+        trained = longest_of_a_batch(lengths, batch_size_of(arguments).texts)
+    train = trained * len(data.train) * course.epochs
+    tune = per_text * len(data.validation) * _tune_evaluations(experiment, model, course)
+    confirm = per_text * (len(data.validation) * course.evaluations + len(data.test))
+
+    def work(evaluated: float) -> Work:
+        flop = parameters * (TRAIN_FLOP * train + EVAL_FLOP * evaluated)
+        return Work(steps=course.steps, tokens=round(train + evaluated), flop=flop)
+
+    return ModelWork(
+        model=model.name,
+        tune_trials=trials,
+        confirm_trials=len(experiment.confirm.seeds),
+        tune=work(tune),
+        confirm=work(confirm),
+        width=int(getattr(config, "hidden_size", 0) or getattr(config, "dim", 0) or 768),
+        rows=math.ceil(trained * batch_size_of(arguments).texts),
+    )
+
+
+def longest_of_a_batch(lengths: Ints, texts: int) -> float:
+    """Return the mean tokens of the longest of so many texts, drawn at random."""
+    drawn = np.random.default_rng(0).choice(lengths, (DRAWS, texts))
+    return float(drawn.max(axis=1).mean())
+
+
+def _course(experiment: Experiment, model: ModelSpec, lengths: Ints) -> _Course:
+    arguments = arguments_of(experiment, model, {})
+    steps = planned_steps(arguments, lengths)
+    once = {**arguments, "num_train_epochs": 1, "max_steps": -1}
+    epochs = steps / max(planned_steps(once, lengths), 1)
+    return _Course(steps, epochs, _evaluations(arguments, steps, epochs))
+
+
+def _evaluations(arguments: Arguments, steps: int, epochs: float) -> int:
+    """Count what a trial evaluates where the experiment says when, or at each epoch."""
+    if arguments.get("eval_strategy") != "steps":
+        return math.ceil(epochs)
+    every = arguments.get("eval_steps") or DEFAULT_EVAL_STEPS
+    assert isinstance(every, int | float)
+    return math.ceil(steps / (every if every >= 1 else max(steps * every, 1)))
+
+
+def _tune_evaluations(experiment: Experiment, model: ModelSpec, course: _Course) -> int:
+    if EVALUATION & {*experiment.training_of(model), *experiment.search_space_of(model)}:
+        return course.evaluations
+    steps = {model.name: course.steps}
+    settings = experiment.tune.model_copy(update={"time_attr": "steps", "grace_period": None})
+    return len(rung_positions(settings, steps)[model.name]) + 1
+
+
+def _config(model: ModelSpec, arguments: Arguments, labels: int) -> PretrainedConfig:
+    fields = {**model.config, **config_fields(arguments)}
+    config = load_config(model.model_copy(update={"config": fields}))
+    config.num_labels = labels
+    return config
+
+
+def multiplying_parameters(model: PreTrainedModel) -> int:
+    """Count the weights that every token is multiplied with, a shared layer once per use."""
+    config = model.config
+    looked_up = {
+        id(weight)
+        for module in model.modules()
+        if isinstance(module, torch.nn.Embedding)
+        for weight in module.parameters()
+    }
+    multiplied: int = sum(w.numel() for w in model.parameters() if id(w) not in looked_up)
+    # ALBERT's layers share their weights in groups.
+    groups = getattr(config, "num_hidden_groups", None)
+    return multiplied * (config.num_hidden_layers // groups if groups else 1)

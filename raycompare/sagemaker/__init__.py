@@ -1,0 +1,1 @@
+"""Ray in a SageMaker training job, and endpoints."""

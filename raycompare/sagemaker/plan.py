@@ -1,0 +1,177 @@
+"""A training job before it is sent: every mistake at once, what it costs, and what is sent."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from raycompare.errors import ExperimentError, Problem
+from raycompare.experiment.file import Draft
+from raycompare.experiment.spec import Experiment
+from raycompare.formatting import duration
+from raycompare.running.check import Ready, check
+from raycompare.running.estimate import Site, described, estimate
+from raycompare.running.start import new_folder
+from raycompare.running.trackers.sagemaker import definitions
+from raycompare.sagemaker.aws import Aws, require_sdk
+from raycompare.sagemaker.checks import Findings, bucket_of, findings
+from raycompare.sagemaker.job_environment import Job
+from raycompare.sagemaker.request import SECONDS_PER_HOUR, Machines, Request
+from raycompare.sagemaker.source import path_problems
+from raycompare.sagemaker.submit import MLFLOW, Submission, default_image, send
+
+TOKEN_BYTES, SECONDS_PER_MINUTE = 16, 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A job that can be sent, and what to know of it before."""
+
+    submission: Submission
+    aws: Aws
+    lines: tuple[str, ...]
+
+    def send(self) -> str:
+        """Send it; return the job's name."""
+        bucket = bucket_of(self.submission.job.run_dir)
+        assert bucket is not None
+        return send(self.submission, self.aws, bucket)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What is to run, and where its run folder goes."""
+
+    draft: Draft
+    out: str | None = None
+    """Left out: the bucket that the SDK would make for the account and region."""
+    resume: str | None = None
+
+
+def plan(wish: Wish, request: Request, aws: Aws) -> Plan:
+    """Look for everything that is wrong with experiment and account; send nothing.
+
+    Raises:
+        ExperimentError: with all mistakes of the experiment, the options and the account.
+        UserError: the SDK is not installed, or AWS has no image for what is installed here.
+    """
+    require_sdk()
+    out = wish.resume or wish.out or default_out(aws)
+    found = findings(request, out, aws)
+    ready = _checked(wish.draft, out, request, found)
+    image = request.image or default_image(request, aws)
+    run_dir = wish.resume or new_folder(ready.experiment, out).uri
+    submission = Submission(
+        experiment=ready.experiment,
+        request=request,
+        job=Job(
+            run_dir=run_dir.rstrip("/"),
+            token=secrets.token_hex(TOKEN_BYTES),
+            join_seconds=request.machines.join_minutes * SECONDS_PER_MINUTE,
+        ),
+        image=image,
+        metrics={known.name: known.regex for known in definitions(ready.experiment)},
+    )
+    lines = (*_costs(ready, request.machines), f"image {image}", f"run folder {run_dir}")
+    notes = tuple(f"note: {note}" for note in found.notes)
+    return Plan(submission=submission, aws=aws, lines=(*lines, *notes))
+
+
+def default_out(aws: Aws) -> str:
+    """Return the prefix for run folders in the account's own SageMaker bucket.
+
+    Without an account there is nothing to name it by; the findings then say what is missing.
+    """
+    account = account_number(aws)
+    return f"s3://sagemaker-{aws.region}-{account}/raycompare"
+
+
+def account_number(aws: Aws) -> str:
+    """Return the account's number, or a word in its place where there are no credentials."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        return str(aws.client("sts").get_caller_identity()["Account"])
+    except (BotoCoreError, ClientError, ValueError):
+        return "unknown"
+
+
+def _checked(draft: Draft, out: str, request: Request, found: Findings) -> Ready:
+    """Check the experiment as it will be there, and tell its mistakes with all others."""
+    problems = list(found.problems)
+    with _elsewhere(request):
+        try:
+            ready = check(draft, out)
+        except ExperimentError as error:
+            raise ExperimentError(draft.source, [*error.problems, *problems]) from error
+    problems += [*path_problems(ready.experiment), *tracker_problems(ready.experiment, request)]
+    if problems:
+        raise ExperimentError(draft.source, [draft.located(problem) for problem in problems])
+    return ready
+
+
+@contextmanager
+def _elsewhere(request: Request) -> Iterator[None]:
+    """Have nothing judged by this machine, nor by its settings of MLflow."""
+    there = {"RAY_ADDRESS": "sagemaker", MLFLOW: request.mlflow or ""}
+    before = {name: os.environ.get(name) for name in there}
+    os.environ.update(there)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def tracker_problems(experiment: Experiment, request: Request) -> Iterator[Problem]:
+    """Find trackers that would not work in a job."""
+    if "wandb" in experiment.trackers:
+        yield Problem(
+            where="trackers",
+            found="wandb, whose key everyone could read who may describe the job",
+            allowed="tensorboard and mlflow",
+            hint="mlflow with --mlflow, which takes the role of the job",
+        )
+    if request.mlflow and "mlflow" not in experiment.trackers:
+        yield Problem(
+            where="trackers",
+            found=f"{', '.join(experiment.trackers) or 'none'}, and --mlflow",
+            allowed="mlflow among them, or no --mlflow",
+            hint="--set trackers=[mlflow]",
+        )
+
+
+def _costs(ready: Ready, machines: Machines) -> Iterator[str]:
+    """Say what the machines cost, what the run may take, and where SageMaker ends it."""
+    kinds = " + ".join(f"{count} x {name}" for name, count in machines.types())
+    usd = machines.usd_per_hour
+    if usd is None:
+        yield f"{kinds}: no price is known (raycompare/experiment/prices.toml lists them)"
+    else:
+        yield f"{kinds}: ${usd:,.2f} an hour on demand, {_source(machines)}"
+    if machines.spot:
+        yield "spot: mostly a good part less; what is said here is the price on demand"
+    site = Site(nodes=machines.nodes(), instance=machines.instance)
+    found = estimate(ready.experiment, ready.data, site)
+    priced = None
+    if usd is not None and found.seconds is not None:
+        priced = usd * found.seconds / SECONDS_PER_HOUR
+    yield from described(replace(found, usd=priced), ready.experiment)
+    most = f", at ${usd * machines.max_hours:,.2f}" if usd is not None else ""
+    yield (
+        f"beside that some minutes for the start; SageMaker stops the job after "
+        f"{duration(machines.max_seconds)}{most}"
+    )
+
+
+def _source(machines: Machines) -> str:
+    instance = machines.instance
+    assert instance is not None, "its price is known"
+    doubt = f" ({instance.doubt})" if instance.doubt else ""
+    return f"listed {instance.found}{doubt}"

@@ -1,0 +1,137 @@
+"""What is sent to a training job: the program, the experiment, its local files, the versions.
+
+The container starts in this folder, so that paths in the experiment that are relative to the
+folder of the user are right there too.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator
+from importlib.metadata import PackageNotFoundError, distribution, packages_distributions, version
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from raycompare.errors import Problem
+from raycompare.experiment.file import write_experiment
+from raycompare.experiment.spec import Experiment
+from raycompare.sagemaker.job_environment import EXPERIMENT_FILE, Job
+
+PROGRAM = "raycompare"
+PACKAGE = "package:"
+REQUIREMENTS, CONSTRAINTS = "requirements.txt", "constraints.txt"
+
+
+def write_source(folder: Path, experiment: Experiment, job: Job, more: Iterable[str] = ()) -> None:
+    """Fill a folder with the source; `more` are packages beside those of the experiment."""
+    program = Path(__file__).parents[1]
+    shutil.copytree(program, folder / PROGRAM, ignore=shutil.ignore_patterns("__pycache__"))
+    _write_metadata(folder)
+    (folder / EXPERIMENT_FILE).write_text(write_experiment(experiment), encoding="utf-8")
+    job.write(folder)
+    wanted = [*requirements(extras_of(experiment)), *model_packages(experiment), *more]
+    lines = [f"-c {CONSTRAINTS}", *wanted]
+    (folder / REQUIREMENTS).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    pins = [f"{name}=={number}" for name, number in sorted(closure(wanted).items())]
+    (folder / CONSTRAINTS).write_text("\n".join(pins) + "\n", encoding="utf-8")
+    for _, place in local_paths(experiment):
+        _copy(place, folder / place)
+
+
+def _write_metadata(folder: Path) -> None:
+    """Tell the container the version, which the manifest records: nothing is installed there."""
+    place = folder / f"{PROGRAM}-{version(PROGRAM)}.dist-info"
+    place.mkdir()
+    metadata = distribution(PROGRAM).read_text("METADATA")
+    assert metadata is not None
+    (place / "METADATA").write_text(metadata, encoding="utf-8")
+
+
+def _copy(place: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if place.is_dir():
+        shutil.copytree(place, target, dirs_exist_ok=True)
+    else:
+        shutil.copy2(place, target)
+
+
+def local_paths(experiment: Experiment) -> Iterator[tuple[str, Path]]:
+    """Yield the files and folders of this machine that the experiment names, and where it does."""
+    named = {"data.dataset": experiment.data.dataset}
+    for number, model in enumerate(experiment.models):
+        named[f"models.{number}.checkpoint"] = model.checkpoint
+    for where, text in named.items():
+        place = Path(text).expanduser()
+        if place.exists():
+            yield where, place
+
+
+def path_problems(experiment: Experiment) -> Iterator[Problem]:
+    """Find local files that can't be sent under the path that the experiment has for them."""
+    for where, place in local_paths(experiment):
+        if place.is_absolute() or ".." in place.parts:
+            yield Problem(
+                where=where,
+                found=f"{place}, outside of {Path.cwd()}",
+                allowed="a path relative to the folder you submit from and below it, which is sent "
+                "along; or a hub id",
+                hint="ln -s does: what a link leads to is sent",
+            )
+
+
+def extras_of(experiment: Experiment) -> set[str]:
+    """Return the extras of raycompare that the experiment needs."""
+    extras = {name for name in experiment.trackers if name != "tensorboard"}
+    return extras | ({"optuna"} if experiment.tune.search_alg == "optuna" else set())
+
+
+def requirements(extras: Iterable[str]) -> list[str]:
+    """Return what raycompare and these extras of it require, without markers."""
+    return sorted(str(made) for made in _required(PROGRAM, extras))
+
+
+def model_packages(experiment: Experiment) -> list[str]:
+    """Return the distributions that models come from."""
+    modules = {
+        model.checkpoint.removeprefix(PACKAGE).partition("/")[0]
+        for model in experiment.models
+        if model.checkpoint.startswith(PACKAGE)
+    }
+    known = packages_distributions()
+    return sorted({name for module in modules for name in known.get(module, [module])})
+
+
+def _required(name: str, extras: Iterable[str]) -> Iterator[Requirement]:
+    for line in distribution(name).requires or ():
+        requirement = Requirement(line)
+        marker = requirement.marker
+        if marker is None or any(marker.evaluate({"extra": e}) for e in ("", *extras)):
+            requirement.marker = None
+            yield requirement
+
+
+def closure(wanted: Iterable[str]) -> dict[str, str]:
+    """Return the versions here of these packages and of all that they require.
+
+    Without the local part: torch 2.13.0+cpu here is 2.13.0+cu133 there. What is not installed
+    here, such as a package for another system, is left to pip.
+    """
+    found: dict[str, str] = {}
+    todo = [Requirement(line) for line in wanted]
+    seen: set[tuple[str, frozenset[str]]] = set()
+    while todo:
+        requirement = todo.pop()
+        name = canonicalize_name(requirement.name)
+        key = (name, frozenset(requirement.extras))
+        if key in seen:
+            continue
+        seen.add(key)
+        try:
+            found[name] = Version(version(name)).public
+        except PackageNotFoundError:
+            continue
+        todo += _required(name, requirement.extras)
+    return found

@@ -1,0 +1,187 @@
+"""Sends a training job: one job, one cluster, the source of this program, one experiment file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from packaging.version import Version
+
+from raycompare.errors import UserError
+from raycompare.experiment.spec import Experiment
+from raycompare.sagemaker.aws import Aws
+from raycompare.sagemaker.job_environment import HEAD_GROUP, Job
+from raycompare.sagemaker.request import Request
+from raycompare.sagemaker.source import REQUIREMENTS, write_source
+
+ENTRY = "exec python -m raycompare.sagemaker.entry"
+FRAMEWORK = "pytorch-amzn2023"
+RUN_DIR = "RAYCOMPARE_RUN_DIR"
+"""The variable of a job's environment by which its run folder is found again."""
+MLFLOW = "MLFLOW_TRACKING_URI"
+PREFIX = "raycompare"
+MOST_NAME = 40
+"""Characters; the SDK adds a time, and SageMaker takes 63 in all."""
+WAIT_FACTOR = 2
+"""With spot: how often the time of the job may pass in all, waiting for machines counted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """All that a job is made of, checked."""
+
+    experiment: Experiment
+    request: Request
+    job: Job
+    image: str
+    metrics: Mapping[str, str]
+    """The regular expression of each metric, by its name."""
+
+
+def default_image(request: Request, aws: Aws) -> str:
+    """Return the URI of AWS's PyTorch image of the torch that is installed here.
+
+    Raises:
+        UserError: there is none.
+    """
+    from sagemaker.core import image_uris
+
+    torch = ".".join(str(part) for part in Version(version("torch")).release[:2])
+    try:
+        uri: str = image_uris.retrieve(
+            framework=FRAMEWORK,
+            region=aws.region,
+            version=torch,
+            instance_type=request.machines.instance_type,
+            image_scope="training",
+        )
+    except ValueError as error:
+        first = str(error).splitlines()[0]
+        raise UserError(
+            f"AWS has no training image for torch {torch} on {request.machines.instance_type} in "
+            f"{aws.region}: {first} Name one with --image; its torch should be that of here."
+        ) from error
+    return uri
+
+
+def base_name(experiment: Experiment) -> str:
+    """Return what the names of an experiment's jobs begin with."""
+    name = re.sub("[^A-Za-z0-9]+", "-", f"{PREFIX}-{experiment.name}")
+    return name[:MOST_NAME].strip("-")
+
+
+def send(submission: Submission, aws: Aws, bucket: str) -> str:
+    """Upload the source and create the job; return its name."""
+    with TemporaryDirectory() as place, _quiet_logs():
+        folder = Path(place)
+        more = ["sagemaker-mlflow"] if submission.request.mlflow else []
+        write_source(folder, submission.experiment, submission.job, more)
+        made = trainer(submission, folder, aws.session(bucket))
+        made.train(wait=False, logs=False)
+        return str(made._latest_training_job.training_job_name)
+
+
+@contextmanager
+def _quiet_logs() -> Iterator[None]:
+    """Keep the SDK from logging what the command says itself."""
+    import logging
+
+    before = logging.root.manager.disable
+    logging.disable(logging.INFO)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def trainer(submission: Submission, source: Path, session: Any) -> Any:
+    """Return the SDK's ModelTrainer.
+
+    There are no hyperparameters: the SDK writes them into a shell script as they are, and an
+    apostrophe in one ends the container before it begins.
+    """
+    from sagemaker.core.training.configs import (
+        MetricDefinition,
+        OutputDataConfig,
+        SourceCode,
+        StoppingCondition,
+        Tag,
+    )
+    from sagemaker.train import ModelTrainer
+
+    request, machines = submission.request, submission.request.machines
+    longest = machines.max_seconds
+    waiting = {"max_wait_time_in_seconds": WAIT_FACTOR * longest} if machines.spot else {}
+    made = ModelTrainer(
+        sagemaker_session=session,
+        role=request.role,
+        training_image=submission.image,
+        base_job_name=base_name(submission.experiment),
+        source_code=SourceCode(source_dir=str(source), requirements=REQUIREMENTS, command=ENTRY),
+        compute=_compute(request),
+        networking=_networking(request),
+        stopping_condition=StoppingCondition(max_runtime_in_seconds=longest, **waiting),
+        output_data_config=OutputDataConfig(
+            s3_output_path=f"{submission.job.run_dir}/job", **_key(request)
+        ),
+        environment=job_environment(submission),
+        tags=[Tag(key=key, value=value) for key, value in request.tags.items()] or None,
+    )
+    definitions = [
+        MetricDefinition(name=name, regex=regex) for name, regex in submission.metrics.items()
+    ]
+    return made.with_metric_definitions(definitions)
+
+
+def job_environment(submission: Submission) -> dict[str, str]:
+    """Return the variables of the container; everyone who may describe the job sees them."""
+    mlflow = {MLFLOW: submission.request.mlflow} if submission.request.mlflow else {}
+    return {RUN_DIR: submission.job.run_dir, "PIP_QUIET": "1", **mlflow}
+
+
+def _key(request: Request) -> dict[str, str]:
+    return {"kms_key_id": request.kms_key} if request.kms_key else {}
+
+
+def _compute(request: Request) -> Any:
+    from sagemaker.core.training.configs import Compute, InstanceGroup
+
+    machines = request.machines
+    shared: dict[str, Any] = {
+        "volume_size_in_gb": machines.volume_gb,
+        "enable_managed_spot_training": machines.spot,
+    }
+    if request.kms_key:
+        shared["volume_kms_key_id"] = request.kms_key
+    if machines.head_type is None:
+        return Compute(
+            instance_type=machines.instance_type, instance_count=machines.count, **shared
+        )
+    groups: Sequence[tuple[str, str, int]] = [
+        (HEAD_GROUP, machines.head_type, 1),
+        ("trials", machines.instance_type, machines.count),
+    ]
+    return Compute(
+        instance_groups=[
+            InstanceGroup(instance_group_name=name, instance_type=kind, instance_count=count)
+            for name, kind, count in groups
+        ],
+        **shared,
+    )
+
+
+def _networking(request: Request) -> Any:
+    from sagemaker.core.training.configs import Networking
+
+    if not request.network.subnets:
+        return None
+    return Networking(
+        subnets=list(request.network.subnets),
+        security_group_ids=list(request.network.security_groups),
+    )

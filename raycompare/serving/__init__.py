@@ -1,0 +1,1 @@
+"""A finalist in use: predict, export, serve."""

@@ -1,0 +1,250 @@
+"""What a served model takes and gives over HTTP: requests, answers, refusals and their page."""
+
+from __future__ import annotations
+
+import errno
+import html
+import json
+import socket
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Self
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from raycompare.errors import Problem, UserError
+
+MOST_BYTES = 2**20
+"""Of a request's body."""
+MOST_TEXTS = 64
+"""In one request; more belong into `raycompare predict`."""
+SHOWN = 60
+"""Characters of a value that a refusal repeats."""
+TOO_LARGE, NOT_VALID = 413, 422
+PATHS = "POST /predict, GET /health, GET /docs, GET /openapi.json"
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _filled(text: str) -> str:
+    if not text.strip():
+        raise ValueError("a text with something in it")
+    return text
+
+
+_ONE = {"type": "string", "minLength": 1}
+_MANY = {"type": "array", "items": _ONE, "minItems": 1, "maxItems": MOST_TEXTS}
+Texts = Annotated[
+    list[Annotated[str, AfterValidator(_filled)]],
+    BeforeValidator(_as_list),
+    Field(min_length=1, max_length=MOST_TEXTS),
+    WithJsonSchema({"anyOf": [_ONE, _MANY]}),
+]
+"""One text, or a list of them."""
+
+
+class Question(BaseModel):
+    """The body of a request."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={"examples": [{"text": "one"}, {"text": ["one", "two"]}]},
+    )
+
+    text: Texts
+    text_pair: Annotated[
+        Texts | None, Field(description="The second text of each, for a model of pairs.")
+    ] = None
+
+    @model_validator(mode="after")
+    def _one_each(self) -> Self:
+        if self.text_pair is not None and len(self.text_pair) != len(self.text):
+            found = f"{len(self.text_pair)} in text_pair for {len(self.text)} in text"
+            raise ValueError(f"one text_pair for each text; found {found}")
+        return self
+
+    @property
+    def rows(self) -> list[tuple[str, ...]]:
+        """The texts, or the pairs, one by one."""
+        columns = [self.text] if self.text_pair is None else [self.text, self.text_pair]
+        return list(zip(*columns, strict=True))
+
+
+class Answer(BaseModel):
+    """What one text is taken for."""
+
+    label: str
+    probabilities: dict[str, float]
+    """By the names of the labels."""
+
+    @classmethod
+    def of(cls, labels: Sequence[str], row: Sequence[float]) -> Self:
+        """Name the likeliest label and all probabilities."""
+        probabilities = dict(zip(labels, row, strict=True))
+        return cls(
+            label=max(probabilities, key=probabilities.__getitem__), probabilities=probabilities
+        )
+
+
+class Answers(BaseModel):
+    """The answers to a request, in the order of its texts."""
+
+    predictions: list[Answer]
+
+
+class Health(BaseModel):
+    """What is served."""
+
+    status: str
+    model: str
+    labels: list[str]
+    max_length: int
+    """Tokens that texts are cut to."""
+
+
+def new_app() -> FastAPI:
+    """Return an application with limits and refusals, whose pages load nothing from elsewhere.
+
+    FastAPI's own /docs and /redoc fetch their scripts from a CDN (fastapi.openapi.docs).
+    """
+    app = FastAPI(title="raycompare", version="1", docs_url=None, redoc_url=None)
+    app.add_middleware(BodyLimit)
+    app.add_exception_handler(RequestValidationError, _refuse)
+    app.add_exception_handler(HTTPException, _refuse_path)
+    return app
+
+
+def refusal(status: int, problems: Sequence[Problem]) -> JSONResponse:
+    """Say what was found, where, and what is allowed."""
+    told = [{"where": p.where, "found": p.found, "allowed": p.allowed} for p in problems]
+    return JSONResponse({"error": told}, status_code=status)
+
+
+async def _refuse(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    return refusal(NOT_VALID, [_problem(found) for found in error.errors()])
+
+
+async def _refuse_path(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    found = f"{request.method} {request.url.path}"
+    problem = Problem(where="path", found=found, allowed=PATHS)
+    return refusal(error.status_code, [problem])
+
+
+def _problem(found: Mapping[str, Any]) -> Problem:
+    where = ".".join(map(str, found["loc"]))
+    if found["type"] == "json_invalid":
+        return Problem(where="body", found="no JSON", allowed='JSON such as {"text": "..."}')
+    given = found.get("input")
+    if found["type"] == "missing" or given is None:
+        shown = "nothing"
+    elif isinstance(given, list):
+        shown = f"a list of {len(given)}"
+    else:
+        text = json.dumps(given, ensure_ascii=False, default=str)
+        shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+    return Problem(where=where, found=shown, allowed=found["msg"].removeprefix("Value error, "))
+
+
+class BodyLimit:
+    """Refuses a body of more than `MOST_BYTES` before it is parsed, also one of unknown length."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Stand in front of an application."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Read the body, at most so much of it, and pass it on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if _announced(scope) > MOST_BYTES:
+            await self._too_large(f"{_announced(scope):,} bytes")(scope, receive, send)
+            return
+        body, more = b"", True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body, more = body + message.get("body", b""), message.get("more_body", False)
+            if len(body) > MOST_BYTES:
+                await self._too_large(f"more than {MOST_BYTES:,} bytes")(scope, receive, send)
+                return
+        await self._app(scope, _replayed(body, receive), send)
+
+    def _too_large(self, found: str) -> JSONResponse:
+        allowed = f"{MOST_BYTES:,} bytes; send the texts in more requests"
+        return refusal(TOO_LARGE, [Problem(where="body", found=found, allowed=allowed)])
+
+
+def _announced(scope: Scope) -> int:
+    lengths = (value for name, value in scope["headers"] if name == b"content-length")
+    value = next(lengths, b"0")
+    return int(value) if value.isdigit() else 0
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    given = False
+
+    async def replay() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
+
+
+def page(schema: Mapping[str, Any]) -> str:
+    """Return a page about the service that needs nothing but itself."""
+    described = html.escape(json.dumps(schema, indent=2))
+    return f"""<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>raycompare</title>
+<h1>raycompare</h1>
+<pre>
+curl -H 'Content-Type: application/json' -d '{{"text": "..."}}' localhost:8000/predict
+curl -H 'Content-Type: application/json' -d '{{"text": ["...", "..."]}}' localhost:8000/predict
+curl localhost:8000/health
+</pre>
+<p>At most {MOST_TEXTS} texts and {MOST_BYTES:,} bytes in a request. An overloaded service answers
+503: try again later. For tools: <a href="openapi.json">openapi.json</a>, which is
+<pre>{described}</pre>
+</html>
+"""
+
+
+def require_port(host: str, port: int) -> None:
+    """Raise if nothing can be served there.
+
+    Raises:
+        UserError: the port is taken, or the address is not one of this machine.
+    """
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind((host, port))
+        except OSError as error:
+            taken = error.errno == errno.EADDRINUSE
+            where = "--port" if taken else "--host"
+            why = "which another program listens on" if taken else f"which fails: {error.strerror}"
+            raise UserError(
+                f"{where}: found {host}:{port}, {why}. Allowed: a free port and an address of this "
+                "machine, such as 127.0.0.1."
+            ) from error

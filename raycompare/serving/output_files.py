@@ -1,0 +1,100 @@
+"""Files of predictions, written a piece at a time, and whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol, Self
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from raycompare.errors import UserError, one_of
+from raycompare.serving.input_files import Input, ending_of, located
+
+PREDICTED, PROBABILITY = "predicted_label", "probability_"
+OUT_FORMATS = (".csv", ".jsonl", ".parquet")
+
+
+def predicted_schema(source: Input, labels: Sequence[str]) -> pa.Schema:
+    """Return the columns of predictions: the input's, then the label and all probabilities.
+
+    Raises:
+        UserError: two of them would have one name.
+    """
+    added = [pa.field(f"{PROBABILITY}{name}", pa.float32()) for name in labels]
+    fields = [*list(source.schema)[:-1], pa.field(PREDICTED, pa.string()), *added]
+    names = [field.name for field in fields]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UserError(
+            f"{source.place}: the predictions have a column {twice[0]!r} of their own. Rename that "
+            "of the file."
+        )
+    return pa.schema(fields)
+
+
+class Sink(Protocol):
+    """What predictions are written to."""
+
+    def write(self, table: pa.Table) -> None:
+        """Append rows."""
+
+
+class _JsonLines:
+    def __init__(self, stream: Any, _: pa.Schema) -> None:
+        self._stream = stream
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the stream to whom it belongs."""
+
+    def write(self, table: pa.Table) -> None:
+        for row in table.to_pylist():
+            self._stream.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+
+
+_WRITERS: Mapping[str, Callable[[Any, pa.Schema], Any]] = {
+    ".csv": pa.csv.CSVWriter,
+    ".jsonl": _JsonLines,
+    ".parquet": pq.ParquetWriter,
+}
+
+
+def require_free(place: str) -> None:
+    """Raise if predictions can't be written there.
+
+    Raises:
+        UserError: of no known type, or there is something already.
+    """
+    if ending_of(place) not in OUT_FORMATS:
+        raise UserError(f"--out: found {place}, allowed a file {one_of(OUT_FORMATS)}.")
+    filesystem, path = located(place)
+    if filesystem.get_file_info(path).type != fs.FileType.NotFound:
+        raise UserError(f"--out: {place} exists. Name another file.")
+
+
+@contextmanager
+def written(place: str, schema: pa.Schema) -> Iterator[Sink]:
+    """Write a file whole or not at all: under another name, and moved at the end."""
+    filesystem, path = located(place)
+    parent, _, base = path.rpartition("/")
+    temporary = f"{parent}/.{base}.{uuid4().hex[:8]}.tmp"
+    filesystem.create_dir(parent, recursive=True)
+    try:
+        with (
+            filesystem.open_output_stream(temporary) as stream,
+            _WRITERS[ending_of(place)](stream, schema) as sink,
+        ):
+            yield sink
+        filesystem.move(temporary, path)
+    except BaseException:
+        if filesystem.get_file_info(temporary).is_file:
+            filesystem.delete_file(temporary)
+        raise

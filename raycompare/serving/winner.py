@@ -1,0 +1,179 @@
+"""The model of a run's winner, or of another finalist, as a folder that `from_pretrained` reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from raycompare.analysis.comparison import Comparison, compare
+from raycompare.analysis.extend import finalist
+from raycompare.analysis.leaderboard import ModelRow
+from raycompare.errors import UserError
+from raycompare.experiment.file import read_experiment
+from raycompare.experiment.spec import UNLIMITED, Experiment
+from raycompare.models.heads import is_plain
+from raycompare.models.pretrained import POOLED_BY
+from raycompare.records.rows import TrialRecord
+from raycompare.records.run_folder import RunFolder
+from raycompare.records.run_records import Records
+from raycompare.records.trial_files import WEIGHTS
+from raycompare.report.card import Card, Saved, not_plain
+
+BEST = "best"
+EXPERIMENT = "experiment.yaml"
+CARD = "README.md"
+CONFIG, TOKENIZER_CONFIG = "config.json", "tokenizer_config.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Winner:
+    """A finalist whose weights the run has kept."""
+
+    experiment: Experiment
+    row: ModelRow
+    trial_id: str
+
+    @property
+    def model(self) -> str:
+        """What the tables call it."""
+        return self.row.model
+
+    def files(self, folder: RunFolder) -> RunFolder:
+        """Return the folder of its weights in that of its run."""
+        return folder.folder(f"{WEIGHTS}/{self.trial_id}")
+
+
+def winner(folder: RunFolder, model: str | None = None) -> Winner:
+    """Find the model with the best mean test value, or the one named, and its weights.
+
+    Raises:
+        UserError: no such model, it has not been tested, or its weights are not there.
+    """
+    experiment = read_experiment(folder.read_text(EXPERIMENT))
+    trials = folder.read_trials()
+    row = finalist(experiment, trials, folder.read_evaluations(), model).row
+    found = kept_trial(folder, trials, row.model)
+    if found is None:
+        there = ", ".join(folder.names(WEIGHTS)) or "nothing"
+        raise UserError(
+            f"{folder.child(WEIGHTS)} has no weights of {row.model}; found {there}. Name the "
+            "folder where the run took place, or copy it with its weights."
+        )
+    return Winner(experiment=experiment, row=row, trial_id=found.trial_id)
+
+
+def kept_trial(folder: RunFolder, trials: Sequence[TrialRecord], model: str) -> TrialRecord | None:
+    """Return the finalist of a model whose weights are in the run folder, or None."""
+    confirmed = (t for t in trials if t.stage == "confirm" and t.model == model)
+    kept = (t for t in confirmed if folder.exists(f"{WEIGHTS}/{t.trial_id}/{CONFIG}"))
+    return next(kept, None)
+
+
+def model_files(place: str | Path, model: str | None = None) -> RunFolder:
+    """Return the folder of a model: of a run its winner or the one named, or the folder itself.
+
+    A run that was fetched without its weights has its winner in `best`.
+
+    Raises:
+        UserError: there is no model, or none of that name.
+    """
+    folder = RunFolder.at(place)
+    if not folder.exists(EXPERIMENT):
+        return _lone_model(folder, model)
+    trials, evaluations = folder.read_trials(), folder.read_evaluations()
+    experiment = read_experiment(folder.read_text(EXPERIMENT))
+    name = finalist(experiment, trials, evaluations, model).row.model
+    is_leader = name == finalist(experiment, trials, evaluations).row.model
+    if is_leader and kept_trial(folder, trials, name) is None and folder.exists(f"{BEST}/{CONFIG}"):
+        return folder.folder(BEST)
+    found = winner(folder, name)
+    return found.files(folder)
+
+
+def _lone_model(folder: RunFolder, model: str | None) -> RunFolder:
+    if not folder.exists(CONFIG):
+        raise UserError(
+            f"{folder.shown} is neither a run folder, which has {EXPERIMENT}, nor that of a model, "
+            f"which has {CONFIG}. Name one; the path of a run is the last line that it prints."
+        )
+    if model is not None:
+        raise UserError(
+            f"--model: found {model!r}, but {folder.shown} is the folder of one model. Leave it "
+            "out, or name the run's folder."
+        )
+    return folder
+
+
+def saved_at(place: RunFolder) -> Saved:
+    """Read labels, length and pooling from the files of a model.
+
+    Raises:
+        UserError: the folder has no model, or it does not say to how many tokens texts are cut.
+    """
+    config = json.loads(place.read_text(CONFIG))
+    how = config.get(POOLED_BY)
+    length = json.loads(place.read_text(TOKENIZER_CONFIG)).get("model_max_length", UNLIMITED)
+    if length >= UNLIMITED:
+        raise UserError(
+            f"{place.child(TOKENIZER_CONFIG)} has no model_max_length, so that texts would not be "
+            "cut as in training. Add it: the number of tokens, as the report has it under Data."
+        )
+    return Saved(
+        labels={int(key): name for key, name in config["id2label"].items()},
+        max_length=length,
+        pooling=None if is_plain(config["model_type"], how) else how,
+    )
+
+
+def lay_out(
+    folder: RunFolder, found: Winner, place: str | Path, comparison: Comparison | None = None
+) -> Saved:
+    """Put weights, tokenizer, config and a model card into a folder, local or remote.
+
+    `from_pretrained` reads it, and so does SageMaker's Hugging Face inference container. The
+    config, without which nothing loads it, is written last. Returns what the model is.
+
+    Raises:
+        UserError: the run has no manifest, so that nothing can be said of the model.
+    """
+    weights, target = found.files(folder), RunFolder.at(place)
+    written = card(folder, found, comparison)
+    for name in sorted(weights.sizes(""), key=lambda name: name == CONFIG):
+        weights.copy_file(name, target)
+    target.write_text(CARD, written.text())
+    return written.saved
+
+
+def card(folder: RunFolder, found: Winner, comparison: Comparison | None = None) -> Card:
+    """Return the model card of a finalist."""
+    known = comparison or compare(Records.of(folder), folder.read_predictions())
+    evaluations = folder.read_evaluations()
+    own = (e for e in evaluations if e.trial_id == found.trial_id and e.split == "test")
+    return Card(
+        comparison=known,
+        trial=next(trial for trial in known.trials if trial.trial_id == found.trial_id),
+        test=next(own),
+        saved=saved_at(found.files(folder)),
+    )
+
+
+def keep_best(folder: RunFolder, comparison: Comparison) -> list[str]:
+    """Write the winner of a run to `best` in its folder; say where, and how it is used.
+
+    Says why if there is none: no model was tested, or the weights stayed where the run took place.
+    """
+    leader = comparison.leaderboard[0]
+    if not leader.test:
+        return []
+    kept = kept_trial(folder, comparison.trials, leader.model)
+    if kept is None:
+        return [f"{folder.child(WEIGHTS)} has no weights of {leader.model}: {BEST} stays as it is"]
+    found = Winner(experiment=comparison.experiment, row=leader, trial_id=kept.trial_id)
+    folder.delete(BEST)
+    saved = lay_out(folder, found, folder.child(BEST), comparison)
+    place = folder.folder(BEST).shown
+    if saved.pooling is not None:
+        return [f"{leader.model} is in {place}. {not_plain(saved.pooling)}"]
+    return [f'{leader.model}: pipeline("text-classification", "{place}", truncation=True)']

@@ -1,0 +1,274 @@
+"""What something simpler than a network scores: TF-IDF and logistic regression, on one CPU.
+
+Words and pairs of words, weighted by 1 + log(count) and the inverse document frequency, go into a
+multinomial logistic regression, whose strength of regularisation is chosen by cross-validation.
+Where texts share few words, as in Chinese, which has no spaces between words, or where there are
+none, runs of one to three characters take their place.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from datasets import Dataset
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.model_selection import StratifiedKFold
+from sklearn.pipeline import Pipeline
+from sklearn.utils import resample
+from threadpoolctl import threadpool_limits
+
+from raycompare.data.splits import TEXT_COLUMNS, LabelledData
+from raycompare.experiment.spec import TF_IDF
+from raycompare.metrics import MODES, MetricName, classification_metrics
+from raycompare.records.rows import SCHEMAS, BaselineRecord
+
+TRIAL_ID = "baseline-tf-idf"
+GRID = (0.1, 1.0, 10.0, 100.0, 1000.0)
+"""Of C, the inverse strength of regularisation."""
+DEFAULT_C = 1.0
+"""Scikit-learn's own, where nothing can be chosen."""
+MOST_FOLDS, FEWEST_FOLDS = 5, 2
+MOST_CROSS_VALIDATED = 20_000
+FEWEST_CROSS_VALIDATED = 20
+"""Rows; of fewer, what is held out says little."""
+MOST_ITERATIONS = 1000
+MOST_WEIGHTS = 4_000_000
+"""Features times labels, of the most frequent features. L-BFGS keeps some 25 numbers for each."""
+FEWEST_TO_DROP_RARE = 1000
+"""Rows; of so many, a feature that a single text has is left out."""
+SHARED = 0.3
+"""The least share of words that another text has too; below it characters are counted."""
+WORD = r"(?u)\b\w+\b"
+
+_Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def fit_baseline(
+    data: LabelledData, metric: MetricName, seed: int
+) -> tuple[BaselineRecord, pa.Table]:
+    """Choose, fit and test the baseline; return its record and its predictions on the test.
+
+    `metric` chooses the regularisation; `seed` draws the rows and folds that it is chosen on. The
+    same data and seed give the same answers.
+
+    Raises:
+        ValueError: the texts of the training split have no feature in common.
+    """
+    began = perf_counter()
+    # More threads are slower on matrices of this kind, and give other last digits.
+    with threadpool_limits(1):
+        fitted = _Fitted.of(_Rows.of(data.train), len(data.label_names), metric, seed)
+        validated = _Tested.of(fitted.model, data.validation, len(data.label_names))
+        tested = _Tested.of(fitted.model, data.test, len(data.label_names))
+    record = BaselineRecord(
+        name=TF_IDF,
+        trial_id=TRIAL_ID,
+        hyperparameters=json.dumps(fitted.hyperparameters),
+        num_parameters=fitted.num_parameters,
+        seconds=perf_counter() - began,
+        hostname=socket.gethostname(),
+        validation=validated.metrics[metric],
+        **tested.metrics,
+    )
+    return record, tested.table(data.test, seed)
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    texts: list[str]
+    labels: _Array
+
+    @classmethod
+    def of(cls, split: Dataset) -> _Rows:
+        columns = [split[name][:] for name in TEXT_COLUMNS if name in split.column_names]
+        return cls([" ".join(parts) for parts in zip(*columns, strict=True)], _labels(split))
+
+    def sample(self, most: int, seed: int) -> _Rows:
+        """Draw at most so many rows, stratified by label."""
+        if len(self.texts) <= most:
+            return self
+        options = {"n_samples": most, "stratify": self.labels, "random_state": seed}
+        return self.take(np.sort(resample(np.arange(len(self.texts)), replace=False, **options)))
+
+    def take(self, rows: _Array) -> _Rows:
+        """Return some of the rows, by their numbers."""
+        return _Rows([self.texts[row] for row in rows], self.labels[rows])
+
+    @property
+    def folds(self) -> int:
+        """As many as the rarest label has rows, within limits; 0 where that is too few."""
+        if len(self.texts) < FEWEST_CROSS_VALIDATED:
+            return 0
+        rarest = min(Counter(self.labels.tolist()).values())
+        return min(rarest, MOST_FOLDS) if rarest >= FEWEST_FOLDS else 0
+
+
+def _labels(split: Dataset) -> _Array:
+    return np.asarray(split["label"][:])
+
+
+def _features(texts: Sequence[str], labels: int) -> TfidfVectorizer:
+    counts = {
+        "sublinear_tf": True,
+        "min_df": 2 if len(texts) >= FEWEST_TO_DROP_RARE else 1,
+        "max_features": MOST_WEIGHTS // labels,
+    }
+    if share_of_shared_words(texts) < SHARED:
+        return TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 3), **counts)
+    return TfidfVectorizer(token_pattern=WORD, ngram_range=(1, 2), **counts)
+
+
+def share_of_shared_words(texts: Sequence[str]) -> float:
+    """Return the share of words, each counted once a text, that another text has too."""
+    analyze = TfidfVectorizer(token_pattern=WORD).build_analyzer()
+    texts_with = Counter(word for text in texts for word in set(analyze(text)))
+    shared = sum(texts for texts in texts_with.values() if texts > 1)
+    return shared / (texts_with.total() or 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Chosen:
+    c: float = DEFAULT_C
+    rows: int = 0
+    """That were cross-validated."""
+    folds: int = 0
+    """0 where nothing was cross-validated."""
+    unconverged: int = 0
+    """Fits of the cross-validation that were cut off."""
+
+
+def _choose(model: Pipeline, train: _Rows, metric: MetricName, seed: int) -> _Chosen:
+    sample = train.sample(MOST_CROSS_VALIDATED, seed)
+    if not sample.folds:
+        return _Chosen()
+    folds = StratifiedKFold(sample.folds, shuffle=True, random_state=seed)
+    with _counted() as unconverged:
+        values = np.mean(
+            [
+                _values(model, sample.take(fitted), sample.take(held_out), metric)
+                for fitted, held_out in folds.split(sample.texts, sample.labels)
+            ],
+            axis=0,
+        )
+    best = values.argmax() if MODES[metric] == "max" else values.argmin()
+    return _Chosen(
+        c=GRID[best], rows=len(sample.texts), folds=sample.folds, unconverged=len(unconverged)
+    )
+
+
+def _values(model: Pipeline, fitted: _Rows, held_out: _Rows, metric: MetricName) -> list[float]:
+    """Return the metric on the rows held out, for each C of the grid."""
+    features, classifier = clone(model[0]), clone(model[-1]).set_params(warm_start=True)
+    known, unknown = features.fit_transform(fitted.texts), features.transform(held_out.texts)
+    values = []
+    for c in GRID:
+        classifier.set_params(C=c).fit(known, fitted.labels)
+        probabilities = classifier.predict_proba(unknown)
+        values.append(_metrics(held_out.labels, probabilities, classifier.classes_)[metric])
+    return values
+
+
+def _metrics(labels: _Array, probabilities: _Array, classes: _Array) -> dict[str, float]:
+    predicted = classes[probabilities.argmax(axis=1)]
+    loss = float(log_loss(labels, probabilities, labels=classes))
+    return {"loss": loss, **classification_metrics(labels, predicted)}
+
+
+@contextmanager
+def _counted() -> Iterator[list[warnings.WarningMessage]]:
+    """Gather the warnings of fits that did not converge; any other goes its way."""
+    cut_off: list[warnings.WarningMessage] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ConvergenceWarning)
+        yield cut_off
+    for warning in caught:
+        if issubclass(warning.category, ConvergenceWarning):
+            cut_off.append(warning)
+        else:
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Fitted:
+    model: Pipeline
+    rows: int
+    chosen: _Chosen
+    converged: bool
+
+    @classmethod
+    def of(cls, train: _Rows, labels: int, metric: MetricName, seed: int) -> _Fitted:
+        """Choose C, then fit all rows of the training split."""
+        features = _features(train.texts, labels)
+        classifier = LogisticRegression(max_iter=MOST_ITERATIONS, random_state=seed)
+        model = Pipeline([("features", features), ("classifier", classifier)])
+        chosen = _choose(model, train, metric, seed)
+        with _counted() as unconverged:
+            model.set_params(classifier__C=chosen.c).fit(train.texts, train.labels)
+        return cls(model=model, rows=len(train.texts), chosen=chosen, converged=not unconverged)
+
+    @property
+    def num_parameters(self) -> int:
+        """Weights and intercepts."""
+        return int(self.model[-1].coef_.size + self.model[-1].intercept_.size)
+
+    @property
+    def hyperparameters(self) -> dict[str, object]:
+        """How it was chosen and fitted, as the record has it."""
+        features, classifier = self.model[0], self.model[-1]
+        return {
+            "C": self.chosen.c,
+            "folds": self.chosen.folds,
+            "cross_validated_rows": self.chosen.rows,
+            "rows": self.rows,
+            "analyzer": features.analyzer,
+            "ngram_range": list(features.ngram_range),
+            "min_df": features.min_df,
+            "features": len(features.vocabulary_),
+            "iterations": int(max(classifier.n_iter_)),
+            "converged": self.converged,
+            "cross_validation_unconverged": self.chosen.unconverged,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class _Tested:
+    probabilities: _Array
+    """Of shape (rows, labels); 0 for a label that no training row has."""
+    metrics: dict[str, float]
+
+    @classmethod
+    def of(cls, model: Pipeline, split: Dataset, labels: int) -> _Tested:
+        rows = _Rows.of(split)
+        probabilities = np.zeros((len(rows.texts), labels))
+        probabilities[:, model.classes_] = model.predict_proba(rows.texts)
+        return cls(probabilities, _metrics(rows.labels, probabilities, np.arange(labels)))
+
+    def table(self, split: Dataset, seed: int) -> pa.Table:
+        """Return the answers as a finalist's are stored."""
+        rows = len(self.probabilities)
+        columns = {
+            "trial_id": [TRIAL_ID] * rows,
+            "model": [TF_IDF] * rows,
+            "seed": [seed] * rows,
+            "example_id": split["example_id"][:],
+            "label": split["label"][:],
+            "prediction": self.probabilities.argmax(axis=1),
+            "probabilities": list(self.probabilities.astype(np.float32)),
+        }
+        return pa.table(columns, schema=SCHEMAS["predictions"])

@@ -1,0 +1,199 @@
+"""Follows a trial from step to step: clocks, the best evaluation, patience, and reports."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from time import perf_counter
+from typing import Any, Self
+
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from raycompare.experiment.spec import Arguments
+from raycompare.metrics import MODES, better
+from raycompare.records.messages import EndReason, Evaluation
+from raycompare.training.arguments import PATIENCE, THRESHOLD
+from raycompare.training.task import Sink, TrialTask
+
+
+@dataclass
+class Progress:
+    """Evaluations and clocks of a trial so far."""
+
+    evaluations: list[Evaluation] = field(default_factory=list)
+    best: float | None = None
+    """The best value of the experiment's metric."""
+    since_best: int = 0
+    """Evaluations since a value that was better by more than the threshold."""
+    train_seconds: float = 0.0
+    eval_seconds: float = 0.0
+
+    @property
+    def evaluated_at(self) -> int:
+        """The step of the last evaluation; -1 before the first."""
+        return self.evaluations[-1].step if self.evaluations else -1
+
+    def to_json(self) -> str:
+        """Write everything down; floats read back bit for bit."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `to_json` wrote."""
+        content: dict[str, Any] = json.loads(text)
+        evaluations = [Evaluation(**row) for row in content.pop("evaluations")]
+        return cls(evaluations=evaluations, **content)
+
+
+Weights = dict[str, torch.Tensor]
+
+COST_OF_CHECKPOINTS = 0.02
+"""The most of a trial's time that goes into its checkpoints, were they as slow as the last one."""
+
+
+class Course(TrainerCallback):
+    """Follows a trial: clocks, the best evaluation, patience; reports each evaluation."""
+
+    def __init__(self, task: TrialTask, sink: Sink) -> None:
+        """Start with nothing evaluated."""
+        self._task, self._sink = task, sink
+        self._began = self._pauses = 0.0
+        self._saved_at, self._saving_took = perf_counter(), 0.0
+        self.save: Callable[[], None] | None = None
+        """Writes a checkpoint, where there is something to go on from one."""
+        self.progress = Progress()
+        self.best_weights: Weights | None = None
+        """Of a finalist; None where the model itself has them, at the last step."""
+        self.reason: EndReason = "full_budget"
+        self.detail = ""
+
+    @property
+    def has_best(self) -> bool:
+        """Say whether any evaluation gave a number."""
+        return self.progress.best is not None
+
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
+        """Start the clock, or let it go on."""
+        now = perf_counter()
+        self._began = now - self.progress.train_seconds - self.progress.eval_seconds
+        self._saved_at = now
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Evaluate where the task says, and at the last step: the end of a budget counts too."""
+        if state.global_step in self._task.evaluate_at or _is_last(state):
+            control.should_evaluate = True
+        # What is done at the end of an epoch would be left out by a trial that goes on there.
+        elif self._is_due() and not (control.should_evaluate or _ends_epoch(state)):
+            self._checkpoint()
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Do not evaluate the same step twice."""
+        if state.global_step == self.progress.evaluated_at:
+            control.should_evaluate = False
+
+    def on_train_end(self, *_: Any, **__: Any) -> None:
+        """Count the time since the last evaluation."""
+        self._read_clock()
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **event: Any,
+    ) -> None:
+        """Report the evaluation; remember the best; end a trial that diverged or lost patience."""
+        metrics: dict[str, float] = event["metrics"]
+        self.progress.eval_seconds += metrics["eval_runtime"]
+        self._read_clock()
+        values = own_metrics(metrics, "eval_")
+        if not math.isfinite(values["loss"]):
+            self._end(control, "diverged", f"loss is {values['loss']} at step {state.global_step}")
+            return
+        self._follow(values[self._task.metric], event["model"], _is_last(state))
+        self.progress.evaluations.append(self._evaluation(state, values))
+        out_of_patience = self.progress.since_best >= _patience(self._task.arguments)
+        if not (out_of_patience or _is_last(state)) and (self._task.may_pause or self._is_due()):
+            self._checkpoint()  # before the report: a trial that is paused there does not return
+        self._report(self.progress.evaluations[-1])
+        if out_of_patience:
+            words = f"no better for {self.progress.since_best} evaluations"
+            self._end(control, "patience", words)
+
+    def _read_clock(self) -> None:
+        passed = perf_counter() - self._began
+        self.progress.train_seconds = passed - self.progress.eval_seconds - self._pauses
+
+    def _end(self, control: TrainerControl, reason: EndReason, detail: str) -> None:
+        self.reason, self.detail = reason, detail
+        control.should_training_stop = True
+
+    def _follow(self, value: float, model: torch.nn.Module, is_last: bool) -> None:
+        threshold = float(self._task.arguments.get(THRESHOLD, 0.0))  # type: ignore[arg-type]
+        before = self.progress.best
+        enough = before is None or abs(value - before) > threshold
+        is_better = better(value, before, self._task.mode)
+        self.progress.since_best = 0 if is_better and enough else self.progress.since_best + 1
+        if is_better:
+            self.progress.best = value
+            if self._task.is_finalist:
+                self.best_weights = None if is_last else _copy(model)
+
+    def _evaluation(self, state: TrainerState, values: Mapping[str, float]) -> Evaluation:
+        epoch = float(state.epoch or 0.0)
+        return Evaluation(
+            step=state.global_step,
+            epoch=epoch,
+            examples_seen=round(epoch * len(self._task.data.train)),
+            train_seconds=self.progress.train_seconds,
+            eval_seconds=self.progress.eval_seconds,
+            metrics=values,
+        )
+
+    def _report(self, evaluation: Evaluation) -> None:
+        began = perf_counter()
+        self._sink.report(evaluation)
+        self._pauses += perf_counter() - began
+
+    def _is_due(self) -> bool:
+        rest = max(self._task.checkpoint_every_s, self._saving_took / COST_OF_CHECKPOINTS)
+        return perf_counter() - self._saved_at > rest
+
+    def _checkpoint(self) -> None:
+        if self.save is None:
+            return
+        began = perf_counter()
+        self._read_clock()
+        self.save()
+        self._saved_at = perf_counter()
+        self._saving_took = self._saved_at - began
+        self._pauses += self._saving_took
+
+
+def _is_last(state: TrainerState) -> bool:
+    return state.global_step >= state.max_steps
+
+
+def _ends_epoch(state: TrainerState) -> bool:
+    return float(state.epoch or 0.0).is_integer()
+
+
+def _patience(arguments: Arguments) -> float:
+    patience = arguments.get(PATIENCE)
+    return float(patience) if isinstance(patience, int) else math.inf
+
+
+def own_metrics(metrics: Mapping[str, float], prefix: str) -> dict[str, float]:
+    """Keep the project's metrics, drop the Trainer's own counters."""
+    return {name: float(metrics[f"{prefix}{name}"]) for name in MODES}
+
+
+def _copy(model: torch.nn.Module) -> Weights:
+    return {key: weight.detach().cpu().clone() for key, weight in model.state_dict().items()}

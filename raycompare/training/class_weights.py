@@ -1,0 +1,37 @@
+"""Weights of labels in the training loss, for data in which some labels are rare."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils.class_weight import compute_class_weight
+from torch.nn.functional import cross_entropy
+
+from raycompare.data.tokens import Ints
+
+CLASS_WEIGHTS = "class_weights"
+"""The name in `training`."""
+NONE, BALANCED = "none", "balanced"
+WEIGHTINGS = (NONE, BALANCED)
+
+
+def balanced_weights(labels: Ints, classes: int) -> torch.Tensor:
+    """Return rows / (labels present * rows of the label), scikit-learn's 'balanced': [classes].
+
+    A label that no row has weighs nothing.
+    """
+    present = np.unique(labels)
+    weights = np.zeros(classes)
+    weights[present] = compute_class_weight("balanced", classes=present, y=labels)
+    return torch.tensor(weights, dtype=torch.float32)
+
+
+def weighted_loss(
+    outputs: Any, labels: torch.Tensor, weights: torch.Tensor, smoothing: float
+) -> torch.Tensor:
+    """Return the mean cross-entropy of the rows, each weighted with its label's weight."""
+    logits = outputs["logits"] if isinstance(outputs, dict) else outputs[0]
+    own = weights.to(logits.device)
+    return cross_entropy(logits.float(), labels, weight=own, label_smoothing=smoothing)

@@ -1,0 +1,49 @@
+"""What went wrong in a trial: out of memory, no space left, or a mistake of the trial itself."""
+
+from __future__ import annotations
+
+import errno
+import traceback
+from collections.abc import Iterator
+
+import torch
+
+from raycompare.records.messages import TrialFailure
+
+NO_MEMORY = ("can't allocate memory", "not enough memory", "CUDA out of memory")
+"""What PyTorch says where a CPU, or a library of a card, has no memory left."""
+NO_SPACE = ("No space left on device", "PytorchStreamWriter failed", "file write failed")
+"""What the Rust of safetensors and the C++ of PyTorch say in place of an `OSError`."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether computing fewer texts at once may help."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return any(words in str(error) for words in NO_MEMORY)
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Say whether the error, or what led to it, is that nothing more can be written."""
+    return any(
+        (isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT))
+        or any(words in str(cause) for words in NO_SPACE)
+        for cause in chain(error)
+    )
+
+
+def failure_of(error: BaseException) -> TrialFailure:
+    """Describe an error that ended a trial."""
+    lines = str(error).strip().splitlines()
+    return TrialFailure(
+        cause=f"{type(error).__name__}: {lines[0] if lines else '(no message)'}",
+        error="".join(traceback.format_exception(error)),
+        disk_full=is_disk_full(error),
+    )
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield the error and what led to it."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

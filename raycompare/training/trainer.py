@@ -1,0 +1,246 @@
+"""The Hugging Face Trainer of one trial: batches by length, and nothing done twice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from inspect import signature
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Subset
+from transformers import (
+    EvalPrediction,
+    PreTrainedModel,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
+from transformers.trainer_utils import EvalLoopOutput
+
+from raycompare.data.batches import BatchSize, LengthBatches, longest_first, parts_by_length
+from raycompare.data.tokens import Ints, Row, TokenSplit
+from raycompare.experiment.spec import Arguments
+from raycompare.metrics import classification_metrics
+from raycompare.training.arguments import BY_LENGTH, batch_size_of, training_arguments
+from raycompare.training.class_weights import CLASS_WEIGHTS, NONE, balanced_weights, weighted_loss
+from raycompare.training.task import TrialTask
+
+PRECISIONS = ("bf16", "fp16")
+
+
+OVERHEAD, OVERHEAD_OF_LOOKUPS = 10, 10
+"""What a part of a batch costs beside its tokens, in tokens: for being called, and for a gradient
+as large as the embeddings, which costs the more tokens the smaller the rest of the model is. Fitted
+on 2 layers of MiniLM, where a part costs 40 tokens."""
+PARTS = "parts"
+Collate = Callable[[list[Row]], dict[str, torch.Tensor]]
+
+
+class LengthTrainer(Trainer):
+    """A Trainer that computes little padding.
+
+    A batch of the training set is computed in parts of like length, which gives the gradient of
+    the whole batch. `train_sampling_strategy: group_by_length` makes batches of like length.
+    The evaluation sets are expected sorted by length.
+    """
+
+    def __init__(
+        self,
+        *,
+        batch_size: BatchSize,
+        collate: Collate,
+        in_parts: bool,
+        halvings: int = 0,
+        class_weights: torch.Tensor | None = None,
+        **settings: Any,
+    ) -> None:
+        """Take these for training and everything else as Trainer has it.
+
+        With `halvings` a batch is computed in at least 2, 4, ... parts, which takes less memory.
+        `class_weights`, [labels], weigh the rows of a batch; evaluations know nothing of them.
+        """
+        super().__init__(data_collator=collate, **settings)
+        self._size, self._whole, self._halvings = batch_size, collate, halvings
+        self._weights = class_weights
+        assert isinstance(self.model, PreTrainedModel)
+        on_cpu = self.args.device.type == "cpu"
+        self._overhead = part_overhead(self.model) if on_cpu and in_parts else None
+        # transformers 5.23 takes the heads' plain mean loss for one already divided by the number
+        # of accumulated batches: k of them give k times the gradient (transformers#47688).
+        self.model_accepts_loss_kwargs = False
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Return the batches of the training set, each in its parts."""
+        whole, self.data_collator = self.data_collator, self._in_parts
+        try:
+            if self.args.train_sampling_strategy == BY_LENGTH:
+                return self._batches_by_length()
+            return super().get_train_dataloader()
+        finally:
+            self.data_collator = whole
+
+    def _batches_by_length(self) -> DataLoader[Any]:
+        assert isinstance(self.train_dataset, TokenSplit)
+        loader: DataLoader[Any] = DataLoader(
+            self.train_dataset,
+            batch_sampler=LengthBatches(
+                self.train_dataset.lengths,
+                self._size,
+                seed=self.args.data_seed or 0,
+                drop_last=self.args.dataloader_drop_last,
+            ),
+            collate_fn=self.data_collator,
+            num_workers=self.args.dataloader_num_workers,
+            pin_memory=self.args.dataloader_pin_memory,
+        )
+        prepared: DataLoader[Any] = self.accelerator.prepare(loader)
+        return prepared
+
+    def _in_parts(self, rows: list[Row]) -> dict[str, list[dict[str, torch.Tensor]]]:
+        most = math.ceil(len(rows) / 2**self._halvings)
+        chosen = [part[at : at + most] for part in self._parts(rows) for at in _starts(part, most)]
+        return {PARTS: [self._whole([rows[row] for row in part]) for part in chosen]}
+
+    def _parts(self, rows: list[Row]) -> list[Ints]:
+        lengths = np.array([len(row["input_ids"]) for row in rows])
+        if self._overhead is not None:
+            return parts_by_length(lengths, self._overhead)
+        # A card that waits for its next kernel pads for nothing.
+        return [np.arange(len(rows)) if self._halvings == 0 else longest_first(lengths)]
+
+    def training_step(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor:
+        """Add up the gradients of the parts, each weighted with its share of the batch's rows.
+
+        With weights of classes, with its share of the sum of the rows' weights.
+        """
+        parts = inputs[PARTS]
+        sizes = [self._weight(part["labels"]) for part in parts]
+        accumulated = self.current_gradient_accumulation_steps
+        losses = []
+        for part, size in zip(parts, sizes, strict=True):
+            # What Trainer divides the mean loss of a part by.
+            divisor = accumulated * sum(sizes) / size
+            self.current_gradient_accumulation_steps = divisor  # type: ignore[assignment]
+            losses.append(super().training_step(model, part, num_items_in_batch))
+        self.current_gradient_accumulation_steps = accumulated
+        return torch.stack(losses).sum()
+
+    def _weight(self, labels: torch.Tensor) -> float:
+        return len(labels) if self._weights is None else float(self._weights[labels.cpu()].sum())
+
+    def compute_loss(
+        self, model: torch.nn.Module, inputs: dict[str, Any], *args: Any, **settings: Any
+    ) -> Any:
+        """Weigh the rows of a part of a batch, where that is asked for."""
+        if self._weights is None or not model.training:
+            return super().compute_loss(model, inputs, *args, **settings)
+        labels = inputs["labels"]
+        outputs = model(**{name: value for name, value in inputs.items() if name != "labels"})
+        smoothing = self.args.label_smoothing_factor
+        return weighted_loss(outputs, labels, self._weights, smoothing)
+
+    def evaluation_loop(self, *args: Any, **settings: Any) -> EvalLoopOutput:
+        """Leave the random numbers of the training alone, however often it is evaluated."""
+        device = self.args.device
+        with torch.random.fork_rng([] if device.type == "cpu" else [device]):
+            return super().evaluation_loop(*args, **settings)
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """Nobody reads this count, and making it walks through all parameters at every step."""
+        return 0
+
+
+def _starts(part: Ints, most: int) -> range:
+    return range(0, len(part), most)
+
+
+def build_trainer(
+    task: TrialTask, model: PreTrainedModel, *callbacks: TrainerCallback
+) -> LengthTrainer:
+    """Build the Trainer of one trial, ready to train."""
+    arguments = with_precision(task.arguments)
+    evaluated = arguments["per_device_eval_batch_size"]
+    assert isinstance(evaluated, int)
+    arguments["per_device_eval_batch_size"] = math.ceil(evaluated / 2**task.halvings)
+    trainer = LengthTrainer(
+        halvings=task.halvings,
+        class_weights=_class_weights(task),
+        batch_size=batch_size_of(task.arguments),
+        in_parts=task.data.padding.to is None,  # parts of one length save nothing
+        model=model,
+        args=training_arguments(arguments, "trainer", task.plan.seed),
+        train_dataset=task.data.train,
+        eval_dataset=sorted_by_length(task.data.validation),
+        collate=partial(
+            task.data.padding.collate,
+            with_segments="token_type_ids" in signature(model.forward).parameters,
+        ),
+        compute_metrics=_compute_metrics,
+        preprocess_logits_for_metrics=_logits,
+        callbacks=list(callbacks),
+    )
+    trainer.remove_callback(PrinterCallback)  # every evaluation is reported
+    return trainer
+
+
+def _class_weights(task: TrialTask) -> torch.Tensor | None:
+    if task.arguments.get(CLASS_WEIGHTS, NONE) == NONE:
+        return None
+    return balanced_weights(task.data.train.labels, len(task.label_names))
+
+
+def part_overhead(model: PreTrainedModel) -> int:
+    """Return what a part of a batch costs a CPU beside its tokens, in tokens of this model."""
+    lookups = sum(
+        module.weight.numel()
+        for module in model.modules()
+        if isinstance(module, torch.nn.Embedding)
+    )
+    others = max(model.num_parameters() - lookups, 1)
+    return OVERHEAD + round(OVERHEAD_OF_LOOKUPS * lookups / others)
+
+
+def sorted_by_length(split: TokenSplit) -> Subset[Any]:
+    """Return the rows of a split with the longest first; `indices` says which row is where."""
+    return Subset(split, longest_first(split.lengths).tolist())
+
+
+def planned_steps(trainer: Trainer) -> int:
+    """Return the optimizer steps of a full run."""
+    batches = len(trainer.get_train_dataloader())
+    per_epoch = max(math.ceil(batches / trainer.args.gradient_accumulation_steps), 1)
+    limit = trainer.args.max_steps
+    return limit if limit > 0 else math.ceil(trainer.args.num_train_epochs * per_epoch)
+
+
+def precision(arguments: TrainingArguments) -> str:
+    """Name the number format that a trial computes in."""
+    return next((name for name in PRECISIONS if getattr(arguments, name)), "fp32")
+
+
+def with_precision(arguments: Arguments) -> Arguments:
+    """Return the arguments, with bf16 where the card has it and the experiment does not say."""
+    if arguments.get("use_cpu") or any(name in arguments for name in PRECISIONS):
+        return dict(arguments)
+    has_bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    return {**arguments, "bf16": True} if has_bf16 else dict(arguments)
+
+
+def _logits(outputs: Any, labels: torch.Tensor) -> torch.Tensor:
+    """Some heads return hidden states behind the logits; those are not kept."""
+    logits: torch.Tensor = outputs[0] if isinstance(outputs, tuple) else outputs
+    return logits
+
+
+def _compute_metrics(prediction: EvalPrediction) -> dict[str, float]:
+    predicted = np.asarray(prediction.predictions).argmax(axis=-1)
+    return classification_metrics(np.asarray(prediction.label_ids), predicted)

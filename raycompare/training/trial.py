@@ -1,0 +1,179 @@
+"""One fine-tuning run with the Hugging Face Trainer; knows nothing of Ray, is given a `Sink`."""
+
+from __future__ import annotations
+
+import gc
+import socket
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cache, partial
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from transformers import PreTrainedModel, Trainer, set_seed
+
+from raycompare.models.lora import trained_parameters
+from raycompare.models.pretrained import build_model
+from raycompare.models.saved import save_model
+from raycompare.records.messages import TrialEnd, TrialStart
+from raycompare.records.rows import SCHEMAS
+from raycompare.training.arguments import batch_size_of
+from raycompare.training.callback import Course, own_metrics
+from raycompare.training.checkpoints import restore, save_checkpoint
+from raycompare.training.failures import failure_of, is_out_of_memory
+from raycompare.training.task import Sink, TrialTask
+from raycompare.training.trainer import build_trainer, planned_steps, precision, sorted_by_length
+
+MOST_HALVINGS = 6
+"""A sixty-fourth of a batch; who has memory for less should ask for a smaller model."""
+
+
+def train_trial(task: TrialTask, sink: Sink) -> None:
+    """Fine-tune, evaluate along the way, and test a finalist's best checkpoint once.
+
+    Goes on from the trial's checkpoint where the sink has one. Where memory runs out, half as many
+    texts are computed at once, which leaves the effective batch as it is. The last message is a
+    `TrialEnd`, or a `TrialFailure` if anything raised, unless the scheduler stops the trial.
+    """
+    try:
+        while not _attempt(task, sink):
+            task = replace(task, halvings=task.halvings + 1)
+    except Exception as error:  # noqa: BLE001 - becomes the trial's record
+        sink.report(failure_of(error))
+
+
+def _attempt(task: TrialTask, sink: Sink) -> bool:
+    """Train and test; return False if memory ran out and can be saved."""
+    try:
+        _train(task, sink)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error) or not _can_halve(task):
+            raise
+        return False  # outside of the handler nothing holds the tensors any more
+    return True
+
+
+def _can_halve(task: TrialTask) -> bool:
+    texts = batch_size_of(task.arguments).texts
+    return texts > 2**task.halvings and task.halvings < MOST_HALVINGS
+
+
+def _train(task: TrialTask, sink: Sink) -> None:
+    began = perf_counter()
+    started_at = datetime.now(UTC).isoformat(timespec="seconds")
+    prepare_worker(task)
+    model = build_model(task.model, task.label_names, task.arguments)
+    course = Course(task, sink)
+    trainer = build_trainer(task, model, course)
+    course.save = partial(save_checkpoint, trainer, course, sink)
+    checkpoint = sink.checkpoint()
+    if checkpoint:
+        restore(course, checkpoint)
+    steps = planned_steps(trainer)
+    sink.report(
+        TrialStart(
+            started_at=started_at,
+            startup_seconds=perf_counter() - began,
+            planned_steps=steps,
+            examples_per_step=_examples_per_step(task, trainer, steps),
+            num_parameters=model.num_parameters(),
+            trained_parameters=trained_parameters(model),
+            device=str(trainer.args.device),
+            precision=precision(trainer.args),
+            hostname=socket.gethostname(),
+            num_threads=torch.get_num_threads(),
+            halvings=task.halvings,
+            earlier=tuple(course.progress.evaluations),
+        )
+    )
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    tested = _finish(task, trainer, course, sink) if task.is_finalist and course.has_best else None
+    sink.report(
+        TrialEnd(
+            reason=course.reason,
+            detail=course.detail,
+            step=trainer.state.global_step,
+            train_seconds=course.progress.train_seconds,
+            eval_seconds=course.progress.eval_seconds,
+            test_metrics=tested.metrics if tested else None,
+            test_seconds=tested.seconds if tested else None,
+        )
+    )
+
+
+def _finish(task: TrialTask, trainer: Trainer, course: Course, sink: Sink) -> _Tested:
+    """Test a finalist's best weights and keep them."""
+    assert isinstance(trainer.model, PreTrainedModel)
+    if course.best_weights:
+        trainer.model.load_state_dict(course.best_weights)
+    tested = _test(task, trainer)
+    sink.save_predictions(tested.predictions)
+    folder = Path("weights")
+    save_model(trainer.model, task.model, folder, task.data.max_length)
+    sink.save_weights(folder)
+    return tested
+
+
+def prepare_worker(task: TrialTask) -> None:
+    """Leave nothing of an earlier trial of this process: its memory, its seeds, its threads."""
+    gc.collect()  # a Trainer and its model refer to each other
+    _keep_imports()
+    torch.set_num_threads(task.num_threads)
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        # A trial that wants more than its part of a shared card fails alone.
+        torch.cuda.set_per_process_memory_fraction(min(task.gpu_share, 1.0))
+    set_seed(task.plan.seed)
+
+
+@cache
+def _keep_imports() -> None:
+    """Have the collector pass over what imports made: to look at it takes 0.3 s each time."""
+    gc.freeze()
+
+
+def _examples_per_step(task: TrialTask, trainer: Trainer, steps: int) -> float:
+    epochs = trainer.args.num_train_epochs
+    if trainer.args.max_steps > 0:
+        batches = len(trainer.get_train_dataloader())
+        epochs = steps * trainer.args.gradient_accumulation_steps / batches
+    return epochs * len(task.data.train) / steps
+
+
+@dataclass(frozen=True)
+class _Tested:
+    metrics: dict[str, float]
+    predictions: pa.Table
+    seconds: float
+
+
+def _test(task: TrialTask, trainer: Trainer) -> _Tested:
+    rows = sorted_by_length(task.tested.test)
+    output = trainer.predict(rows)
+    assert output.metrics is not None
+    original = np.argsort(rows.indices)
+    logits = torch.from_numpy(np.asarray(output.predictions)[original]).float()
+    return _Tested(
+        metrics=own_metrics(output.metrics, "test_"),
+        predictions=_prediction_table(task, torch.softmax(logits, dim=-1).numpy()),
+        seconds=output.metrics["test_runtime"],
+    )
+
+
+def _prediction_table(task: TrialTask, probabilities: np.ndarray[Any, Any]) -> pa.Table:
+    rows = len(task.tested.test)
+    assert rows == len(task.tested.example_ids) == len(probabilities)
+    columns = {
+        "trial_id": [task.plan.trial_id] * rows,
+        "model": [task.plan.model] * rows,
+        "seed": [task.plan.seed] * rows,
+        "example_id": task.tested.example_ids,
+        "label": task.tested.test.labels,
+        "prediction": probabilities.argmax(axis=1),
+        "probabilities": list(probabilities),
+    }
+    return pa.table(columns, schema=SCHEMAS["predictions"])

@@ -1,0 +1,123 @@
+"""Hyperparameters that nothing would read, because another one decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from raycompare.errors import Problem
+from raycompare.experiment.hyperparameters import Given
+from raycompare.experiment.settings import TuneSpec
+from raycompare.training.arguments import BY_LENGTH, ORDER, PATIENCE, TEXTS, THRESHOLD, TOKENS
+
+_LIONS = ("lion_8bit", "lion_32bit", "paged_lion_8bit", "paged_lion_32bit")
+_NOT_ADAM = (
+    *("adafactor", "adagrad", "adalomo", "grokadamw", "lomo", "schedule_free_sgd", "sgd"),
+    *("rmsprop", "rmsprop_bnb", "rmsprop_bnb_8bit", "rmsprop_bnb_32bit"),
+    *("galore_adamw", "galore_adamw_8bit", "galore_adafactor"),
+    *("galore_adamw_layerwise", "galore_adamw_8bit_layerwise", "galore_adafactor_layerwise"),
+)
+"""Values of `optim` that are not given adam_beta1, adam_beta2 and adam_epsilon
+(transformers 5.23, trainer_optimizer.py)."""
+_WITHOUT_WARMUP = ("constant", "reduce_lr_on_plateau", "greedy")
+_WITHOUT_SETTINGS = ("constant", "constant_with_warmup")
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """Nothing reads `name` where `by` has a value that `decides`."""
+
+    name: str
+    by: str
+    decides: Callable[[object], bool]
+
+
+OPTUNA_KINDS = (
+    "uniform",
+    "quniform",
+    "loguniform",
+    "randint",
+    "qrandint",
+    "lograndint",
+    "choice",
+)
+"""Ray's OptunaSearch (2.60) refuses grids and normals, and drops a step on a logarithmic scale."""
+
+
+def _positive(value: object) -> bool:
+    return isinstance(value, int | float) and value > 0
+
+
+_RULES = (
+    _Rule("num_train_epochs", "max_steps", _positive),
+    _Rule("adam_beta1", "optim", _NOT_ADAM.__contains__),
+    _Rule("adam_beta2", "optim", _NOT_ADAM.__contains__),
+    _Rule("adam_epsilon", "optim", (*_NOT_ADAM, *_LIONS).__contains__),
+    _Rule("lr_scheduler_kwargs", "lr_scheduler_type", _WITHOUT_SETTINGS.__contains__),
+    _Rule("warmup_steps", "lr_scheduler_type", _WITHOUT_WARMUP.__contains__),
+)
+
+
+def unread_problems(given: Given, tune: TuneSpec) -> list[Problem]:
+    """Find what a model is given in vain: nothing reads it, or the search can't vary it."""
+    return [
+        *_batch_problems(given),
+        *_decided_problems(given),
+        *_patience_problems(given),
+        *_range_problems(given, tune),
+    ]
+
+
+def _batch_problems(given: Given) -> Iterator[Problem]:
+    if not given.values(TOKENS):
+        return
+    where, name = given.place(TOKENS), given.model.name
+    if given.values(TEXTS):
+        allowed = "one of them: batches are measured in texts or in tokens"
+        yield Problem(where=where, found=f"also {TEXTS} for {name}", allowed=allowed)
+    orders = given.values(ORDER) or ("random",)
+    other = [order for order in orders if order != BY_LENGTH]
+    if other:
+        found = f"{ORDER}: {other[0]} for {name}, which counts texts"
+        yield Problem(where=where, found=found, allowed=f"{ORDER}: {BY_LENGTH}")
+
+
+def _decided_problems(given: Given) -> Iterator[Problem]:
+    for rule in _RULES:
+        values = given.values(rule.by)
+        if rule.name in given.space and values and all(map(rule.decides, values)):
+            if rule.name == "warmup_steps" and _is_schedule_free(given):
+                continue
+            yield Problem(
+                where=given.place(rule.name),
+                found=f"a search over {rule.name}, which nothing reads for {given.model.name}: "
+                f"{rule.by} is {' or '.join(map(str, values))}",
+                allowed="hyperparameters that change what a trial learns",
+                hint=f"leave out {rule.name} or {rule.by}",
+            )
+
+
+def _is_schedule_free(given: Given) -> bool:
+    """These optimizers warm up by themselves."""
+    return any(str(value).startswith("schedule_free") for value in given.values("optim"))
+
+
+def _patience_problems(given: Given) -> Iterator[Problem]:
+    if given.values(THRESHOLD) and not given.values(PATIENCE):
+        yield Problem(
+            where=given.place(THRESHOLD),
+            found=f"{THRESHOLD}, which nothing reads for {given.model.name} without {PATIENCE}",
+            allowed=f"both {PATIENCE} and {THRESHOLD}, or neither",
+        )
+
+
+def _range_problems(given: Given, tune: TuneSpec) -> Iterator[Problem]:
+    for name, domain in given.space.items():
+        if tune.search_alg == "grid" and not domain.is_listed:
+            allowed, hint = "grid or choice, as tune.search_alg is grid", "list the values to try"
+        elif tune.search_alg == "optuna" and domain.kind not in OPTUNA_KINDS:
+            allowed = f"what optuna draws from: {', '.join(OPTUNA_KINDS)}"
+            hint = "use choice" if domain.kind == "grid" else "use another kind of range"
+        else:
+            continue
+        yield Problem(where=given.place(name), found=domain.kind, allowed=allowed, hint=hint)

@@ -1,0 +1,1 @@
+"""The search: which configurations are tried, which trials go on, and how Ray Tune runs them."""

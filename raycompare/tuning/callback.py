@@ -1,0 +1,139 @@
+"""Writes down what Tune sees, and brings the run folder up to date every few seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from ray import cloudpickle, tune
+from ray.exceptions import OutOfMemoryError, RayTaskError
+from ray.tune.experiment import Trial
+from ray.tune.progress_reporter import TrialProgressCallback
+from rich.text import Text
+
+from raycompare.errors import DiskFullError
+from raycompare.records.journal import Journal
+from raycompare.records.messages import TrialFailure
+from raycompare.records.run_folder import RunFolder
+from raycompare.records.trial_files import TrialFiles, keep_best_weights
+from raycompare.tuning.plan_order import PlanOrder
+from raycompare.tuning.searcher import plan_of, unpack
+
+FLUSH_SECONDS, FLUSH_SHARE = 10.0, 0.01
+"""Least time between two flushes of the records, and the most of the driver's time for them."""
+HALVINGS = "halvings"
+"""The key of a trial's config that says how often to halve what it computes at once."""
+
+
+def trial_name(trial: Trial) -> str:
+    """Return the id of the trial's plan, which also names its files."""
+    return plan_of(trial).trial_id
+
+
+def write_records(journal: Journal, folder: RunFolder) -> None:
+    """Bring the run folder's records up to date."""
+    folder.write_evaluations(journal.evaluations())
+    folder.write_trials(journal.trials())
+
+
+class JournalCallback(tune.Callback):
+    """Tells the journal of a run what happens to the trials of a stage."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        folder: RunFolder,
+        scheduler: PlanOrder,
+        listen: Callable[[], None],
+    ) -> None:
+        """Ask `scheduler` why a trial was ended or not started."""
+        self._journal, self._folder, self._listen = journal, folder, listen
+        self._scheduler = scheduler
+        self._flush_at = perf_counter() + FLUSH_SECONDS
+
+    def __reduce__(self) -> tuple[type[tune.Callback], tuple[()]]:
+        """Tune pickles callbacks for `Tuner.restore`, which is not used (docs/decisions/0002)."""
+        return tune.Callback, ()
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
+        """Note the start."""
+        self._journal.started(trial_name(trial))
+        self._listen()
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **_: Any
+    ) -> None:
+        """Note the message.
+
+        Raises:
+            DiskFullError: the trial could not write what it had to; nor could the others.
+        """
+        name, message = trial_name(trial), unpack(result)
+        if isinstance(message, TrialFailure) and message.disk_full:
+            raise DiskFullError(message.cause)
+        self._journal.heard(name, message)
+        if name in self._scheduler.paused:
+            self._journal.paused(name)
+        self._listen()
+
+    def on_trial_complete(
+        self, iteration: int, trials: list[Trial], trial: Trial, **_: Any
+    ) -> None:
+        """Note the end, or that the trial never began."""
+        name = trial_name(trial)
+        refusal = self._scheduler.refusals.get(name)
+        if refusal:
+            self._journal.refused(name, refusal)
+        else:
+            self._journal.ended(name, self._scheduler.stops.get(name))
+        TrialFiles(self._folder, name).drop_checkpoint()
+        if plan_of(trial).stage == "confirm":
+            keep_best_weights(self._journal.trials(), self._folder, self._journal.mode)
+        self._listen()
+
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
+        """Have a trial that took all the memory of its machine take less, when it starts again."""
+        error = _error_of(trial)
+        if isinstance(error, OutOfMemoryError):
+            trial.config[HALVINGS] = trial.config.get(HALVINGS, 0) + 1
+        self._journal.lost(trial_name(trial), _cause(error))
+        self._listen()
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
+        """Note that the trial was lost for good, with the cause."""
+        error = _error_of(trial)
+        failure = TrialFailure(cause=_cause(error), error=Text.from_ansi(str(error)).plain)
+        self._journal.failed(trial_name(trial), failure)
+        self._listen()
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **_: Any) -> None:
+        """Bring the run folder up to date, now and then."""
+        began = perf_counter()
+        if began > self._flush_at:
+            write_records(self._journal, self._folder)
+            ended = perf_counter()
+            # Every flush writes all records: the more there are, the more seldom.
+            self._flush_at = ended + max(FLUSH_SECONDS, (ended - began) / FLUSH_SHARE)
+
+
+class NoProgress(TrialProgressCallback):
+    """Keeps Tune from printing of its own, which it does of trials without a result."""
+
+    def _print(self, msg: str) -> None:
+        """Print nothing."""
+
+
+def _error_of(trial: Trial) -> Exception:
+    """Tune tells callbacks that a trial failed, not why; it has just written that to a file."""
+    path = trial.pickled_error_file
+    assert path is not None
+    error: Exception = cloudpickle.loads(Path(path).read_bytes())
+    return error
+
+
+def _cause(error: Exception) -> str:
+    cause = error.cause if isinstance(error, RayTaskError) else error
+    lines = str(cause).strip().splitlines()
+    return f"{type(cause).__name__}: {lines[0] if lines else '(no message)'}"

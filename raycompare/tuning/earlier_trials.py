@@ -1,0 +1,257 @@
+"""What an earlier run tells the search of a new one: its trials, where all else is equal.
+
+A trial is a known point of a model if checkpoint, revision, the changed fields of the config and
+all fixed arguments are the model's own, and its hyperparameters lie in the model's ranges. Names
+do not matter. A hyperparameter that was fixed then and is searched now is read from what was
+fixed; so the untuned default is a point too, where the experiment wrote down its values.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+
+from pydantic import JsonValue, TypeAdapter, ValidationError
+
+from raycompare.errors import UserError
+from raycompare.experiment.hyperparameters import settings_of
+from raycompare.experiment.ranges import _same_json, in_range
+from raycompare.experiment.space import SearchSpace
+from raycompare.experiment.spec import Arguments, Experiment, ModelSpec
+from raycompare.formatting import listing, number_of
+from raycompare.records.endings import has_value
+from raycompare.records.rows import EvalRecord, TrialRecord
+
+MOST_DIFFERENCES = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class EarlierRun:
+    """The records of a run that has ended."""
+
+    place: str
+    """Its folder, as messages name it."""
+    experiment: Experiment
+    trials: Sequence[TrialRecord]
+    evaluations: Sequence[EvalRecord]
+    data_hash: str
+
+    def tuned(self, model: ModelSpec) -> list[TrialRecord]:
+        """Return the trials of a model's tune stage."""
+        return [t for t in self.trials if t.stage == "tune" and t.model == model.name]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownPoint:
+    """A configuration that was tried, and what came of it."""
+
+    model: str
+    """As the new experiment calls it."""
+    hyperparameters: Mapping[str, JsonValue]
+    """All that is searched now, and nothing else."""
+    value: float
+    """The best on validation, by the experiments' metric."""
+    intermediate: tuple[float, ...] = ()
+    """Of a stopped trial, its validation values in the order they came."""
+    pruned: bool = False
+    """Whether the scheduler stopped the trial."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What a search is told before its first trial."""
+
+    points: tuple[KnownPoint, ...]
+    left_out: tuple[str, ...] = ()
+    """A line for each model of the earlier run of which trials are left out: how many, and why."""
+
+    def of(self, model: str) -> tuple[KnownPoint, ...]:
+        """Return the points of one model, in the order they were planned."""
+        return tuple(point for point in self.points if point.model == model)
+
+    def to_json(self) -> str:
+        """Write what `from_json` reads."""
+        return json.dumps(asdict(self), indent=2, allow_nan=False) + "\n"
+
+
+def from_json(text: str, place: str) -> Known:
+    """Read what `Known.to_json` wrote; `place` names the file in messages.
+
+    Raises:
+        UserError: the text is something else.
+    """
+    try:
+        return TypeAdapter(Known).validate_json(text)
+    except ValidationError as error:
+        raise UserError(
+            f"{place} is not as a run wrote it: {error}\n"
+            "Restore the file, or start the run again with --warm-start."
+        ) from error
+
+
+def known_points(earlier: EarlierRun, now: Experiment, data_hash: str) -> Known:
+    """Return what the earlier run knows of the ranges of `now`; `data_hash` is of its data.
+
+    Raises:
+        UserError: metric or data differ, or nothing of the earlier run can be told to the search.
+    """
+    _require_comparable(earlier, now, data_hash)
+    told = [_told(earlier, then, now) for then in earlier.experiment.models if earlier.tuned(then)]
+    known = Known(
+        points=tuple(point for of_model in told for point in of_model.points),
+        left_out=tuple(line for of_model in told for line in of_model.left_out),
+    )
+    if not known.points:
+        reasons = "\n".join(f"  {line}" for line in known.left_out)
+        raise UserError(
+            f"--warm-start: nothing of {earlier.place} is known of the models of {now.name}:\n"
+            f"{reasons}\nMake these equal, or leave --warm-start out."
+        )
+    return known
+
+
+def _require_comparable(earlier: EarlierRun, now: Experiment, data_hash: str) -> None:
+    place, metric, faults = earlier.place, earlier.experiment.tune.metric, []
+    if metric != now.tune.metric:
+        faults.append(
+            f"tune.metric: found {now.tune.metric}, but {place} has values of {metric}. "
+            f"Set tune.metric: {metric}."
+        )
+    if earlier.data_hash != data_hash:
+        faults.append(
+            f"data: found texts with the hash {data_hash}, but {place} was trained on "
+            f"{earlier.data_hash}. Bring its `data` section and its `seed` back, which draws the "
+            "splits."
+        )
+    if not any(has_value(trial) for trial in earlier.trials if trial.stage == "tune"):
+        faults.append(
+            f"{place}: no trial of a tune stage has a value. Name a run that searched; an "
+            f"interrupted one goes on with `raycompare run --resume {place}`."
+        )
+    if faults:
+        lines = "\n".join(f"  {fault}" for fault in faults)
+        raise UserError(f"--warm-start does not fit:\n{lines}\nOr leave --warm-start out.")
+
+
+def _told(earlier: EarlierRun, then: ModelSpec, now: Experiment) -> Known:
+    same = [model for model in now.models if model.source == then.source]
+    pairs = [_Pair(earlier, then, now, model) for model in same]
+    alike = [pair for pair in pairs if not pair.differences()]
+    searched = [pair for pair in alike if pair.ranges]
+    if searched:
+        return Known(
+            points=tuple(point for pair in searched for point in pair.points()),
+            left_out=tuple(line for pair in searched for line in pair.left_out()),
+        )
+    return Known(points=(), left_out=(f"{then.name}: {_why_not(then, pairs, bool(alike))}",))
+
+
+def _why_not(then: ModelSpec, pairs: Sequence[_Pair], alike: bool) -> str:
+    if not pairs:
+        revision = f" at revision {then.revision}" if then.revision else ""
+        return f"no model of this experiment is {then.checkpoint}{revision}"
+    if alike:
+        return "the model is the same, but nothing of it is searched"
+    nearest = min(pairs, key=lambda pair: (len(pair.differences()), pair.model.name != then.name))
+    found = nearest.differences()
+    more = [f"{len(found) - MOST_DIFFERENCES} more"] if len(found) > MOST_DIFFERENCES else []
+    return f"not as {nearest.model.name} is now: {listing([*found[:MOST_DIFFERENCES], *more])}"
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A model of the earlier run beside one of the same weights in the new experiment."""
+
+    earlier: EarlierRun
+    then: ModelSpec
+    now: Experiment
+    model: ModelSpec
+
+    @cached_property
+    def ranges(self) -> SearchSpace:
+        """What is searched now."""
+        return self.now.search_space_of(self.model)
+
+    @cached_property
+    def fixed(self) -> Arguments:
+        """What decides a trial now beside what is searched."""
+        return settings_of(self.now, self.model, {})
+
+    def differences(self) -> list[str]:
+        """Name what was fixed then, is fixed now, and is not the same."""
+        before = settings_of(self.earlier.experiment, self.then, {})
+        searched = {*self.ranges, *self.earlier.experiment.search_space_of(self.then)}
+        keys = [key for key in {**before, **self.fixed} if key not in searched]
+        return [
+            f"{key} was {_shown(before, key)} and is {_shown(self.fixed, key)}"
+            for key in keys
+            if _shown(before, key) != _shown(self.fixed, key)
+        ]
+
+    def points(self) -> Iterator[KnownPoint]:
+        """Yield the trials that the search is told."""
+        for trial in self.earlier.tuned(self.then):
+            if self._obstacle(trial) is None:
+                yield self._point(trial)
+
+    def left_out(self) -> Iterator[str]:
+        """Yield a line with the reasons, if trials are left out."""
+        trials = self.earlier.tuned(self.then)
+        found = Counter(obstacle for trial in trials if (obstacle := self._obstacle(trial)))
+        if found:
+            reasons = listing([f"{count} {reason}" for reason, count in found.items()])
+            yield (
+                f"{self.then.name}: {found.total()} of {number_of(len(trials), 'trial')} left out: "
+                f"{reasons}"
+            )
+
+    def _obstacle(self, trial: TrialRecord) -> str | None:
+        if not has_value(trial):
+            return "without a value that could be compared"
+        settings = self._settings(trial)
+        if lacking := [key for key in self.ranges if key not in settings]:
+            return f"without a value of {listing(lacking)}"
+        inside = all(in_range(domain, settings[key]) for key, domain in self.ranges.items())
+        return None if inside and self._is_fixed_as_now(settings) else "outside the ranges of now"
+
+    def _is_fixed_as_now(self, settings: Arguments) -> bool:
+        keys = {**settings, **self.fixed}.keys() - self.ranges.keys()
+        return all(_shown(settings, key) == _shown(self.fixed, key) for key in keys)
+
+    def _settings(self, trial: TrialRecord) -> Arguments:
+        searched = json.loads(trial.hyperparameters)
+        return settings_of(self.earlier.experiment, self.then, searched)
+
+    def _point(self, trial: TrialRecord) -> KnownPoint:
+        assert trial.best_value is not None
+        settings, pruned = self._settings(trial), trial.status == "stopped_early"
+        return KnownPoint(
+            model=self.model.name,
+            hyperparameters={key: settings[key] for key in self.ranges},
+            value=trial.best_value,
+            intermediate=self._course(trial) if pruned else (),
+            pruned=pruned,
+        )
+
+    def _course(self, trial: TrialRecord) -> tuple[float, ...]:
+        rows = [
+            row
+            for row in self.earlier.evaluations
+            if row.trial_id == trial.trial_id and row.split == "validation"
+        ]
+        values = (getattr(row, self.now.tune.metric) for row in sorted(rows, key=lambda r: r.step))
+        return tuple(value for value in values if math.isfinite(value))
+
+
+def _shown(settings: Arguments, key: str) -> str:
+    """Return a setting as JSON, whole numbers alike however written; 'left out' if it is none."""
+    if key not in settings:
+        return "left out"
+    value = settings[key]
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return _same_json(value)

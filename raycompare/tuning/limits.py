@@ -1,0 +1,134 @@
+"""What a run may still start: budgets of time, money and trials, and models that only fail."""
+
+from __future__ import annotations
+
+import math
+from statistics import median
+
+from raycompare.experiment.prices import price_of
+from raycompare.experiment.spec import Experiment
+from raycompare.formatting import SECONDS_PER_HOUR, duration
+from raycompare.records.clock import Clock
+from raycompare.records.endings import budget_spent, dollars_spent
+from raycompare.records.journal import Entry, Journal
+from raycompare.records.messages import TrialPlan
+
+
+class Cap:
+    """The gate of every stage: what a run may cost in dollars, which nothing is kept from."""
+
+    def __init__(self, experiment: Experiment, clock: Clock) -> None:
+        """Watch the clock of a run, which counts its machines."""
+        self._clock, self._usd = clock, experiment.tune.max_usd
+        price = price_of(experiment.cost)
+        self._per_second = price.usd_per_hour / SECONDS_PER_HOUR if price else 0.0
+
+    def refuses(self, plan: TrialPlan) -> str:
+        """Return why the trial must not start; empty if it may."""
+        return self.spent
+
+    def cuts(self, plan: TrialPlan) -> str:
+        """Return why the trial must end at its next evaluation; empty if it may go on."""
+        return self.spent
+
+    @property
+    def spent(self) -> str:
+        """Say that the run has cost all that it may; empty while it has not."""
+        return dollars_spent(self._usd) if self._usd is not None and self.ends_within(0) else ""
+
+    def ends_within(self, seconds: float) -> bool:
+        """Tell whether the dollars are spent if all machines of now stay for so many seconds."""
+        if self._usd is None:
+            return False
+        machine = self._clock.machine_total + seconds * self._clock.machines
+        return machine * self._per_second >= self._usd
+
+
+class Limits:
+    """The gate of the tune stage: it keeps what the confirm stage needs, and the cap."""
+
+    def __init__(
+        self, experiment: Experiment, journal: Journal, clock: Clock, at_once: int
+    ) -> None:
+        """Watch journal and clock of a run with room for so many trials `at_once`."""
+        self._experiment, self._journal, self._at_once = experiment, journal, at_once
+        self._cap, self._settings = Cap(experiment, clock), experiment.tune
+        self._seen = 0
+        self._failures: dict[str, list[Entry]] = {}
+        self._worked: set[str] = set()
+        self._paces: dict[str, list[float]] = {}
+        self._steps: dict[str, int] = {}
+
+    def refuses(self, plan: TrialPlan) -> str:
+        """Return why the trial must not start; empty if it may."""
+        capped = self._cap.refuses(plan)
+        if capped:
+            return capped
+        self._look()
+        failed = self._failures.get(plan.model, [])
+        if plan.model not in self._worked and len(failed) >= self._most_failures:
+            return (
+                f"{plan.model} was taken out: its first {len(failed)} trials failed, "
+                f"the first with {failed[0].reason}"
+            )
+        if self._journal.starts[plan.model] < self._experiment.tune.min_trials_per_model:
+            return ""
+        return self._spent()
+
+    def cuts(self, plan: TrialPlan) -> str:
+        """Return why the trial must end at its next evaluation; empty if it may go on."""
+        capped = self._cap.cuts(plan)
+        if capped:
+            return capped
+        if plan.is_default:
+            return ""
+        self._look()
+        return self._spent()
+
+    @property
+    def _most_failures(self) -> int:
+        return self._experiment.failure.max_model_failures
+
+    def _spent(self) -> str:
+        budget = self._ending
+        if not budget:
+            return ""
+        kept = f", {duration(self.reserve)} of it kept for the confirm stage" if self._paces else ""
+        return budget_spent(f"{budget}{kept}")
+
+    @property
+    def _ending(self) -> str:
+        """Return the budget that the confirm stage needs all the rest of; empty if none is."""
+        time = self._settings.time_budget_s
+        if time and self._journal.elapsed + self.reserve >= time:
+            return f"time_budget_s: {time:g}"
+        if self._settings.max_usd and self._cap.ends_within(self.reserve):
+            return f"max_usd: {self._settings.max_usd:g}"
+        return ""
+
+    @property
+    def reserve(self) -> float:
+        """Seconds that the confirm stage will take: every model and seed, to its full budget."""
+        seeds = len(self._experiment.confirm.seeds)
+        work = [median(paces) * self._steps[model] for model, paces in self._paces.items()]
+        # Whole rounds: the last trials of a stage leave machines idle.
+        rounds = math.ceil(len(work) * seeds / self._at_once) if work else 0
+        return rounds * (sum(work) / len(work)) if work else 0.0
+
+    def _look(self) -> None:
+        """Take in the trials that have ended since the last look."""
+        new = self._journal.endings[self._seen :]
+        self._seen += len(new)
+        for entry in new:
+            model = entry.plan.model
+            if entry.failure:
+                self._failures.setdefault(model, []).append(entry)
+            if not entry.evaluations or not entry.start:
+                continue
+            self._worked.add(model)
+            last = entry.evaluations[-1][0]
+            pace = (last.train_seconds + last.eval_seconds) / last.step
+            self._paces.setdefault(model, []).append(pace)
+            if entry.plan.is_default:
+                self._steps[model] = entry.start.planned_steps
+            self._steps.setdefault(model, entry.start.planned_steps)

@@ -1,0 +1,235 @@
+"""Plans: which configurations the tune stage tries, which are chosen, and repeated to confirm."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from raycompare.data.splits import LabelledData
+from raycompare.experiment.settings import DEFAULT_SAMPLES
+from raycompare.experiment.spec import Arguments, Experiment, ModelSpec
+from raycompare.metrics import MODES, better
+from raycompare.records.messages import Stage, TrialPlan
+from raycompare.records.rows import TrialRecord
+from raycompare.records.versions import code_versions
+from raycompare.tuning.sampling import configurations, grid, grid_size
+
+
+def identities(experiment: Experiment, data: LabelledData) -> dict[str, str]:
+    """Return a hash by model: of its weights' name and revision, of the data, and of the code."""
+    return {model.name: _identity(experiment, model, data) for model in experiment.models}
+
+
+def _identity(experiment: Experiment, model: ModelSpec, data: LabelledData) -> str:
+    content = [
+        model.source,
+        model.config,
+        experiment.training_of(model),
+        experiment.data.max_length,
+        experiment.data.padding,
+        data.content_hash,
+        code_versions(),
+    ]
+    if model.building:  # what most models leave out must not change their identity
+        content.append(model.building)
+    text = json.dumps(content, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+MAX_DRAWS = 100
+"""Draws in a row without a new configuration after which a search space counts as exhausted."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place in the order of the tune stage."""
+
+    order: int
+    model: str
+    number: int
+    """Which configuration of the model this is, from 0, its untuned default."""
+
+
+Propose = Callable[[Slot], Arguments | None]
+"""Says what is searched next; None if the model's search space is exhausted."""
+
+Identities = Mapping[str, str]
+"""What decides the outcome of a model's trials beside their own plan, as a hash, by model."""
+NO_IDENTITIES: Identities = {}
+
+
+def slots(experiment: Experiment, counts: Mapping[str, int]) -> list[Slot]:
+    """Return the order in which the models take turns.
+
+    `counts` are the configurations of each model, its default counted. The defaults come first,
+    then rounds in which each model has one turn, in an order drawn anew: whenever a budget ends
+    the search, no model has had more than one turn more than another.
+    """
+    random = np.random.default_rng(experiment.seed)
+    names = [model.name for model in experiment.models]
+    turns = [(name, 0) for name in names]
+    for number in range(1, max(counts.values())):
+        turns += [
+            (names[place], number)
+            for place in random.permutation(len(names))
+            if number < counts[names[place]]
+        ]
+    found = [Slot(order, model, number) for order, (model, number) in enumerate(turns)]
+    return found[: experiment.tune.max_trials]
+
+
+def with_a_choice(experiment: Experiment, counts: Mapping[str, int]) -> list[Slot]:
+    """Return the turns of those models that have more than one configuration."""
+    found = slots(experiment, counts)
+    turns = [slot.model for slot in found]
+    return [slot for slot in found if turns.count(slot.model) > 1]
+
+
+class Drawn:
+    """Proposes what can be known beforehand: random draws, or all of a grid."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        """Draw; each model has a stream of its own, so that adding one leaves the others alone."""
+        self._drawn = {m.name: list(_drawn(experiment, m)) for m in experiment.models}
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The configurations of each model, its default counted."""
+        return {model: len(drawn) for model, drawn in self._drawn.items()}
+
+    def __call__(self, slot: Slot) -> Arguments | None:
+        """Return the configuration of this number."""
+        return self._drawn[slot.model][slot.number]
+
+
+def _drawn(experiment: Experiment, model: ModelSpec) -> Iterator[Arguments]:
+    """Yield the default, written {}, then distinct configurations."""
+    space = experiment.search_space_of(model)
+    yield {}
+    if not space:
+        return
+    settings = experiment.tune
+    if settings.search_alg == "grid":
+        most = settings.num_samples or grid_size(space) + 1
+        yield from islice(grid(space), most - 1)
+        return
+    seen: list[Arguments] = []
+    stream = configurations(space, random_of(experiment.seed, model.name))
+    while len(seen) < (settings.num_samples or DEFAULT_SAMPLES) - 1:
+        sampled = next((new for new in islice(stream, MAX_DRAWS) if new not in seen), None)
+        if sampled is None:
+            return
+        seen.append(sampled)
+        yield sampled
+
+
+def random_of(*key: int | str) -> np.random.Generator:
+    """Make the random numbers that belong to a key alone."""
+    return np.random.default_rng([_number(part) for part in key])
+
+
+def _number(part: int | str) -> int:
+    if isinstance(part, int):
+        return part
+    return int.from_bytes(hashlib.sha256(part.encode()).digest()[:8])
+
+
+def tune_plans(
+    experiment: Experiment,
+    turns: Sequence[Slot],
+    propose: Propose,
+    earlier: Mapping[int, TrialRecord],
+    identities: Identities,
+) -> Iterator[TrialPlan]:
+    """Plan the tune stage; a configuration is proposed when its plan is asked for.
+
+    `earlier` are the trials that an interrupted run has planned, by their order: these stay as
+    they are, whatever would be proposed now.
+    """
+    exhausted: set[str] = set()
+    for slot in turns:
+        if slot.model in exhausted:
+            continue
+        before = earlier.get(slot.order)
+        if before is not None:
+            searched = json.loads(before.hyperparameters)
+        else:
+            searched = {} if slot.number == 0 else propose(slot)
+        if searched is None:
+            exhausted.add(slot.model)
+            continue
+        identity = identities.get(slot.model, "")
+        yield make_plan("tune", slot.order, slot.model, searched, experiment.seed, identity)
+
+
+def drawn_plans(experiment: Experiment) -> list[TrialPlan]:
+    """Plan a whole tune stage whose search does not learn, for every model there is."""
+    drawn = Drawn(experiment)
+    return list(tune_plans(experiment, slots(experiment, drawn.counts), drawn, {}, {}))
+
+
+def confirm_plans(
+    experiment: Experiment, chosen: Mapping[str, Arguments], identities: Identities = NO_IDENTITIES
+) -> list[TrialPlan]:
+    """Plan the confirm stage: the chosen configuration of each model, once per seed."""
+    pairs = [(name, seed) for seed in experiment.confirm.seeds for name in chosen]
+    return [
+        make_plan("confirm", order, name, chosen[name], seed, identities.get(name, ""))
+        for order, (name, seed) in enumerate(pairs)
+    ]
+
+
+def make_plan(
+    stage: Stage, order: int, model: str, searched: Arguments, seed: int, identity: str = ""
+) -> TrialPlan:
+    """Make one plan; its id is a hash of what decides the outcome, so that it is known again."""
+    content = json.dumps([stage, model, searched, seed, identity], sort_keys=True)
+    digest = hashlib.sha256(content.encode()).hexdigest()[:8]
+    slug = re.sub(r"[^A-Za-z0-9.]+", "-", model).strip("-")
+    return TrialPlan(
+        trial_id=f"{slug}-{stage}-{digest}",
+        stage=stage,
+        model=model,
+        order=order,
+        seed=seed,
+        is_default=not searched,
+        hyperparameters=searched,
+    )
+
+
+def choose(
+    experiment: Experiment, trials: Sequence[TrialRecord], tuned: set[str]
+) -> dict[str, Arguments]:
+    """Choose each model's configuration: the best on validation among its completed trials.
+
+    Where none was completed it is the best of those that got furthest; a model without any
+    evaluation is left out. A model that was not tuned keeps its default.
+    """
+    chosen: dict[str, Arguments] = {}
+    for model in experiment.models:
+        if model.name not in tuned:
+            chosen[model.name] = {}
+            continue
+        best = _best(experiment, [t for t in trials if t.model == model.name])
+        if best:
+            chosen[model.name] = json.loads(best.hyperparameters)
+    return chosen
+
+
+def _best(experiment: Experiment, trials: Sequence[TrialRecord]) -> TrialRecord | None:
+    tried = [t for t in trials if t.stage == "tune" and t.best_value is not None]
+    furthest = max((trial.steps for trial in tried), default=0)
+    completed = [t for t in tried if t.status == "completed"]
+    found: TrialRecord | None = None
+    for trial in completed or [t for t in tried if t.steps == furthest]:
+        assert trial.best_value is not None
+        than = found.best_value if found else None
+        if better(trial.best_value, than, MODES[experiment.tune.metric]):
+            found = trial
+    return found

@@ -1,0 +1,67 @@
+"""Configurations drawn from a search space, with the domains of Ray Tune."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import cycle, product, repeat
+from typing import Any
+
+import numpy as np
+from ray import tune
+from ray.tune.search.sample import Domain as TuneDomain
+
+from raycompare.experiment.space import Domain, SearchSpace
+from raycompare.experiment.spec import Arguments
+
+_TUNE_NAMES = {"normal": "randn", "qnormal": "qrandn", "grid": "choice"}
+"""Kinds that have another name in Ray Tune; of a grid, its domain draws at random."""
+
+
+def tune_domain(domain: Domain) -> TuneDomain:
+    """Return Ray Tune's own domain for a range; a grid becomes a choice."""
+    made: TuneDomain = getattr(tune, _TUNE_NAMES.get(domain.kind, domain.kind))(*domain.args)
+    return made
+
+
+def draw(space: SearchSpace, random: np.random.Generator) -> Arguments:
+    """Draw every range but the grids, in the order of the space."""
+    return {
+        key: _plain(tune_domain(domain).sample(random_state=random))
+        for key, domain in space.items()
+        if domain.kind != "grid"
+    }
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def grid(space: SearchSpace) -> Iterator[Arguments]:
+    """Yield every combination of the ranges that list their values, the last range first."""
+    listed = {key: domain.choices for key, domain in space.items() if domain.is_listed}
+    return (dict(zip(listed, values, strict=True)) for values in product(*listed.values()))
+
+
+def grid_size(space: SearchSpace) -> int:
+    """Count the combinations of `grid`; 1 where no range lists its values."""
+    return math.prod(len(domain.choices) for domain in space.values() if domain.is_listed)
+
+
+def configurations(space: SearchSpace, random: np.random.Generator) -> Iterator[Arguments]:
+    """Yield configurations without end.
+
+    The combinations of the grids take turns in one random order, so that any number of
+    configurations covers them evenly; everything else is drawn anew each time.
+    """
+    for turn in _turns(space, random):
+        both = {**draw(space, random), **turn}
+        yield {key: both[key] for key in space}
+
+
+def _turns(space: SearchSpace, random: np.random.Generator) -> Iterator[Arguments]:
+    grids = {key: domain for key, domain in space.items() if domain.kind == "grid"}
+    if not grids:
+        return repeat({})
+    combinations = list(grid(grids))
+    return cycle([combinations[index] for index in random.permutation(len(combinations))])

@@ -1,0 +1,1 @@
+"""The rules by which trials go on, wait or end; one file each."""

@@ -1,0 +1,37 @@
+"""Successive halving: only the best part of a rung goes on."""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Sequence
+from fractions import Fraction
+from math import inf
+
+from raycompare.metrics import Mode
+from raycompare.tuning.schedulers.base import Entry, PlanOrderRule, Unit, quantile
+
+
+class Rungs(PlanOrderRule):
+    """Successive halving: a trial in the best 1/`reduction_factor` of a rung passes it.
+
+    That is, one not below the percentile of the trials planned before it. The first is never
+    stopped, and nobody is held.
+    """
+
+    def __init__(
+        self, steps: Sequence[int], reduction_factor: int, mode: Mode, unit: Unit = "step"
+    ) -> None:
+        """Place a rung at each of `steps`, in rising order."""
+        super().__init__(steps, mode, unit)
+        self._share = 1 - Fraction(1, reduction_factor)
+
+    def _judge(self, entry: Entry, rung: int) -> None:
+        state, value = self._rungs[rung], entry.values[rung]
+        state.judge(entry, value, self._cut(state.peers))
+        insort(state.peers, value)
+
+    def _cut(self, peers: Sequence[float]) -> float:
+        return quantile(peers, self._share) if peers else -inf
+
+    def _reason(self, rung: int) -> str:
+        return f"not in the best part of the rung at {self._where(rung)}"

@@ -1,0 +1,53 @@
+"""Median stopping: a trial ends below the median of those before it."""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Sequence
+from fractions import Fraction
+from math import inf
+from statistics import fmean
+
+from raycompare.metrics import Mode
+from raycompare.tuning.schedulers.base import Entry, PlanOrderRule, Unit, quantile
+
+HALF = Fraction(1, 2)
+
+MIN_SAMPLES = 3
+"""Trials that a median is taken of, at the least; as many as Ray's MedianStoppingRule wants."""
+
+
+class MedianStopping(PlanOrderRule):
+    """Stops a trial whose best value so far is worse than the median of earlier trials.
+
+    The rule is Vizier's (Golovin et al., KDD 2017, section 3.2.2), in the order of the plan: at
+    each rung the best of a trial's values there and at the rungs below is compared with the running
+    means, over the same rungs, of the trials planned before it that reached the rung. The first
+    `min_samples` are never stopped, and nobody is held.
+    """
+
+    def __init__(
+        self,
+        steps: Sequence[int],
+        mode: Mode,
+        min_samples: int = MIN_SAMPLES,
+        unit: Unit = "step",
+    ) -> None:
+        """Place a rung at each of `steps`, in rising order; `min_samples` is at least 1."""
+        assert min_samples >= 1
+        super().__init__(steps, mode, unit)
+        self._min_samples = min_samples
+
+    def _judge(self, entry: Entry, rung: int) -> None:
+        state = self._rungs[rung]
+        so_far = [entry.values[lower] for lower in range(rung + 1)]
+        best = max(so_far)
+        state.judge(entry, best, self._cut(state.peers))
+        # Rounding can lift a mean of equal values above each of them.
+        insort(state.peers, min(fmean(so_far), best))
+
+    def _cut(self, peers: Sequence[float]) -> float:
+        return quantile(peers, HALF) if len(peers) >= self._min_samples else -inf
+
+    def _reason(self, rung: int) -> str:
+        return f"worse than the median of earlier trials at {self._where(rung)}"

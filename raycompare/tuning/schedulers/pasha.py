@@ -1,0 +1,102 @@
+"""Halving that trains on only while longer training changes the ranking.
+
+PASHA (Bohdal et al., ICLR 2023, https://arxiv.org/abs/2207.06940), in the order of the plan and
+with pauses. Trials are held at a cap, at first the second rung. Each time one more trial of the
+plan is known to be there, the trials there are ranked by their values there, and by those at the
+rung below. Where the rankings agree, it needed no more training to tell these trials apart; where
+they do not, the cap rises by a rung. A plan that is closed and complete with an agreement is over:
+the trials at the cap are stopped, and the best of them is the answer.
+
+Rankings agree if each trial is, at the rung below, within a tolerance of the trial whose position
+it has. The tolerance is what noise amounts to: pairs of trials that took the lead from each other
+at least twice can't be told apart, and it is the 90th percentile of how far apart they are at the
+cap; 0 without such pairs, as always below the third rung.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import pairwise
+
+from raycompare.metrics import Mode
+from raycompare.tuning.schedulers.asha import Rungs
+from raycompare.tuning.schedulers.base import Entry, Unit, Verdict, quantile
+
+NOISE = Fraction(9, 10)
+"""The quantile of the distances of pairs that cross which counts as noise, as in the paper."""
+
+CROSSINGS = 2
+"""Of two curves, from which on their distance counts as noise, as in the paper."""
+
+
+class Pasha(Rungs):
+    """Compares below a cap as `Rungs` does, and holds trials at the cap.
+
+    When the cap rises, the best 1/`reduction_factor` of the trials held go on and the others are
+    stopped; a later trial is compared there as at any rung. Above the last rung there is no cap.
+    """
+
+    def __init__(
+        self, steps: Sequence[int], reduction_factor: int, mode: Mode, unit: Unit = "step"
+    ) -> None:
+        """Place a rung at each of `steps`, in rising order; a single one is the cap."""
+        super().__init__(steps, reduction_factor, mode, unit)
+        self._cap = int(len(self.steps) > 1)
+        self.waits_at = self.steps[self._cap :]
+        self._held: list[Entry] = []
+        self._distances: list[float] = []
+        """At the cap, of the pairs held there whose curves cross again and again; rising."""
+
+    def _judge(self, entry: Entry, rung: int) -> None:
+        if rung < self._cap:
+            super()._judge(entry, rung)
+            return
+        self._hold(entry)
+        if not self._rankings_agree():
+            self._raise_cap()
+
+    def _hold(self, entry: Entry) -> None:
+        for other in self._held:
+            if _crossings(entry, other, self._cap) >= CROSSINGS:
+                insort(self._distances, abs(entry.values[self._cap] - other.values[self._cap]))
+        self._held.append(entry)
+        insort(self._rungs[self._cap].peers, entry.values[self._cap])
+
+    def _rankings_agree(self) -> bool:
+        cap, below = self._cap, self._cap - 1
+        if below < 0:
+            return True
+        # Trials that are equal at the cap may stand there as they did before.
+        ranked = sorted(self._held, key=lambda entry: (entry.values[cap], entry.values[below]))
+        before = sorted(entry.values[below] for entry in self._held)
+        tolerance = quantile(self._distances, NOISE) if self._distances else 0.0
+        moves = zip(ranked, before, strict=True)
+        return all(abs(entry.values[below] - value) <= tolerance for entry, value in moves)
+
+    def _raise_cap(self) -> None:
+        state = self._rungs[self._cap]
+        cut = self._cut(state.peers)
+        for entry in self._held:
+            state.judge(entry, entry.values[self._cap], cut)
+        self._cap += 1
+        self._held, self._distances = [], []
+
+    def _decide_at(self, rung: int) -> None:
+        super()._decide_at(rung)
+        if rung == self._cap and self._is_complete(rung):
+            for entry in self._held:
+                self._rungs[rung].verdicts[entry.place] = Verdict.STOP
+
+    def _reason(self, rung: int) -> str:
+        if rung == self._cap:
+            return f"the ranking had settled by {self._where(rung)}"
+        return super()._reason(rung)
+
+
+def _crossings(one: Entry, other: Entry, last: int) -> int:
+    """Count how often the lead changes, over the rungs up to the last."""
+    pairs = [(one.values[rung], other.values[rung]) for rung in range(last + 1)]
+    leads = [mine > theirs for mine, theirs in pairs if mine != theirs]
+    return sum(before != after for before, after in pairwise(leads))

@@ -1,0 +1,44 @@
+"""The best k of the first rung go on to the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from raycompare.metrics import Mode
+from raycompare.tuning.schedulers.base import Entry, PlanOrderRule, Unit, Verdict
+
+
+class TopK(PlanOrderRule):
+    """Holds every trial at the first rung; once all are there, the best `k` go on to the end.
+
+    Of equal trials the one planned first goes on. A trial that ended before the rung is not
+    counted; one that fails while it is held is, so that the others do not depend on when it fails.
+    """
+
+    def __init__(self, steps: Sequence[int], k: int, mode: Mode, unit: Unit = "step") -> None:
+        """Place the rung at the first of `steps`, of which there may be none; `k` is at least 1."""
+        assert k >= 1
+        super().__init__(steps[:1], mode, unit)
+        self.waits_at = self.steps
+        self._cap = 0
+        self._k = k
+        self._there: list[Entry] = []
+
+    def _judge(self, entry: Entry, rung: int) -> None:
+        self._there.append(entry)
+
+    def _decide_at(self, rung: int) -> None:
+        super()._decide_at(rung)
+        if rung == self._cap and self._is_complete(rung):
+            self._choose()
+
+    def _choose(self) -> None:
+        """Judge all at once; sorting keeps equal trials in the order of the plan."""
+        best_first = sorted(self._there, key=lambda entry: -entry.values[self._cap])
+        verdicts = self._rungs[self._cap].verdicts
+        for rank, entry in enumerate(best_first):
+            verdicts[entry.place] = Verdict.PASS if rank < self._k else Verdict.STOP
+        self._cap = len(self.steps)
+
+    def _reason(self, rung: int) -> str:
+        return f"not among the best {self._k} of {len(self._there)} at {self._where(rung)}"

@@ -1,0 +1,274 @@
+"""One stage of an experiment as one `tune.Tuner`: plans in, messages out to the journal."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import ray
+from ray import tune
+
+from raycompare.cluster.machines import Node
+from raycompare.data.tokens import HeldOut, SearchData, TokenizedData
+from raycompare.errors import RaycompareError
+from raycompare.experiment.settings import ABOUT
+from raycompare.experiment.spec import Experiment, ModelSpec, ResourceSpec
+from raycompare.metrics import MODES
+from raycompare.records.journal import Journal
+from raycompare.records.messages import Message, Stage, TrialPlan
+from raycompare.records.run_folder import RunFolder
+from raycompare.records.trial_files import TrialFiles
+from raycompare.training.arguments import (
+    EVALUATION,
+    Length,
+    arguments_of,
+    examples_per_step,
+    max_length_of,
+)
+from raycompare.training.failures import chain
+from raycompare.training.task import TrialTask
+from raycompare.training.trial import train_trial
+from raycompare.tuning.callback import (
+    HALVINGS,
+    JournalCallback,
+    NoProgress,
+    trial_name,
+    write_records,
+)
+from raycompare.tuning.plan_order import PlanOrder
+from raycompare.tuning.searcher import PLAN, Planned, pack
+
+WORK = "ray"
+"""Tune's own files, in the run folder; removed when the run has ended well."""
+
+Trainable = Callable[[dict[str, Any]], None]
+"""What Tune calls in a worker, with the config of a trial."""
+
+TUNE_ENVIRONMENT = {
+    # The journal is the log; Tune's own loggers cost milliseconds a report.
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # Tune's newer output prints boxes of its own even when told to be silent.
+    "RAY_AIR_NEW_OUTPUT": "0",
+    # Failures are shown and recorded with their causes; Tune would log each traceback too.
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+}
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all trials of a run read; goes to the object store once."""
+
+    experiment: Experiment
+    folder: RunFolder
+    label_names: tuple[str, ...]
+    data: Mapping[tuple[str, Length], ray.ObjectRef[SearchData]]
+    """The tokenised splits but test, by the model's name and the length that texts are cut to."""
+    lengths: Mapping[str, int]
+    """Tokens that texts are cut to, by the name of the model, unless a trial searches it."""
+    rungs: Mapping[str, tuple[int, ...]]
+    """Where trials of the tune stage are compared, in `tune.time_attr`, by the model's name."""
+    resources: Mapping[str, ResourceSpec]
+    """What a trial takes of the cluster, by the model's name."""
+    machines: Sequence[Node] = ()
+    """Those of the cluster, and those that it can start."""
+    cut: Mapping[str, float] = field(default_factory=dict)
+    """The share of training texts that are as long as they may be, by the model's name."""
+    test: Mapping[tuple[str, Length], ray.ObjectRef[HeldOut]] = field(default_factory=dict)
+    """The test splits; workers of the tune stage are not told of them."""
+
+    def for_stage(self, stage: Stage) -> Shared:
+        """Return what workers of the stage are told: only finalists are tested."""
+        return self if stage == "confirm" else replace(self, test={})
+
+    def evaluations_of(self, plan: TrialPlan, model: ModelSpec) -> tuple[int, ...]:
+        """Return the steps to evaluate at; none where the experiment says when to evaluate."""
+        said = {*self.experiment.training_of(model), *self.experiment.search_space_of(model)}
+        asked = EVALUATION & said
+        return () if asked or plan.stage != "tune" else self.rung_steps(plan, model)
+
+    def rung_steps(self, plan: TrialPlan, model: ModelSpec) -> tuple[int, ...]:
+        """Return the optimizer steps of a trial's rungs."""
+        rungs = self.rungs[model.name]
+        if self.experiment.tune.time_attr == "steps":
+            return rungs
+        arguments = arguments_of(self.experiment, model, dict(plan.hyperparameters))
+        return tuple(math.ceil(examples / examples_per_step(arguments)) for examples in rungs)
+
+    def length_of(self, plan: TrialPlan, model: ModelSpec) -> Length:
+        """Return what the trial cuts texts to, as the experiment says it."""
+        return max_length_of(self.experiment, model, dict(plan.hyperparameters))
+
+
+@dataclass(frozen=True)
+class TuneSink:
+    """Sends a trial's messages through Tune and its predictions to the run folder."""
+
+    folder: RunFolder
+    plan: TrialPlan
+
+    @property
+    def _files(self) -> TrialFiles:
+        return TrialFiles(self.folder, self.plan.trial_id)
+
+    def report(self, message: Message) -> None:
+        """Hand the message to Tune; does not return if the scheduler stops the trial."""
+        tune.report(pack(message))
+
+    def save_predictions(self, table: pa.Table) -> None:
+        """Write the predictions of a finalist."""
+        self.folder.write_table(f"predictions/{self.plan.trial_id}.parquet", table)
+
+    def save_weights(self, folder: Path) -> None:
+        """Store the model of a finalist."""
+        self._files.save_weights(folder)
+
+    def save_checkpoint(self, folder: Path) -> None:
+        """Store a checkpoint in place of the one before."""
+        self._files.save_checkpoint(folder)
+
+    def checkpoint(self) -> Path | None:
+        """Return the checkpoint that any worker has left of this trial."""
+        return self._files.checkpoint(Path("checkpoint"))
+
+
+def run_trial(config: dict[str, Any], shared: Shared) -> None:
+    """Run one plan in a worker of Ray; Tune keeps the worker for the next trial."""
+    plan = TrialPlan(**config[PLAN])
+    task = task_of(shared, plan, shared.resources[plan.model])
+    task = replace(task, halvings=config.get(HALVINGS, 0))
+    train_trial(task, TuneSink(shared.folder, plan))
+
+
+def task_of(shared: Shared, plan: TrialPlan, resources: ResourceSpec) -> TrialTask:
+    """Gather all that a trial needs to know."""
+    experiment = shared.experiment
+    model = experiment.model_named(plan.model)
+    evaluate_at = shared.evaluations_of(plan, model)
+    arguments = arguments_of(experiment, model, dict(plan.hyperparameters))
+    return TrialTask(
+        plan=plan,
+        model=model,
+        arguments={**arguments, "eval_strategy": "no"} if evaluate_at else arguments,
+        data=_data_of(shared, plan, model),
+        label_names=shared.label_names,
+        metric=experiment.tune.metric,
+        mode=MODES[experiment.tune.metric],
+        num_threads=max(int(resources.cpu), 1),
+        gpu_share=resources.gpus,
+        evaluate_at=evaluate_at,
+        may_pause=plan.stage == "tune" and ABOUT[experiment.tune.scheduler].pauses,
+        checkpoint_every_s=experiment.failure.checkpoint_every_s,
+    )
+
+
+def _data_of(shared: Shared, plan: TrialPlan, model: ModelSpec) -> SearchData:
+    key = plan.model, shared.length_of(plan, model)
+    data: SearchData = ray.get(shared.data[key])
+    if plan.stage != "confirm":
+        return data
+    return TokenizedData.of(data, ray.get(shared.test[key]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Queue:
+    """The trials of a stage that are to be run."""
+
+    stage: Stage
+    plans: Iterator[TrialPlan]
+    most: int
+    """Of plans; there may be fewer."""
+    one_by_one: bool = False
+    """Whether a plan learns from the trials before it, so that none is made before it can run."""
+
+
+def run_stage(
+    shared: Shared,
+    queue: Queue,
+    journal: Journal,
+    scheduler: PlanOrder,
+    listen: Callable[[], None],
+    trainable: Trainable | None = None,
+) -> None:
+    """Run the plans; `listen` is called whenever the journal has something new.
+
+    `trainable` takes the config of a plan and reports its messages; by default it fine-tunes.
+    Returns when all have ended, the budget is spent, or the user interrupted; the journal knows
+    which.
+
+    Raises:
+        DiskFullError: there is no room for what a trial has to write.
+    """
+    settings = shared.experiment.tune
+    os.environ.update(TUNE_ENVIRONMENT, TUNE_MAX_PENDING_TRIALS_PG=str(_most_pending()))
+    logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # sums up failures once more
+    most = settings.max_concurrent_trials or (at_once(shared) if queue.one_by_one else 0)
+    scheduler.most_at_once = settings.max_concurrent_trials
+    tuner = tune.Tuner(
+        trainable or _fine_tuning(shared.for_stage(queue.stage)),
+        tune_config=tune.TuneConfig(
+            # Tune's own limit counts paused trials too: all could wait for one that never starts.
+            search_alg=Planned(queue.plans, partial(_has_room, scheduler, most) if most else None),
+            num_samples=queue.most,
+            scheduler=scheduler,
+            reuse_actors=True,
+            trial_name_creator=trial_name,
+            trial_dirname_creator=trial_name,
+        ),
+        run_config=tune.RunConfig(
+            name=queue.stage,
+            storage_path=shared.folder.child(WORK),
+            verbose=0,
+            callbacks=[JournalCallback(journal, shared.folder, scheduler, listen), NoProgress()],
+            failure_config=tune.FailureConfig(max_failures=shared.experiment.failure.max_failures),
+        ),
+    )
+    try:
+        tuner.fit()
+    except tune.TuneError as error:
+        raise _own(error) from None
+    write_records(journal, shared.folder)
+
+
+def _own(error: Exception) -> BaseException:
+    """Return what a scheduler or callback of ours has raised; Tune wraps it in an error of text."""
+    return next((e for e in chain(error) if isinstance(e, RaycompareError | OSError)), error)
+
+
+def _has_room(scheduler: PlanOrder, most: int, live: int) -> bool:
+    """Say whether a trial that is planned now can start now."""
+    return live - scheduler.waiting < most
+
+
+def at_once(shared: Shared) -> int:
+    """Return how many trials of the largest model the machines hold, at least one."""
+    cpu = max(spec.cpu for spec in shared.resources.values())
+    gpu = max(spec.gpus for spec in shared.resources.values())
+    return max(sum(machine.holds(cpu, gpu) for machine in shared.machines), 1)
+
+
+def _fine_tuning(shared: Shared) -> Trainable:
+    trainable: Trainable = tune.with_resources(
+        tune.with_parameters(run_trial, shared=shared),
+        lambda config: _placement(shared.resources[config[PLAN]["model"]]),
+    )
+    return trainable
+
+
+def _most_pending() -> int:
+    """Return how many trials may wait for a worker at once; this is what Tune takes for a grid.
+
+    For a searcher it would be one. Tune ends the idle workers that no waiting trial can take over,
+    and a cluster that grows by itself grows by what waits.
+    """
+    return max(200, int(1.1 * ray.cluster_resources().get("CPU", 1.0)))
+
+
+def _placement(resources: ResourceSpec) -> tune.PlacementGroupFactory:
+    return tune.PlacementGroupFactory([{"CPU": resources.cpu, "GPU": resources.gpus}])

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from raycompare.analysis.before_after import compared, judged
+from raycompare.analysis.extend import finalist
+from raycompare.records.run_folder import RunFolder
+from tests import runs
+
+BEFORE = [0.80, 0.81, 0.82]
+
+
+def written(place: Path, tests: list[float], epochs: int, **sections: Any) -> RunFolder:
+    run = runs.empty("m", training={"num_train_epochs": epochs}, **sections)
+    run.confirm("m", tests)
+    return run.write(place)
+
+
+def sentence(place: Path, before: list[float], after: list[float], metric: str = "") -> str:
+    sections = {"tune": {"metric": metric}} if metric else {}
+    folders = (
+        written(place / "before", before, 2, **sections),
+        written(place / "after", after, 6, **sections),
+    )
+    found = []
+    for folder, epochs in zip(folders, (2, 6), strict=True):
+        experiment = runs.experiment("m", training={"num_train_epochs": epochs}, **sections)
+        found.append(finalist(experiment, folder.read_trials(), folder.read_evaluations()))
+    decides = experiment.tune.metric
+    return compared(*found, judged(*folders, "m", decides), decides)
+
+
+def test_longer_training_is_better_where_the_test_says_so(tmp_path: Path):
+    found = sentence(tmp_path, BEFORE, [0.90, 0.91, 0.92])
+    assert found.startswith("MCC 0.810 ± 0.010 after 2 epochs, 0.910 ± 0.010 after 6, 3 seeds each")
+    assert ": longer training is better (p" in found
+
+
+def test_longer_training_can_be_worse(tmp_path: Path):
+    assert "longer training is no better, it is worse (p" in sentence(
+        tmp_path, BEFORE, [0.70, 0.71, 0.72]
+    )
+
+
+def test_a_small_gain_can_not_be_told_and_it_is_said_how_large_one_could(tmp_path: Path):
+    found = sentence(tmp_path, BEFORE, [0.81, 0.80, 0.825])
+    assert "they can't be told apart: a gap under 0.0" in found
+    assert found.endswith(" MCC can't be seen.")
+
+
+def test_a_loss_is_judged_by_what_predictions_have(tmp_path: Path):
+    found = sentence(tmp_path, BEFORE, [0.90, 0.91, 0.92], metric="loss")
+    assert found.startswith("loss 0.266")
+    assert "longer training is better by MCC" in found
+
+
+def test_one_seed_says_nothing_of_others(tmp_path: Path):
+    found = sentence(tmp_path, [0.5], [0.9])
+    assert found.endswith("1 seed each: they can't be told apart: one seed says nothing of others.")
+
+
+@pytest.mark.parametrize("lost", ["all", "one"])
+def test_without_predictions_nothing_is_claimed(tmp_path: Path, lost: str):
+    sentence(tmp_path, BEFORE, BEFORE)
+    files = sorted((tmp_path / "before" / "predictions").iterdir())
+    for file in files if lost == "all" else files[:1]:
+        file.unlink()
+    folders = RunFolder.at(tmp_path / "before"), RunFolder.at(tmp_path / "after")
+    assert "no predictions of" in str(judged(*folders, "m", "accuracy").gap)
+
+
+def test_other_test_rows_can_not_be_compared(tmp_path: Path):
+    sentence(tmp_path, BEFORE, BEFORE)
+    for file in (tmp_path / "before" / "predictions").iterdir():
+        pq.write_table(pq.read_table(file).slice(10), file)
+    folders = RunFolder.at(tmp_path / "before"), RunFolder.at(tmp_path / "after")
+    assert "not of the same test examples" in str(judged(*folders, "m", "accuracy").gap)

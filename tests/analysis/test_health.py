@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from raycompare.analysis.health import Flag, flags
+from raycompare.experiment.ranges import edge_at
+from raycompare.experiment.space import Domain
+from raycompare.report.sections.health import health_section
+from tests import runs
+
+
+def found(run: runs.Run) -> dict[str, str]:
+    """What was found, by what it is about; of each only the last."""
+    return {flag.about: flag.found for flag in flags(run.records)}
+
+
+def sound() -> runs.Run:
+    """A run in which nothing stands out: its finalists are past their best."""
+    run = runs.empty("a")
+    run.tune("a", 0.5, 0.7, 0.8)
+    run.confirm("a", [0.8, 0.81, 0.79])
+    inside = '{"learning_rate": 3e-05, "warmup_steps": 0}'
+    run.trials = [
+        replace(t, hyperparameters=inside) if t.stage == "confirm" else t for t in run.trials
+    ]
+    for number, row in enumerate(run.evaluations):
+        last = number + 1 == len(run.evaluations)
+        if row.stage == "confirm" and row.split == "validation" and not last:
+            worse = replace(row, matthews_correlation=0.9 - row.step / 1000)
+            run.evaluations[number] = worse
+    return run
+
+
+def test_a_sound_run_has_no_flags() -> None:
+    assert flags(sound().records) == ()
+    assert health_section(sound().compare()) == ""
+
+
+def test_trials_that_guess_are_counted() -> None:
+    run = sound()
+    run.tune("a", 0.001, -0.001)
+    (flag,) = flags(run.records)
+    assert flag.found.startswith("2 of 8 trials ended at chance level")
+    assert "learning_rate" in flag.advice
+
+
+def test_the_loss_of_guessing_counts_too() -> None:
+    run = sound()
+    row = run.evaluations[-1]
+    at_chance = replace(row, loss=math.log(4) * 1.001, split="validation")
+    run.evaluations = [e if e.trial_id != row.trial_id else at_chance for e in run.evaluations]
+    assert "1 of 6 trials ended at chance level" in found(run)["a"]
+
+
+def test_a_loss_that_was_no_number_is_flagged() -> None:
+    run = sound()
+    run.tune("a", 0.5, status="stopped_early", ending="diverged", reason="loss is nan", steps=100)
+    assert "the loss of 1 trial became no number" in found(run)["a"]
+
+
+def test_finalists_that_still_got_better_should_train_longer() -> None:
+    run = runs.empty("a")
+    run.tune("a", 0.5, 0.7)
+    run.confirm("a", [0.8, 0.81, 0.79], is_default=True)
+    (flag,) = flags(run.records)
+    assert "best at its last evaluation" in flag.found
+    assert flag.advice == "train it longer: `raycompare extend`"
+
+
+def test_a_best_value_at_the_edge_of_its_range_is_flagged() -> None:
+    run = sound()
+    at_edge = '{"learning_rate": 9.9e-05, "warmup_steps": 250}'
+    run.trials = [
+        replace(t, hyperparameters=at_edge) if t.stage == "confirm" else t for t in run.trials
+    ]
+    assert found(run)["a"] == (
+        "the best learning_rate, 9.9e-05, is at the edge of its range (0.0001)"
+    )
+
+
+def test_validation_far_above_test_is_flagged() -> None:
+    run = sound()
+    run.evaluations = [
+        replace(row, accuracy=0.7 if row.split == "test" else 0.9) for row in run.evaluations
+    ]
+    assert found(run)["a"] == "accuracy is 0.900 on validation and 0.700 on test"
+    small = replace(run.manifest, data={**run.manifest.data, "rows": {"validation": 9, "test": 9}})
+    run.manifest = small
+    assert found(run) == {}, "nine rows can't tell"
+
+
+@pytest.mark.parametrize(
+    ("fact", "about", "says"),
+    [
+        ({"also_in_train": {"test": 10, "validation": 0}}, "data", "10 of the 1,000 texts of test"),
+        ({"two_labels": 3}, "data", "3 texts of train have more than one label"),
+        ({"cut": {"a": 0.2}}, "a", "20% of the training texts are longer than max_length"),
+    ],
+)
+def test_what_is_odd_about_the_data_is_flagged(fact: dict[str, Any], about: str, says: str) -> None:
+    run = sound()
+    run.manifest = replace(run.manifest, data={**run.manifest.data, **fact})
+    assert says in found(run)[about]
+
+
+def test_few_cut_texts_are_let_pass() -> None:
+    run = sound()
+    run.manifest = replace(run.manifest, data={**run.manifest.data, "cut": {"a": 0.04}})
+    assert found(run) == {}
+
+
+def test_each_flag_is_a_row_with_what_to_do() -> None:
+    flag = Flag(about="a|b", found="|MCC| < 0.02", advice="do `this`")
+    section = health_section(replace(sound().compare(), flags=(flag,)))
+    assert section.splitlines()[-1] == "| a\\|b | \\|MCC\\| \\< 0.02 | do `this` |"
+
+
+@pytest.mark.parametrize(
+    ("domain", "value", "edge"),
+    [
+        ({"loguniform": [1e-5, 1e-3]}, 1.1e-5, 1e-5),
+        ({"loguniform": [1e-5, 1e-3]}, 9.5e-4, 1e-3),
+        ({"loguniform": [1e-5, 1e-3]}, 1e-4, None),
+        ({"uniform": [0.0, 0.2]}, 0.19, 0.2),
+        ({"randint": [0, 100]}, 99, 99),
+        ({"randint": [0, 100]}, 50, None),
+        ({"randint": [0, 100]}, 0, None),  # nothing is below
+        ({"randint": [10, 100]}, 10, 10),
+        ({"normal": [0.0, 1.0]}, 3.0, None),
+        ({"choice": [1, 2]}, 1, None),
+    ],
+)
+def test_the_edges_of_a_range(domain: dict[str, Any], value: float, edge: float | None) -> None:
+    assert edge_at(Domain.model_validate(domain), value) == edge

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from raycompare.errors import UserError
+from raycompare.records.run_folder import RunFolder
+from raycompare.report.write import write_report
+from tests.runs import typical
+
+
+@pytest.fixture(params=["plain", "with space and ü", "uri"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "uri":
+        return (tmp_path / "bucket").as_uri()
+    return str(tmp_path / request.param)
+
+
+def test_what_is_written_is_read_back(place: str) -> None:
+    run = typical()
+    folder = RunFolder.at(place)
+    folder.write_trials(run.trials)
+    folder.write_evaluations(run.evaluations)
+    folder.write_manifest(run.manifest)
+    assert folder.read_trials() == run.trials
+    assert folder.read_evaluations() == run.evaluations
+    assert folder.read_manifest() == run.manifest
+
+
+def test_no_half_files_are_left(tmp_path: Path) -> None:
+    folder = RunFolder.at(tmp_path)
+    folder.write_text("a/b.txt", "one")
+    folder.write_text("a/b.txt", "two")
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["b.txt"]
+    assert folder.read_text("a/b.txt") == "two"
+
+
+def test_a_run_that_has_not_ended_says_how_to_finish_it(tmp_path: Path) -> None:
+    folder = RunFolder.at(tmp_path)
+    folder.write_trials(typical().trials)
+    with pytest.raises(UserError, match="raycompare run --resume"):
+        folder.read_manifest()
+
+
+def test_a_folder_of_something_else_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="Expected a run folder"):
+        write_report(RunFolder.at(tmp_path))
+
+
+def test_a_manifest_of_a_newer_raycompare_is_refused(tmp_path: Path) -> None:
+    folder = typical().write(tmp_path)
+    manifest = json.loads(folder.read_text("manifest.json"))
+    folder.write_text("manifest.json", json.dumps({**manifest, "format": 99, "more": 1}))
+    with pytest.raises(UserError, match="format 99"):
+        folder.read_manifest()
+
+
+def test_a_finished_run_without_its_records_is_refused(tmp_path: Path) -> None:
+    folder = typical().write(tmp_path)
+    (tmp_path / "trials.parquet").unlink()
+    with pytest.raises(UserError, match=r"trials\.parquet"):
+        write_report(folder)

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from raycompare.records.run_folder import RunFolder
+from raycompare.running.start import earlier_clock
+from tests import runs
+
+
+def interrupted(place: Path) -> runs.Run:
+    made = runs.empty("a")
+    made.tune("a", 0.5)
+    made.confirm("a", [0.5])
+    seconds = {"check": 4.0, "tune": 60.0, "total": 70.0}
+    made.manifest = replace(made.manifest, complete=False, seconds=seconds)
+    made.write(place)
+    return made
+
+
+def last(made: runs.Run, stage: str) -> float:
+    return max(row.experiment_seconds for row in made.evaluations if row.stage == stage)
+
+
+def test_what_an_interrupted_run_took_is_read_from_its_manifest(tmp_path: Path) -> None:
+    made = interrupted(tmp_path)
+    made.evaluations = [row for row in made.evaluations if row.experiment_seconds < 60]
+    lasted = {"check": 4.0, "tune": 150.0, "total": 170.0}
+    made.manifest = replace(made.manifest, machine_seconds=lasted)
+    clock = earlier_clock(made.write(tmp_path))
+    assert clock.seconds == {"check": 4.0, "tune": 60.0}
+    assert clock.total == pytest.approx(70.0, abs=1)
+    assert clock.machine_seconds == {"check": 4.0, "tune": 150.0}
+    assert clock.machine_total == pytest.approx(170.0, abs=1)
+
+
+def test_a_session_that_was_killed_took_at_least_until_its_last_evaluation(tmp_path: Path) -> None:
+    made = interrupted(tmp_path)
+    made.trials[0] = replace(made.trials[0], hostname="another")
+    made.manifest = replace(made.manifest, machine_seconds={"tune": 90.0, "total": 100.0})
+    folder, end = made.write(tmp_path), last(made, "confirm")
+    clock = earlier_clock(folder)
+    assert clock.seconds == {"check": 4.0, "tune": 60.0, "confirm": end - 70.0}
+    assert clock.machine_seconds == {"check": 8.0, "tune": 90.0, "confirm": 2 * (end - 70.0)}
+    assert clock.machine_total == pytest.approx(100 + 2 * (end - 70), abs=1)
+    (tmp_path / "manifest.json").unlink()
+    clock, tuned = earlier_clock(folder), last(made, "tune")
+    assert clock.seconds == {"tune": tuned, "confirm": end - tuned}
+    assert clock.machine_seconds == {"tune": 2 * tuned, "confirm": 2 * (end - tuned)}
+
+
+def test_a_folder_without_records_took_no_time(tmp_path: Path) -> None:
+    clock = earlier_clock(RunFolder.at(tmp_path))
+    assert clock.seconds == clock.machine_seconds == {}
+    assert clock.total == pytest.approx(0.0, abs=1)

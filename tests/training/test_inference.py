@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raycompare.data.splits import load_splits
+from raycompare.experiment.spec import DataSpec
+from raycompare.models.pretrained import build_model
+from raycompare.training import inference
+from raycompare.training.classifier import Classifier, RawTexts
+from raycompare.training.inference import InferenceTask, measure_inference, weight_bytes
+from raycompare.training.task import TrialTask
+from raycompare.training.trainer import build_trainer
+from raycompare.training.trial import train_trial
+from tests.trials import ListSink, with_arguments
+
+
+@pytest.fixture(scope="session")
+def split(tiny_data: str) -> Dataset:
+    return load_splits(DataSpec(dataset=tiny_data), 0).test
+
+
+def in_order(split: Dataset) -> RawTexts:
+    return RawTexts((tuple(split["text"]),))
+
+
+def task_for(trial: TrialTask, split: Dataset, weight_bytes: int | None = None) -> InferenceTask:
+    texts = RawTexts.of(split, 40, seed=0)
+    return InferenceTask(trial=trial, texts=texts, timed=30, weight_bytes=weight_bytes)
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_a_text_has_the_probabilities_that_the_trial_would_give_it(
+    task: TrialTask, split: Dataset, pooling: str
+) -> None:
+    task = with_arguments(task, pooling=pooling)
+    torch.manual_seed(0)
+    classifier = Classifier.of(task)
+    output = build_trainer(task, classifier.model).predict(task.data.test)
+    logits = torch.from_numpy(np.asarray(output.predictions))
+    expected = torch.softmax(logits, dim=-1)
+    found = classifier.probabilities(in_order(split))
+    assert found.shape == (60, 3)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected)
+
+
+def test_one_text_alone_has_the_probabilities_that_it_has_in_a_batch(
+    task: TrialTask, split: Dataset
+) -> None:
+    classifier, texts = Classifier.of(task), in_order(split)
+    alone = [classifier.probabilities(texts.part([row])) for row in range(5)]
+    torch.testing.assert_close(torch.cat(alone), classifier.probabilities(texts)[:5])
+
+
+def test_the_model_is_that_of_the_finalists_configuration(task: TrialTask, split: Dataset) -> None:
+    small = with_arguments(task, **{"config.num_hidden_layers": 1})
+    both = [measure_inference(task_for(trial, split)) for trial in (task, small)]
+    assert [record.num_parameters for record in both] == [
+        build_model(trial.model, trial.label_names, trial.arguments).num_parameters()
+        for trial in (task, small)
+    ]
+    assert both[1].weight_bytes < both[0].weight_bytes
+
+
+def test_a_measurement_has_what_its_record_says(task: TrialTask, split: Dataset) -> None:
+    record = measure_inference(task_for(task, split))
+    assert (record.model, record.device, record.precision) == ("tiny", "cpu", "fp32")
+    assert (record.texts, record.batch_size, record.num_threads) == (30, 40, 1)
+    assert 0 < record.latency_p50_ms <= record.latency_p95_ms
+    assert record.texts_per_second > 1000 / record.latency_p95_ms, "a batch is no slower"
+    assert record.peak_memory_bytes > 100 * 2**20, "torch alone is larger"
+
+
+def test_a_batch_that_had_to_be_halved_in_training_is_halved_here(
+    task: TrialTask, split: Dataset
+) -> None:
+    halved = replace(with_arguments(task, per_device_eval_batch_size=30), halvings=2)
+    assert task_for(halved, split).batch_size == 8
+
+
+def test_a_slow_model_is_timed_on_fewer_texts(
+    task: TrialTask, split: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inference, "LATENCY_SECONDS", 0.0)
+    monkeypatch.setattr(inference, "FEWEST_TIMED", 7)
+    assert measure_inference(task_for(task, split)).texts == 7
+
+
+def test_the_file_that_would_be_saved_is_as_large_as_the_one_that_was(
+    task: TrialTask, in_tmp: Path
+) -> None:
+    train_trial(with_arguments(task, num_train_epochs=1), ListSink(place=in_tmp))
+    kept = (in_tmp / "kept-weights" / "model.safetensors").stat().st_size
+    assert weight_bytes(build_model(task.model, task.label_names, task.arguments)) == kept
+
+
+def test_weights_that_were_kept_are_not_written_again(task: TrialTask, split: Dataset) -> None:
+    assert measure_inference(task_for(task, split, weight_bytes=123)).weight_bytes == 123
+
+
+def test_texts_are_drawn_with_the_seed_and_each_at_most_once(split: Dataset) -> None:
+    drawn = RawTexts.of(split, 20, seed=3)
+    assert drawn == RawTexts.of(split, 20, seed=3)
+    assert drawn != RawTexts.of(split, 20, seed=4)
+    everything = RawTexts.of(split, 1000, seed=3)
+    assert sorted(everything.columns[0]) == sorted(split["text"])
+    assert everything.part(range(20)) == drawn
+
+
+def test_pairs_stay_together() -> None:
+    split = Dataset.from_dict({"text": ["a", "b", "c"], "text_pair": ["A", "B", "C"]})
+    drawn = RawTexts.of(split, 3, seed=1)
+    assert [text.upper() for text in drawn.columns[0]] == list(drawn.columns[1])
+
+
+@given(st.lists(st.text(max_size=6), min_size=1, max_size=20), st.data())
+def test_the_texts_of_a_pass_are_in_order_of_length(texts: list[str], data: st.DataObject) -> None:
+    rows = data.draw(st.integers(1, len(texts)))
+    order = RawTexts((tuple(texts),)).by_length(rows)
+    assert sorted(order) == list(range(rows))
+    lengths = [len(texts[row]) for row in order]
+    assert lengths == sorted(lengths, reverse=True)

@@ -1,0 +1,128 @@
+"""The stage's Tuner with trials that do as they please, on a Ray of its own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from time import sleep
+from typing import Any, get_args
+
+import pytest
+import ray
+from ray import tune
+
+from raycompare.cluster.connection import connected
+from raycompare.errors import RunError
+from raycompare.experiment.settings import ABOUT, SchedulerName
+from raycompare.records.journal import Journal
+from raycompare.records.messages import TrialPlan
+from raycompare.records.run_folder import RunFolder
+from raycompare.tuning.plan_order import Comparing, PlanOrder
+from raycompare.tuning.plans import drawn_plans
+from raycompare.tuning.schedulers.registry import TOP_K, rules_for, rung_positions
+from raycompare.tuning.searcher import PLAN, pack
+from raycompare.tuning.tuner import Queue, Shared, run_stage
+from tests.records.test_journal import END, START, evaluation
+from tests.tuning.test_plans import experiment
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(180)]
+
+SLOW_SECONDS = 4.0
+"""Longer than the 2 s that Tune gives a stopped trial to unwind unless it is told otherwise."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def on_ray() -> Iterator[None]:
+    with connected():
+        yield
+
+
+def slow_to_unwind(config: dict[str, Any]) -> None:
+    plan = TrialPlan(**config[PLAN])
+    tune.report(pack(START))
+    try:
+        for step in (10, 20, 40):
+            tune.report(pack(evaluation(step, 1 / (1 + plan.order))))
+    finally:
+        if plan.order:
+            sleep(SLOW_SECONDS)
+    tune.report(pack(END))
+
+
+def without_the_metric(config: dict[str, Any]) -> None:
+    tune.report(pack(START))
+    tune.report(pack(replace(evaluation(10, 0.5), metrics={"matthews_correlation": 0.5})))
+
+
+def learning(config: dict[str, Any]) -> None:
+    """A curve of 40 steps that rises to a height of the trial's own; from its first step on."""
+    plan = TrialPlan(**config[PLAN])
+    height = 0.9 - (plan.order * 7 % 8) / 20
+    tune.report(pack(replace(START, planned_steps=40)))
+    for step in (10, 20, 40):
+        tune.report(pack(evaluation(step, height * (1 - 1 / (step + 1)))))
+    tune.report(pack(END))
+
+
+def run(trainable: Any, place: Path, cpus: float | None = None, **settings: Any) -> Journal:
+    of = experiment(models=["a", "b"], tune={"num_samples": 4, "metric": "accuracy", **settings})
+    plans = drawn_plans(of)
+    journal = Journal("accuracy", "max")
+    rungs = rung_positions(of.tune, {"a": 40, "b": 40})
+    rules = rules_for(of.tune, rungs)
+    scheduler = Comparing(rules, "accuracy") if rules else PlanOrder()
+    for plan in plans:
+        journal.add(plan)
+        scheduler.add(plan)
+    scheduler.close()
+    shared = Shared(
+        experiment=of,
+        folder=RunFolder.at(place),
+        label_names=(),
+        data={},
+        lengths={},
+        rungs={},
+        resources={},
+    )
+    queue = Queue(stage="tune", plans=iter(plans), most=len(plans))
+    whole = ray.cluster_resources()["CPU"]
+    resources = tune.with_resources(trainable, {"cpu": cpus or whole})
+    run_stage(shared, queue, journal, scheduler, lambda: None, resources)
+    return journal
+
+
+def test_a_trial_that_is_slow_to_unwind_does_not_hang_the_run(tmp_path: Path) -> None:
+    journal = run(slow_to_unwind, tmp_path, grace_period=10)
+    assert Counter(trial.status for trial in journal.trials()) == {
+        "completed": 2,
+        "stopped_early": 6,
+    }
+
+
+def test_a_metric_that_is_missing_ends_the_run_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="reported matthews_correlation and no accuracy"):
+        run(without_the_metric, tmp_path)
+
+
+@pytest.mark.parametrize("scheduler", get_args(SchedulerName))
+def test_every_scheduler_runs_a_stage_to_its_end(scheduler: str, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"scheduler": scheduler}
+    if ABOUT[scheduler].pauses:
+        settings |= {"top_k": 1} if scheduler == TOP_K else {}
+    trials = run(learning, tmp_path, cpus=1, **settings).trials()
+    counts = Counter(trial.status for trial in trials)
+    assert set(counts) <= {"completed", "stopped_early"}
+    assert sum(counts.values()) == 8
+    paused = [trial for trial in trials if trial.starts > 1]
+    if scheduler == "fifo":
+        assert counts == {"completed": 8}
+    if scheduler == TOP_K:
+        assert counts == {"completed": 2, "stopped_early": 6}
+    if not ABOUT[scheduler].pauses:  # of those that pause, one that arrives last goes on at once
+        assert not paused
+    for model in ("a", "b"):
+        own = [trial for trial in trials if trial.model == model]
+        best = max(own, key=lambda trial: trial.best_value or 0.0)
+        assert best.steps == max(trial.steps for trial in own), "the best got furthest"
