@@ -6,10 +6,8 @@ they are first used: `import raycompare` loads neither torch nor Ray.
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
 from importlib.metadata import version
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -39,14 +37,3 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     """List what there is, also before it is used."""
     return sorted({*globals(), *__all__})
-
-
-class _Package(ModuleType):
-    """Keeps `raycompare.run` the function: importing the module of that name would hide it."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in _MODULES and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -25,7 +25,7 @@ from raycompare.records.rows import EvalRecord, TrialRecord
 from raycompare.records.run_folder import RunFolder
 from raycompare.records.run_records import Records
 from raycompare.records.snapshot import MANIFEST, Snapshot
-from raycompare.report.figures.draw import Drawing, drawn
+from raycompare.report.figures.draw import Drawing, draw_figures
 from raycompare.report.sections import scores as report_scores
 from raycompare.report.tables import tables
 from raycompare.report.write import render
@@ -138,7 +138,7 @@ class Run:
     @cached_property
     def figures(self) -> dict[str, Drawing]:
         """The figures of the report for light pages, by the names of their files."""
-        return drawn(self.comparison)
+        return draw_figures(self.comparison)
 
     @cached_property
     def report(self) -> str:

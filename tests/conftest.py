@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from raycompare.data.splits import LabelledData, load_splits
-from raycompare.data.tokenize import tokenize, tokenized
+from raycompare.data.tokenize import add_padding, tokenize
 from raycompare.data.tokens import TokenizedData
 from raycompare.experiment.spec import DataSpec, ModelSpec
 from raycompare.models.pretrained import load_tokenizer
@@ -72,7 +72,7 @@ def load(tmp_path: Path) -> Callable[..., LabelledData]:
 def tiny_tokens(tiny_model: str, tiny_data: str) -> TokenizedData:
     spec = DataSpec(dataset=tiny_data, max_length=32)
     inputs = load_splits(spec, 0), load_tokenizer(ModelSpec(name="t", checkpoint=tiny_model)), spec
-    return tokenized(tokenize(*inputs), *inputs)
+    return add_padding(tokenize(*inputs), *inputs)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 from raycompare.records.rows import EvalRecord, TrialRecord
 from raycompare.records.run_folder import RunFolder, draft_for
 from raycompare.running.display import Display
-from raycompare.running.run import Place, run
+from raycompare.running.run import RunOptions, run
 
 Content = dict[str, Any]
 
@@ -54,7 +54,7 @@ def go(
     """Run in this process; return the run folder and what was said."""
     path = write(content, place)
     said = io.StringIO()
-    where = Place(out=str(place / "reports"), resume=resume, warm_start=warm_start)
+    where = RunOptions(out=str(place / "reports"), resume=resume, warm_start=warm_start)
     folder = run(draft_for(path, (), resume), where, Display(Console(file=said, width=200)))
     return folder, said.getvalue()
 

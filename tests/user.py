@@ -11,7 +11,7 @@ import pytest
 
 from raycompare.experiment.file import parse_draft
 from raycompare.sagemaker.aws import Aws
-from raycompare.sagemaker.plan import Plan, Wish, plan
+from raycompare.sagemaker.plan import JobOptions, Plan, plan
 from raycompare.sagemaker.request import Machines, Request
 from tests.rig.sagemaker import BUCKET, ROLE, Application, control_plane
 
@@ -46,5 +46,5 @@ def request(**changes: Any) -> Request:
 
 def planned(text: str = EXPERIMENT, **changes: Any) -> Plan:
     """Plan a job."""
-    wish = Wish(draft=parse_draft(text, "small.yaml"), out=changes.pop("out", OUT))
+    wish = JobOptions(draft=parse_draft(text, "small.yaml"), out=changes.pop("out", OUT))
     return plan(wish, request(**changes), Aws())

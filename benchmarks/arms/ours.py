@@ -13,7 +13,7 @@ from transformers import Trainer, set_seed
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from raycompare.data.splits import LabelledData, load_splits
-from raycompare.data.tokenize import tokenize, tokenized
+from raycompare.data.tokenize import add_padding, tokenize
 from raycompare.data.tokens import TokenizedData
 from raycompare.experiment.spec import Arguments, Experiment
 from raycompare.metrics import MODES
@@ -52,7 +52,7 @@ def load(experiment: Experiment) -> Loaded:
     disable_progress_bar()  # type: ignore[no-untyped-call]
     data = load_splits(experiment.data, experiment.seed)
     tokenizer, spec = load_tokenizer(experiment.models[0]), experiment.data
-    tokens = tokenized(tokenize(data, tokenizer, spec), data, tokenizer, spec)
+    tokens = add_padding(tokenize(data, tokenizer, spec), data, tokenizer, spec)
     return Loaded(experiment=experiment, data=data, tokens=tokens)
 
 

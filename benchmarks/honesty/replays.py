@@ -13,8 +13,8 @@ from statistics import fmean
 import numpy as np
 
 from benchmarks.honesty.recording import Recording
-from raycompare.analysis.intervals import Answers
-from raycompare.analysis.pairwise import LEVEL, Pair, compared
+from raycompare.analysis.intervals import FinalistPredictions
+from raycompare.analysis.pairwise import LEVEL, Pair, compare_pairs
 from raycompare.metrics import MetricName
 
 ROWS = 1000
@@ -41,9 +41,9 @@ class World:
         """Yield what the report says of the two."""
         for number in range(replays):
             answers = self._drawn(np.random.default_rng([seed, number]))
-            yield from compared(answers, ["first", "second"], self.metric)
+            yield from compare_pairs(answers, ["first", "second"], self.metric)
 
-    def _drawn(self, chance: np.random.Generator) -> Answers:
+    def _drawn(self, chance: np.random.Generator) -> FinalistPredictions:
         labels, own = self.recording.labels, self.recording.predictions[self.model]
         rows = np.sort(chance.choice(len(labels), min(ROWS, len(labels)), replace=False))
         networks = chance.permutation(len(own))[: 2 * self.seeds]
@@ -51,7 +51,7 @@ class World:
         second = np.where(chance.random(len(labels)) < self.share, 0, second)
         names = tuple(range(1, self.seeds + 1))
         predictions = {"first": first[:, rows], "second": second[:, rows]}
-        return Answers(labels[rows], predictions, dict.fromkeys(predictions, names))
+        return FinalistPredictions(labels[rows], predictions, dict.fromkeys(predictions, names))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ from raycompare.experiment.spec import Experiment
 from raycompare.records.rows import EvalRecord, TrialRecord
 from raycompare.records.run_folder import RunFolder
 from raycompare.running.display import Display
-from raycompare.running.run import Place, run
+from raycompare.running.run import RunOptions, run
 from raycompare.tuning.plans import drawn_plans
 
 # 64 steps and an evaluation every 4: rungs at 1/16, 1/8, 1/4, 1/2 of the budget are hit exactly.
@@ -125,7 +125,7 @@ def main(
 ) -> None:
     """Record the curves and write them to benchmarks/replay/curves.parquet."""
     text = json.dumps(recording().to_file())  # JSON is YAML
-    folder = run(parse_draft(text, "recording"), Place(out=out, resume=resume), Display())
+    folder = run(parse_draft(text, "recording"), RunOptions(out=out, resume=resume), Display())
     pq.write_table(curves(folder), PATH, compression="zstd")
 
 

@@ -16,7 +16,7 @@ from benchmarks.scale.processes import cpu_seconds, own_memory
 from benchmarks.scale.simulated import STEPS_BETWEEN, Work, simulate
 from raycompare.experiment.spec import Experiment
 from raycompare.metrics import MODES, MetricName
-from raycompare.records.journal import Entry, Journal
+from raycompare.records.journal import Journal, TrialState
 from raycompare.records.run_folder import RunFolder
 from raycompare.tuning.plan_order import Comparing
 from raycompare.tuning.plans import drawn_plans
@@ -128,7 +128,7 @@ def _measured(nodes: int, work: Work, journal: TimedJournal, **costs: Any) -> Me
     )
 
 
-def _messages(entry: Entry) -> int:
+def _messages(entry: TrialState) -> int:
     return (entry.start is not None) + len(entry.evaluations) + (entry.end is not None)
 
 

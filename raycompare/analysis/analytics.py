@@ -227,7 +227,7 @@ def _seconds(trial: TrialRecord) -> float | None:
 
 
 def _progress(records: Records) -> dict[str, pd.DataFrame]:
-    chosen = _chosen(records)
+    chosen = _best_by_model(records)
     models = [spec.name for spec in records.experiment.models]
     return {
         model: _scores(records.rows(chosen[model], "validation"))
@@ -236,7 +236,7 @@ def _progress(records: Records) -> dict[str, pd.DataFrame]:
     }
 
 
-def _chosen(records: Records) -> dict[str, TrialRecord]:
+def _best_by_model(records: Records) -> dict[str, TrialRecord]:
     """Return the best trial of each model: of the tune stage, or else of the confirm stage."""
     tuned = {trial.model for trial in records.trials if trial.stage == "tune"}
     own = [trial for trial in records.trials if trial.stage == "tune" or trial.model not in tuned]

@@ -21,7 +21,7 @@ BEFORE, AFTER = "before", "after"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tested:
+class RunPredictions:
     """The finalists of a run, and what they answered."""
 
     finalists: Sequence[TrialRecord]
@@ -37,12 +37,14 @@ class Tested:
         )
 
 
-def judged(before: RunFolder, after: RunFolder, model: str, metric: MetricName) -> Judgement:
+def judge_runs(before: RunFolder, after: RunFolder, model: str, metric: MetricName) -> Judgement:
     """Judge two runs of one model, which were tested on the same rows, as if they were models."""
-    return judged_tests(Tested.of(before), Tested.of(after), model, metric)
+    return judge_tests(RunPredictions.of(before), RunPredictions.of(after), model, metric)
 
 
-def judged_tests(before: Tested, after: Tested, model: str, metric: MetricName) -> Judgement:
+def judge_tests(
+    before: RunPredictions, after: RunPredictions, model: str, metric: MetricName
+) -> Judgement:
     """Do the same with what was read before; the only pair is `after` minus `before`."""
     finalists, predictions = [], []
     for name, tested in ((BEFORE, before), (AFTER, after)):
@@ -55,7 +57,9 @@ def judged_tests(before: Tested, after: Tested, model: str, metric: MetricName) 
     return judge(finalists, predictions, [AFTER, BEFORE], metric)
 
 
-def compared(before: Finalist, after: Finalist, judgement: Judgement, metric: MetricName) -> str:
+def describe_gain(
+    before: Finalist, after: Finalist, judgement: Judgement, metric: MetricName
+) -> str:
     """Say in one sentence what the longer training bought on the test split."""
     then, now = before.row.test[metric], after.row.test[metric]
     seeds = (

@@ -147,7 +147,7 @@ class Comparison:
     @property
     def tied(self) -> tuple[str, ...]:
         """The models that can't be told apart from the leader."""
-        return self.judgement.tied([row.model for row in self.leaderboard if row.test])
+        return self.judgement.ties_with_first([row.model for row in self.leaderboard if row.test])
 
 
 def compare(records: Records, predictions: Iterable[tuple[str, pa.Table]]) -> Comparison:
@@ -186,7 +186,7 @@ def compare(records: Records, predictions: Iterable[tuple[str, pa.Table]]) -> Co
         best_so_far=best_so_far(models, evaluations, metric),
         expected_best=expected_best(models, trials, metric),
         inference=inference,
-        inference_failures=_unmeasured(models, records),
+        inference_failures=_failures_of(models, records),
         pareto=pareto_points(rows, inference, judgement.intervals, metric),
         screened=tuple(records.screened),
     )
@@ -211,7 +211,7 @@ def _of_models(models: Sequence[str], rows: Iterable[OfModel]) -> tuple[OfModel,
     return tuple(by_model[model] for model in models if model in by_model)
 
 
-def _unmeasured(models: Sequence[str], records: Records) -> tuple[InferenceFailure, ...]:
+def _failures_of(models: Sequence[str], records: Records) -> tuple[InferenceFailure, ...]:
     measured = {row.model for row in records.inference}
     missing = [model for model in models if model not in measured]
     return _of_models(missing, records.inference_failures)

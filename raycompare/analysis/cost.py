@@ -16,13 +16,13 @@ from typing import Any
 from raycompare.analysis.spending import (
     Machine,
     ModelCost,
-    Saved,
     Spent,
     StageCost,
+    StoppingSavings,
     Sum,
     TrialCost,
     Wall,
-    added,
+    add_stages,
 )
 from raycompare.experiment.prices import Price, price_of
 from raycompare.formatting import SECONDS_PER_HOUR
@@ -48,7 +48,7 @@ class Cost:
     stages: tuple[StageCost, ...]
     models: tuple[ModelCost, ...]
     trials: tuple[TrialCost, ...]
-    saved: Saved
+    saved: StoppingSavings
     failed: Sum
     unmeasured: int
     """Trials of an older version, which did not record how long they held their resources."""
@@ -60,12 +60,12 @@ class Cost:
     @property
     def whole(self) -> StageCost:
         """All machines, for the whole run."""
-        return added("all", self.stages)
+        return add_stages("all", self.stages)
 
     @property
     def training(self) -> StageCost:
         """The stages that were estimated before the start."""
-        return added("training", [stage for stage in self.stages if stage.name in TRAINING])
+        return add_stages("training", [stage for stage in self.stages if stage.name in TRAINING])
 
 
 def cost_of(records: Records) -> Cost:
@@ -77,7 +77,7 @@ def cost_of(records: Records) -> Cost:
     raw = [_trial_cost(trial, machines, manifest.resources, rate) for trial in trials]
     walls = _walls(manifest, raw, len(machines))
     fits = {name: _fit(name, wall, raw) for name, wall in walls.items()}
-    costs = [_scaled(row, fits.get(row.trial.stage, 1.0)) for row in raw]
+    costs = [_scale(row, fits.get(row.trial.stage, 1.0)) for row in raw]
     started = [row.trial for row in raw if row.trial.starts or row.trial.train_seconds]
     return Cost(
         machines=machines,
@@ -85,11 +85,11 @@ def cost_of(records: Records) -> Cost:
         stages=tuple(_stage(name, walls[name], costs, rate) for name in walls),
         models=tuple(_model(m.name, costs, records) for m in records.experiment.models),
         trials=tuple(costs),
-        saved=_saved(costs),
+        saved=_savings(costs),
         failed=Sum.of(row for row in costs if row.trial.status == "errored"),
         unmeasured=sum(trial.held_seconds is None for trial in started),
         crowded=any(fit < 1 - SLACK for fit in fits.values()),
-        unconfirmed=_unconfirmed(records),
+        unconfirmed=_count_untested_seeds(records),
     )
 
 
@@ -166,7 +166,7 @@ def _fit(stage: str, wall: Wall, costs: Sequence[TrialCost]) -> float:
     return min(wall.machine_seconds / held, 1.0) if held else 1.0
 
 
-def _scaled(cost: TrialCost, factor: float) -> TrialCost:
+def _scale(cost: TrialCost, factor: float) -> TrialCost:
     return replace(cost, machine=cost.machine.times(factor), usd=cost.usd * factor)
 
 
@@ -206,7 +206,7 @@ def _model(name: str, costs: Sequence[TrialCost], records: Records) -> ModelCost
     )
 
 
-def _saved(costs: Iterable[TrialCost]) -> Saved:
+def _savings(costs: Iterable[TrialCost]) -> StoppingSavings:
     """Count the steps that were not trained; a trial's pace is its own, evaluations counted."""
     trials, steps, seconds, usd = 0, 0, 0.0, 0.0
     for row in costs:
@@ -219,10 +219,10 @@ def _saved(costs: Iterable[TrialCost]) -> Saved:
         machine, dollars = row.per_second
         trials, steps = trials + 1, steps + left
         seconds, usd = seconds + left * pace * machine, usd + left * pace * dollars
-    return Saved(trials=trials, steps=steps, seconds=seconds, usd=usd)
+    return StoppingSavings(trials=trials, steps=steps, seconds=seconds, usd=usd)
 
 
-def _unconfirmed(records: Records) -> dict[str, int]:
+def _count_untested_seeds(records: Records) -> dict[str, int]:
     """Count the seeds without a test, if dollars ended the run; in the order of the experiment."""
     most, seeds = records.experiment.tune.max_usd, len(records.experiment.confirm.seeds)
     if not most or not any(trial.reason == dollars_spent(most) for trial in records.trials):

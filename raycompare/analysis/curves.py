@@ -82,7 +82,9 @@ def learning_curves(
     )
 
 
-def thinned(curves: Sequence[Curve], metric: MetricName, most: int = MOST_CURVES) -> list[Curve]:
+def select_curves(
+    curves: Sequence[Curve], metric: MetricName, most: int = MOST_CURVES
+) -> list[Curve]:
     """Keep at most so many curves of each model, in their order.
 
     They are the best trial and others at even distances in the order of their best values, so

@@ -41,7 +41,7 @@ def finalist(
         UserError: no such model, or it has not been tested.
     """
     rows = leaderboard(experiment, trials, evaluations)
-    row = rows[0] if model is None else _named(rows, model)
+    row = rows[0] if model is None else _row_of(rows, model)
     if not row.test:
         who = "no model" if model is None else model
         raise UserError(
@@ -55,11 +55,11 @@ def finalist(
     ]
     configuration = json.loads(confirmed[0].hyperparameters)
     arguments = {**experiment.training_of(experiment.model_named(row.model)), **configuration}
-    epochs = _epochs(arguments) or _reached(confirmed, evaluations)
+    epochs = _epochs(arguments) or _epochs_trained(confirmed, evaluations)
     return Finalist(row=row, configuration=configuration, epochs=epochs)
 
 
-def _named(rows: Sequence[ModelRow], model: str) -> ModelRow:
+def _row_of(rows: Sequence[ModelRow], model: str) -> ModelRow:
     names = [row.model for row in rows]
     if model not in names:
         hint = near(model, names)
@@ -78,7 +78,7 @@ def _epochs(arguments: Arguments) -> float | None:
     return float(epochs)
 
 
-def _reached(trials: Sequence[TrialRecord], evaluations: Sequence[EvalRecord]) -> float:
+def _epochs_trained(trials: Sequence[TrialRecord], evaluations: Sequence[EvalRecord]) -> float:
     own = {trial.trial_id for trial in trials}
     return max(row.epoch for row in evaluations if row.trial_id in own)
 

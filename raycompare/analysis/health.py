@@ -39,7 +39,7 @@ def flags(records: Records) -> tuple[Flag, ...]:
     """Return what to look at: by model as in the experiment, then what is about the data."""
     found: list[Flag] = []
     for model in records.experiment.models:
-        for about in (_chance, _diverged, _under_trained, _at_the_edge, _gap):
+        for about in (_chance, _divergence, _under_trained, _at_the_edge, _gap):
             found += about(records, model.name)
     return (*found, *_baseline_flags(records), *_data_flags(records.manifest.data))
 
@@ -84,7 +84,7 @@ def _is_guessing(row: EvalRecord, labels: int) -> bool:
     return abs(row.matthews_correlation) < CHANCE or by_loss
 
 
-def _diverged(records: Records, model: str) -> Iterator[Flag]:
+def _divergence(records: Records, model: str) -> Iterator[Flag]:
     trials = records.trials_of(model, "tune") + records.trials_of(model, "confirm")
     diverged = [trial for trial in trials if trial.ending == "diverged"]
     if diverged:

@@ -18,7 +18,7 @@ from raycompare.metrics import Floats, Integers, Margins, MetricName, influences
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class FinalistPredictions:
     """What the finalists of every model answered to the same test examples."""
 
     labels: Integers
@@ -116,7 +116,7 @@ class Interval:
     high: float
 
 
-def number_of_resamples(answers: Answers) -> int:
+def number_of_resamples(answers: FinalistPredictions) -> int:
     """Return how many are drawn for each interval: fewer for very many answers."""
     seeds = sum(len(predicted) for predicted in answers.predictions.values())
     affordable = MOST_ANSWERS // (seeds * answers.examples)
@@ -124,7 +124,7 @@ def number_of_resamples(answers: Answers) -> int:
 
 
 def intervals(
-    answers: Answers, metrics: Sequence[MetricName]
+    answers: FinalistPredictions, metrics: Sequence[MetricName]
 ) -> dict[str, dict[MetricName, Interval]]:
     """Return an interval of each model and metric, by a bootstrap of seeds and examples."""
     resamples = number_of_resamples(answers)
@@ -132,11 +132,11 @@ def intervals(
 
 
 def _intervals(
-    answers: Answers, model: str, metrics: Sequence[MetricName], resamples: int
+    answers: FinalistPredictions, model: str, metrics: Sequence[MetricName], resamples: int
 ) -> dict[MetricName, Interval]:
     labels, predictions = answers.labels, answers.predictions[model]
     observed = Margins.of(labels, predictions, answers.classes)
-    drawn = bootstrapped(answers, model, metrics, resamples)
+    drawn = bootstrap(answers, model, metrics, resamples)
     found: dict[MetricName, Interval] = {}
     for metric in metrics:
         of_seeds = scores(metric, observed)
@@ -144,11 +144,11 @@ def _intervals(
         variance = Variance.of(of_seeds, influence)
         degrees = degrees_of_freedom([variance], variance.examples, answers.examples)
         lowest = -1.0 if metric == "matthews_correlation" else 0.0
-        found[metric] = stretched(drawn[metric], float(of_seeds.mean()), degrees, lowest)
+        found[metric] = widen_by_t(drawn[metric], float(of_seeds.mean()), degrees, lowest)
     return found
 
 
-def stretched(drawn: Floats, mean: float, degrees: float, lowest: float) -> Interval:
+def widen_by_t(drawn: Floats, mean: float, degrees: float, lowest: float) -> Interval:
     """Return the percentiles of what was drawn, further from the mean by Student's t.
 
     Percentiles alone are those of a normal distribution, too narrow for few seeds.
@@ -162,8 +162,8 @@ def stretched(drawn: Floats, mean: float, degrees: float, lowest: float) -> Inte
     )
 
 
-def bootstrapped(
-    answers: Answers, model: str, metrics: Sequence[MetricName], resamples: int
+def bootstrap(
+    answers: FinalistPredictions, model: str, metrics: Sequence[MetricName], resamples: int
 ) -> dict[MetricName, Floats]:
     """Return resampled mean scores of a model, of shape (resamples,), the same at every call.
 
@@ -203,7 +203,7 @@ class _Counter:
     shape: tuple[int, int]
 
     @classmethod
-    def of(cls, answers: Answers, model: str) -> Self:
+    def of(cls, answers: FinalistPredictions, model: str) -> Self:
         labels, predictions = answers.labels, answers.predictions[model]
         rows = predictions + answers.classes * np.arange(len(predictions))[:, None]
         height = len(predictions) * answers.classes

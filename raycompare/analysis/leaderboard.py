@@ -91,7 +91,7 @@ def tested_finalists(
 ) -> list[TrialRecord]:
     """Return the confirm trials behind the test values of the leaderboard."""
     tests = {row.trial_id for row in evaluations if row.split == "test"}
-    return [trial for trial in _confirmed(trials) if trial.trial_id in tests]
+    return [trial for trial in _finished_seeds(trials) if trial.trial_id in tests]
 
 
 def _standing(row: ModelRow, metric: MetricName) -> tuple[int, float]:
@@ -111,7 +111,7 @@ def _row(
     model: str,
     experiment: Experiment,
 ) -> ModelRow:
-    tested = [trial for trial in _confirmed(trials) if trial.trial_id in tests]
+    tested = [trial for trial in _finished_seeds(trials) if trial.trial_id in tests]
     steps = [trial.best_step for trial in tested if trial.best_step is not None]
     return ModelRow(
         model=model,
@@ -132,7 +132,7 @@ def _row(
     )
 
 
-def _confirmed(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
+def _finished_seeds(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
     return [trial for trial in trials if trial.stage == "confirm" and trial.status in FINISHED]
 
 

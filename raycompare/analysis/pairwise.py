@@ -16,7 +16,7 @@ from scipy import special, stats
 
 from raycompare.analysis.intervals import (
     CONFIDENCE,
-    Answers,
+    FinalistPredictions,
     Interval,
     Variance,
     degrees_of_freedom,
@@ -47,7 +47,7 @@ class Comparable:
     variance: Variance
 
     @classmethod
-    def of(cls, answers: Answers, model: str, metric: MetricName) -> Self:
+    def of(cls, answers: FinalistPredictions, model: str, metric: MetricName) -> Self:
         """Score every seed of a model."""
         labels, predictions = answers.labels, answers.predictions[model]
         own = scores(metric, Margins.of(labels, predictions, answers.classes))
@@ -94,7 +94,7 @@ class MeanTest:
                 low=difference - critical * error, high=difference + critical * error
             ),
             p=p_value(difference, error, degrees),
-            detectable=unbiased(error, degrees)
+            detectable=unbias(error, degrees)
             * float(special.nctdtrinc(degrees, 1 - PLANNED_POWER, critical)),
         )
 
@@ -120,7 +120,7 @@ class Networks:
     """Two-sided, mid-p; not corrected for the number of pairs."""
 
     @classmethod
-    def of(cls, answers: Answers, first: str, second: str) -> Self:
+    def of(cls, answers: FinalistPredictions, first: str, second: str) -> Self:
         """Compare the networks of the first seed of each model."""
         right = [answers.predictions[model][0] == answers.labels for model in (first, second)]
         only_first, only_second = (
@@ -135,7 +135,7 @@ class Networks:
         )
 
 
-def _first_seed(answers: Answers, model: str) -> int | None:
+def _first_seed(answers: FinalistPredictions, model: str) -> int | None:
     return next(iter(answers.seeds[model]), None)
 
 
@@ -174,7 +174,7 @@ def p_value(difference: float, standard_error: float, degrees: float) -> float:
     return float(2 * stats.t.sf(abs(difference) / standard_error, degrees))
 
 
-def unbiased(standard_error: float, degrees: float) -> float:
+def unbias(standard_error: float, degrees: float) -> float:
     """Return an estimate that is right on average; the root of a variance is too small.
 
     The factor is c4 of control charts (Holtzman 1950), for a chi-squared variance.
@@ -199,7 +199,9 @@ def holm(p: Sequence[float]) -> list[float]:
     return [float(value) for value in adjusted]
 
 
-def compared(answers: Answers, models: Sequence[str], metric: MetricName) -> tuple[Pair, ...]:
+def compare_pairs(
+    answers: FinalistPredictions, models: Sequence[str], metric: MetricName
+) -> tuple[Pair, ...]:
     """Compare every pair of models, in their order; `metric` is any but the loss."""
     of_models = {model: Comparable.of(answers, model, metric) for model in models}
     names = list(combinations(models, 2))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raycompare.analysis.intervals import Answers
+from raycompare.analysis.intervals import FinalistPredictions
 from raycompare.metrics import Floats, Margins
 
 MOST_CONFUSED = 10
@@ -68,7 +68,7 @@ class ClassReport:
         )
 
 
-def class_report(answers: Answers, model: str, names: Sequence[str]) -> ClassReport:
+def class_report(answers: FinalistPredictions, model: str, names: Sequence[str]) -> ClassReport:
     """Score a model on each label; a label without a name is named by its number."""
     classes = max(answers.classes, len(names))
     labels = tuple(names) + tuple(str(number) for number in range(len(names), classes))

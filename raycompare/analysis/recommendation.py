@@ -13,7 +13,7 @@ from raycompare.records.rows import InferenceRecord
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contender:
+class Candidate:
     """A tested model, and what it takes to use it."""
 
     row: ModelRow
@@ -29,12 +29,12 @@ class Contender:
 class TopTier:
     """The leader and the models that were compared with it and can't be told apart from it."""
 
-    leader: Contender
+    leader: Candidate
     models: tuple[str, ...]
     """All that were measured, the leader first; two or more."""
-    quickest: Contender
+    quickest: Candidate
     """By the median latency."""
-    smallest: Contender
+    smallest: Candidate
     """By the bytes of the weights; the quickest among equals."""
 
 
@@ -43,9 +43,9 @@ class Within:
     """What there is within the latency that the user asked for."""
 
     limit_ms: float
-    best: Contender | None
+    best: Candidate | None
     """The first of the leaderboard whose 95th percentile keeps the limit."""
-    nearest: Contender
+    nearest: Candidate
     """Of all that were measured, the one with the lowest 95th percentile."""
 
 
@@ -53,7 +53,7 @@ class Within:
 class Choices:
     """What can be recommended; None where it would not be true, or would say nothing."""
 
-    leader: Contender | None = None
+    leader: Candidate | None = None
     leader_is_best: bool = False
     """Whether it is better than each of the others, by the tests."""
     top_tier: TopTier | None = None
@@ -73,7 +73,7 @@ def choices(
     """
     records = {record.model: record for record in inference}
     tested = [row for row in rows if row.test]
-    found = [Contender(row=r, inference=records[r.model]) for r in tested if r.model in records]
+    found = [Candidate(row=r, inference=records[r.model]) for r in tested if r.model in records]
     if not found:
         return Choices()
     models = [row.model for row in tested]
@@ -88,7 +88,7 @@ def choices(
     )
 
 
-def _top_tier(pairs: Sequence[Pair], measured: Sequence[Contender]) -> TopTier | None:
+def _top_tier(pairs: Sequence[Pair], measured: Sequence[Candidate]) -> TopTier | None:
     """Leave out those of which one seed allows no test: how good they are is not known."""
     leader, *others = measured
     tied = {pair.second for pair in pairs if pair.test and not pair.apart}
@@ -103,11 +103,11 @@ def _top_tier(pairs: Sequence[Pair], measured: Sequence[Contender]) -> TopTier |
     )
 
 
-def _latency(contender: Contender) -> float:
+def _latency(contender: Candidate) -> float:
     return contender.inference.latency_p50_ms
 
 
-def _within(limit_ms: float, measured: Sequence[Contender]) -> Within:
+def _within(limit_ms: float, measured: Sequence[Candidate]) -> Within:
     quick = (one for one in measured if one.inference.latency_p95_ms <= limit_ms)
     return Within(
         limit_ms=limit_ms,

@@ -36,7 +36,7 @@ BEST_SHARE, FEWEST_BEST = 0.25, 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change:
+class ModelChange:
     """What became of one part of a model, and why, in words."""
 
     model: str
@@ -54,7 +54,7 @@ class Refinement:
     """The next experiment, and in what it differs."""
 
     experiment: Experiment
-    changes: tuple[Change, ...]
+    changes: tuple[ModelChange, ...]
 
 
 def refine(experiment: Experiment, trials: Sequence[TrialRecord]) -> Refinement:
@@ -68,7 +68,7 @@ def refine(experiment: Experiment, trials: Sequence[TrialRecord]) -> Refinement:
     lessons = [_Lesson.of(experiment, model, valued) for model in experiment.models]
     update = {
         "name": successor(experiment.name, "refined"),
-        "models": tuple(lesson.refined() for lesson in lessons),
+        "models": tuple(lesson.refined_model() for lesson in lessons),
         "search_space": {},  # each model has all of its own
     }
     changes = tuple(change for lesson in lessons for change in lesson.changes())
@@ -120,7 +120,9 @@ class _Lesson:
         sign = 1 if MODES[metric] == "min" else -1
         ranked = sorted(_fair(searched), key=lambda trial: sign * (trial.best_value or 0.0))
         best = ranked[: max(FEWEST_BEST, math.ceil(BEST_SHARE * len(ranked)))]
-        settings = (settings_of(experiment, model, _searched(trial)) for trial in (leader, *best))
+        settings = (
+            settings_of(experiment, model, _hyperparameters_of(trial)) for trial in (leader, *best)
+        )
         return cls(experiment, model, leader, tuple(settings), len(searched))
 
     @cached_property
@@ -129,18 +131,18 @@ class _Lesson:
         ranges = self.experiment.search_space_of(self.model) if self.tried >= FEWEST_TRIALS else {}
         return {key: self._learnt(key, domain) for key, domain in ranges.items()}
 
-    def refined(self) -> ModelSpec:
+    def refined_model(self) -> ModelSpec:
         learnt = {key: entry for key, (entry, _) in self.learnt.items()}
         space = {**self.experiment.search_space, **self.model.search_space, **learnt}
-        training = {**self.model.training, **_searched(self.leader)}
+        training = {**self.model.training, **_hyperparameters_of(self.leader)}
         return self.model.model_copy(update={"training": training, "search_space": space})
 
-    def changes(self) -> list[Change]:
+    def changes(self) -> list[ModelChange]:
         words = {"training": self._about_default()}
         words |= {key: why for key, (_, why) in self.learnt.items()}
         if not self.learnt:
             words["search_space"] = f"stays as it was: {self._why_not()}"
-        return [Change(model=self.model.name, part=part, words=words[part]) for part in words]
+        return [ModelChange(model=self.model.name, part=part, words=words[part]) for part in words]
 
     def _about_default(self) -> str:
         if self.leader is None:
@@ -148,7 +150,9 @@ class _Lesson:
         value = f"{LABELS[self.experiment.tune.metric]} {score(self.leader.best_value)}"
         if self.leader.is_default:
             return f"stays as it was: the untuned default is the best known, {value}"
-        found = ", ".join(f"{key} {setting(what)}" for key, what in _searched(self.leader).items())
+        found = ", ".join(
+            f"{key} {setting(what)}" for key, what in _hyperparameters_of(self.leader).items()
+        )
         return f"the first trial, the default, becomes the best known, {value}: {found}"
 
     def _why_not(self) -> str:
@@ -164,24 +168,30 @@ class _Lesson:
         if not values:
             return domain, "stays as it was: none of the best trials has a value in it"
         if domain.is_listed:
-            return self._chosen(key, domain, values)
-        return self._spanned(key, domain, cast(list[float], values))
+            return self._narrow_choices(key, domain, values)
+        return self._narrow_range(key, domain, cast(list[float], values))
 
-    def _chosen(self, key: str, domain: Domain, values: list[JsonValue]) -> tuple[Domain, str]:
+    def _narrow_choices(
+        self, key: str, domain: Domain, values: list[JsonValue]
+    ) -> tuple[Domain, str]:
         kept = [choice for choice in domain.choices if choice in values]
         if len(kept) == len(domain.choices):
             return domain, f"stays as it was: {self._best(key)} have all of its values"
         why = f"{self._best(key)} have no other"
         is_default = kept == [self.settings[0].get(key)] and not isinstance(kept[0], list | dict)
         fewer = Domain.model_validate(kept[0] if is_default else {domain.kind: kept})
-        return fewer, f"{_shown(domain)} becomes {_shown(fewer)}: {why}"
+        return fewer, f"{_format_domain(domain)} becomes {_format_domain(fewer)}: {why}"
 
-    def _spanned(self, key: str, domain: Domain, values: list[float]) -> tuple[Domain, str]:
+    def _narrow_range(self, key: str, domain: Domain, values: list[float]) -> tuple[Domain, str]:
         whole = domain.kind.endswith("randint")
         fixed_edges = key == "freeze_layers" or (key.startswith("config.") and whole)
-        new, about_edges = _moved(domain, values, fixed_edges)
+        new, about_edges = _range_around(domain, values, fixed_edges)
         lie = f"{self._best(key)} lie between {min(values):.3g} and {max(values):.3g}"
-        words = "stays as it was" if new == domain else f"{_shown(domain)} becomes {_shown(new)}"
+        words = (
+            "stays as it was"
+            if new == domain
+            else f"{_format_domain(domain)} becomes {_format_domain(new)}"
+        )
         return new, f"{words}: {lie}{about_edges}"
 
     def _best(self, key: str) -> str:
@@ -190,7 +200,7 @@ class _Lesson:
         return f"the untuned default and {best}" if default_counts else best
 
 
-def _searched(trial: TrialRecord | None) -> Arguments:
+def _hyperparameters_of(trial: TrialRecord | None) -> Arguments:
     return dict(json.loads(trial.hyperparameters)) if trial else {}
 
 
@@ -203,12 +213,12 @@ def _fair(searched: Sequence[TrialRecord]) -> list[TrialRecord]:
     return [trial for trial in searched if trial.status == "completed" or trial.steps >= least]
 
 
-def _shown(domain: Domain) -> str:
+def _format_domain(domain: Domain) -> str:
     args = domain.args[0] if domain.is_listed or domain.is_constant else domain.args
     return f"{domain.kind} {json.dumps(args)}"
 
 
-def _moved(domain: Domain, values: Sequence[float], fixed_edges: bool) -> tuple[Domain, str]:
+def _range_around(domain: Domain, values: Sequence[float], fixed_edges: bool) -> tuple[Domain, str]:
     """Return the range around `values`, best first, and words about an edge it is at."""
     if domain.kind.endswith("normal"):
         return _bell(domain, values), ""
@@ -228,5 +238,5 @@ def _bell(domain: Domain, values: Sequence[float]) -> Domain:
     mean, sd = cast(tuple[float, ...], domain.args[:2])
     scale = Scale(min(mean - 2 * sd, *values), max(mean + 2 * sd, *values), False, None)
     low, high = (scale.bound(side, values, leaves=False) for side in (DOWN, UP))
-    middle, fourth = float(f"{(low + high) / 2:.3g}"), scale.rounded((high - low) / 4, UP)
+    middle, fourth = float(f"{(low + high) / 2:.3g}"), scale.round_outwards((high - low) / 4, UP)
     return Domain.model_validate({domain.kind: [middle, fourth, *domain.args[2:]]})

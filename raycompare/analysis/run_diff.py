@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from raycompare.analysis.before_after import AFTER, Tested, judged_tests
+from raycompare.analysis.before_after import AFTER, RunPredictions, judge_tests
 from raycompare.analysis.cost import cost_of
 from raycompare.analysis.leaderboard import ModelRow, Spread, leaderboard, shown_metrics
 from raycompare.analysis.pairwise import LEVEL, MeanTest, holm
@@ -22,7 +22,7 @@ NOT_THERE = "(not there)"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change:
+class Difference:
     """One thing that is not the same."""
 
     where: str
@@ -90,10 +90,10 @@ class RunDiff:
     second: Side
     metric: MetricName
     """That the first run's experiment decides by, or MCC where it is the loss."""
-    experiment: tuple[Change, ...]
-    data: tuple[Change, ...]
-    versions: tuple[Change, ...]
-    machines: tuple[Change, ...]
+    experiment: tuple[Difference, ...]
+    data: tuple[Difference, ...]
+    versions: tuple[Difference, ...]
+    machines: tuple[Difference, ...]
     models: tuple[ModelDiff, ...]
     only_first: tuple[str, ...]
     only_second: tuple[str, ...]
@@ -159,12 +159,12 @@ def _flat(node: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
             yield where, value
 
 
-def changes(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[Change]:
+def changes(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[Difference]:
     """Return what differs, in the order of the first, then what only the second has."""
     for where in dict.fromkeys([*first, *second]):
         values = first.get(where, NOT_THERE), second.get(where, NOT_THERE)
         if values[0] != values[1]:
-            yield Change(where=where, first=values[0], second=values[1])
+            yield Difference(where=where, first=values[0], second=values[1])
 
 
 def _data(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -196,7 +196,7 @@ def _rows(side: Snapshot) -> dict[str, ModelRow]:
 
 def _models(first: Snapshot, second: Snapshot) -> tuple[ModelDiff, ...]:
     rows = _rows(first), _rows(second)
-    tested = Tested.of(first.folder), Tested.of(second.folder)
+    tested = RunPredictions.of(first.folder), RunPredictions.of(second.folder)
     shown = shown_metrics(_decides(first))
     found = [
         _model(
@@ -222,7 +222,7 @@ def _model(
 
 
 def _test(
-    first: Snapshot, second: Snapshot, tested: tuple[Tested, Tested], model: str
+    first: Snapshot, second: Snapshot, tested: tuple[RunPredictions, RunPredictions], model: str
 ) -> MeanTest | str:
     """Test one model of both runs, or say why that is not possible."""
     for side, own in zip((first, second), tested, strict=True):
@@ -231,7 +231,7 @@ def _test(
     datasets = [side.records.experiment.data.dataset for side in (first, second)]
     if datasets[0] != datasets[1]:
         return f"the test rows are of other data: {datasets[0]}, {datasets[1]}"
-    judgement = judged_tests(*tested, model, _decides(first))
+    judgement = judge_tests(*tested, model, _decides(first))
     if judgement.gap is not None:
         return f"no paired test: {judgement.gap}"
     (pair,) = judgement.pairs

@@ -9,9 +9,14 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
-from raycompare.analysis.intervals import Answers, Interval, intervals, number_of_resamples
+from raycompare.analysis.intervals import (
+    FinalistPredictions,
+    Interval,
+    intervals,
+    number_of_resamples,
+)
 from raycompare.analysis.leaderboard import shown_metrics
-from raycompare.analysis.pairwise import Pair, compared
+from raycompare.analysis.pairwise import Pair, compare_pairs
 from raycompare.analysis.per_class import ClassReport, class_report
 from raycompare.analysis.tiers import Ranks, ranks, tiers
 from raycompare.metrics import Integers, MetricName
@@ -41,12 +46,12 @@ class Judgement:
     """Of the leader, label by label."""
 
     @classmethod
-    def of(cls, answers: Answers, models: Sequence[str], metric: MetricName) -> Self:
+    def of(cls, answers: FinalistPredictions, models: Sequence[str], metric: MetricName) -> Self:
         """Judge models and baselines, best first, by any metric but the loss.
 
         Baselines have no ranks, and no rank of a model counts them.
         """
-        pairs = compared(answers, models, metric)
+        pairs = compare_pairs(answers, models, metric)
         ranked = [model for model in models if answers.seeds[model]]
         apart = [(pair.first, pair.second) for pair in pairs if pair.apart]
         better = [
@@ -72,7 +77,7 @@ class Judgement:
         """Return the comparison of two, whichever is better; None where nothing is claimed."""
         return next((p for p in self.pairs if {p.first, p.second} == {one, other}), None)
 
-    def tied(self, models: Sequence[str]) -> tuple[str, ...]:
+    def ties_with_first(self, models: Sequence[str]) -> tuple[str, ...]:
         """Name those that can't be told apart from the first: all where nothing is claimed."""
         if self.gap is not None:
             return tuple(models[1:])
@@ -102,7 +107,7 @@ def judge(
 
 
 @dataclass(frozen=True, eq=False)
-class _Tested:
+class _TestSplit:
     example_ids: Integers
     labels: Integers
     predicted: Integers
@@ -115,7 +120,7 @@ class _Tested:
         order = np.argsort(ids, kind="stable")
         return cls(ids[order], labels[order], predicted[order])
 
-    def same_examples(self, other: _Tested) -> bool:
+    def same_examples(self, other: _TestSplit) -> bool:
         return np.array_equal(self.example_ids, other.example_ids) and np.array_equal(
             self.labels, other.labels
         )
@@ -125,11 +130,11 @@ def _read(
     finalists: Sequence[TrialRecord],
     baselines: Mapping[str, str],
     predictions: Iterable[tuple[str, pa.Table]],
-) -> Answers | str:
+) -> FinalistPredictions | str:
     if not finalists:
         return "no finalist was tested"
     wanted = {*(trial.trial_id for trial in finalists), *baselines.values()}
-    tested = {name: _Tested.of(table) for name, table in predictions if name in wanted}
+    tested = {name: _TestSplit.of(table) for name, table in predictions if name in wanted}
     if missing := sorted(wanted - tested.keys()):
         others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         return f"the run folder has no predictions of {missing[0]}{others}"
@@ -141,12 +146,12 @@ def _read(
 
 
 def _answers(
-    finalists: Sequence[TrialRecord], tested: Mapping[str, _Tested], labels: Integers
-) -> Answers:
+    finalists: Sequence[TrialRecord], tested: Mapping[str, _TestSplit], labels: Integers
+) -> FinalistPredictions:
     of_model: dict[str, list[TrialRecord]] = {}
     for trial in finalists:
         of_model.setdefault(trial.model, []).append(trial)
-    return Answers(
+    return FinalistPredictions(
         labels=labels,
         predictions={
             model: np.stack([tested[trial.trial_id].predicted for trial in trials])
@@ -156,7 +161,9 @@ def _answers(
     )
 
 
-def _with_baselines(answers: Answers, tested: Mapping[str, _Tested]) -> Answers:
+def _with_baselines(
+    answers: FinalistPredictions, tested: Mapping[str, _TestSplit]
+) -> FinalistPredictions:
     found = {name: own.predicted[None] for name, own in tested.items()}
     return replace(
         answers,

@@ -121,7 +121,7 @@ class StageCost:
         return self.wall.seconds
 
 
-def added(name: str, stages: Sequence[StageCost]) -> StageCost:
+def add_stages(name: str, stages: Sequence[StageCost]) -> StageCost:
     """Return several stages as one."""
     return StageCost(
         name=name,
@@ -163,7 +163,7 @@ class ModelCost:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Saved:
+class StoppingSavings:
     """What was not trained because trials of the tune stage were stopped early."""
 
     trials: int

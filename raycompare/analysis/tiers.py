@@ -23,7 +23,7 @@ def tiers(models: Sequence[str], apart: Iterable[tuple[str, str]]) -> dict[str, 
     """
     columns = [frozenset(models)]
     for pair in apart:
-        columns = _absorbed(_inserted(columns, pair))
+        columns = _drop_subsets(_split_by_pair(columns, pair))
     place = {model: index for index, model in enumerate(models)}
     columns.sort(key=lambda column: sorted(place[model] for model in column))
     return {
@@ -32,7 +32,9 @@ def tiers(models: Sequence[str], apart: Iterable[tuple[str, str]]) -> dict[str, 
     }
 
 
-def _inserted(columns: Iterable[frozenset[str]], pair: tuple[str, str]) -> Iterable[frozenset[str]]:
+def _split_by_pair(
+    columns: Iterable[frozenset[str]], pair: tuple[str, str]
+) -> Iterable[frozenset[str]]:
     for column in columns:
         if column.issuperset(pair):
             yield from (column - {model} for model in pair)
@@ -40,7 +42,7 @@ def _inserted(columns: Iterable[frozenset[str]], pair: tuple[str, str]) -> Itera
             yield column
 
 
-def _absorbed(columns: Iterable[frozenset[str]]) -> list[frozenset[str]]:
+def _drop_subsets(columns: Iterable[frozenset[str]]) -> list[frozenset[str]]:
     unique = list(dict.fromkeys(columns))
     return [column for column in unique if not any(column < other for other in unique)]
 

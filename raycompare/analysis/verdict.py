@@ -103,7 +103,7 @@ def _against_others(
 ) -> list[str]:
     models = [row.model for row in tested]
     if judgement.gap is not None:
-        tied = judgement.tied(models)
+        tied = judgement.ties_with_first(models)
         return [f"{_names(tied)} can't be told apart from it: {judgement.gap}"] if tied else []
     pairs = judgement.of_leader(models)
     by = "" if metric == judgement.metric else f" by {LABELS[judgement.metric]}"
@@ -111,7 +111,7 @@ def _against_others(
         _apart(f"better{by} than", [pair for pair in pairs if pair.better == pair.first]),
         _apart(f"worse{by} than", [pair for pair in pairs if pair.better == pair.second]),
         _close([pair for pair in pairs if pair.test and not pair.apart], tested, judgement),
-        _untested([pair for pair in pairs if not pair.test]),
+        _describe_untested([pair for pair in pairs if not pair.test]),
     ]
     return [clause for clause in clauses if clause]
 
@@ -159,7 +159,7 @@ def _close(pairs: Sequence[Pair], tested: Sequence[ModelRow], judgement: Judgeme
     )
 
 
-def _untested(pairs: Sequence[Pair]) -> str:
+def _describe_untested(pairs: Sequence[Pair]) -> str:
     if not pairs:
         return ""
     names = _names([pair.second for pair in pairs])

@@ -69,9 +69,9 @@ def run(
 
     draft = draft_for(experiment, overrides or (), resume)  # before imports that take seconds
     from raycompare.running.display import Display
-    from raycompare.running.run import Place, run
+    from raycompare.running.run import RunOptions, run
 
-    place = Place(out=out, resume=resume, warm_start=warm_start, wait_nodes=wait_nodes)
+    place = RunOptions(out=out, resume=resume, warm_start=warm_start, wait_nodes=wait_nodes)
     run(draft, place, Display())
 
 

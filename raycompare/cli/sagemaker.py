@@ -34,7 +34,7 @@ from raycompare.cli.sagemaker_options import (
 from raycompare.errors import RunError, UserError
 
 if TYPE_CHECKING:
-    from raycompare.sagemaker.plan import Wish
+    from raycompare.sagemaker.plan import JobOptions
     from raycompare.sagemaker.request import Request
 
 app = typer.Typer(
@@ -100,14 +100,14 @@ def submit(
 
 def _wish(
     experiment: Path | None, overrides: list[str] | None, out: str | None, resume: str | None
-) -> Wish:
+) -> JobOptions:
     from raycompare.records.run_folder import draft_for
-    from raycompare.sagemaker.plan import Wish
+    from raycompare.sagemaker.plan import JobOptions
 
-    return Wish(draft=draft_for(experiment, overrides or (), resume), out=out, resume=resume)
+    return JobOptions(draft=draft_for(experiment, overrides or (), resume), out=out, resume=resume)
 
 
-def _submit(wish: Wish, request: Request, region: str | None, yes: bool) -> None:
+def _submit(wish: JobOptions, request: Request, region: str | None, yes: bool) -> None:
     from raycompare.sagemaker.aws import Aws
     from raycompare.sagemaker.plan import plan
 

@@ -110,13 +110,13 @@ def _predict_texts(
     place: str, model: str | None, texts: Sequence[str], pairs: Sequence[str] | None
 ) -> None:
     from raycompare.serving.loaded_model import LoadedModel
-    from raycompare.serving.predict import described
+    from raycompare.serving.predict import describe_predictions
     from raycompare.serving.winner import model_files
 
     if pairs is not None and len(pairs) != len(texts):
         raise UserError(f"--text-pair: found {len(pairs)}, allowed one for each --text.")
     columns = [texts] if pairs is None else [texts, pairs]
-    for line in described(LoadedModel.at(model_files(place, model)), columns):
+    for line in describe_predictions(LoadedModel.at(model_files(place, model)), columns):
         _say(line)
 
 
@@ -124,10 +124,10 @@ def _predict_file(asked: Prediction, on_ray: bool) -> None:
     from raycompare.serving.predict import predict_here, write_predictions
 
     if on_ray:
-        from raycompare.cluster.connection import connected
+        from raycompare.cluster.connection import connect
         from raycompare.serving.predict_on_ray import predict_on_ray
 
-        with connected():
+        with connect():
             tally = write_predictions(asked, predict_on_ray(asked), _tell)
     else:
         tally = write_predictions(asked, predict_here(asked), _tell)

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from raycompare.cluster.connection import is_remote
 from raycompare.cluster.machines import Node
-from raycompare.cluster.nodes import Answer, NodeType, on_each_node, startable
+from raycompare.cluster.nodes import NodeResult, NodeType, on_each_node, startable
 from raycompare.errors import ExperimentError, Problem, UserError
 from raycompare.experiment.spec import Experiment
 from raycompare.records.run_folder import RunFolder
@@ -30,7 +30,7 @@ BUCKET = "--out s3://BUCKET/runs"
 
 
 @dataclass(frozen=True)
-class Sight:
+class NodeView:
     """What another machine sees."""
 
     node_id: str
@@ -74,7 +74,7 @@ def _not_started(kind: NodeType, nodes: Sequence[Node]) -> list[Node]:
     return [one] * max(kind.most - there, 0) if kind.resources else []
 
 
-def ask_others(experiment: Experiment, folder: RunFolder) -> list[Answer[Sight]]:
+def ask_others(experiment: Experiment, folder: RunFolder) -> list[NodeResult[NodeView]]:
     """Ask each other machine what it sees; the run folder is tried by writing and reading."""
     mark = uuid4().hex
     folder.write_text(f"{MARKS}/mark", mark)
@@ -83,7 +83,7 @@ def ask_others(experiment: Experiment, folder: RunFolder) -> list[Answer[Sight]]
             partial(_look, folder, mark, _folders(experiment), modules=_modules(experiment))
         )
         marks = folder.names(MARKS)
-        return [_confirmed(answer, marks) for answer in answers]
+        return [_verify_write(answer, marks) for answer in answers]
     finally:
         folder.delete(MARKS)
 
@@ -109,8 +109,8 @@ def _is_there(module: str) -> bool:
 
 def _look(
     folder: RunFolder, mark: str, folders: Sequence[str], node_id: str, modules: Sequence[str] = ()
-) -> Sight:
-    return Sight(
+) -> NodeView:
+    return NodeView(
         node_id=node_id,
         versions=code_versions(),
         storage=_try_storage(folder, mark, node_id),
@@ -132,7 +132,7 @@ def _try_storage(folder: RunFolder, mark: str, node_id: str) -> str | None:
     return None
 
 
-def _confirmed(answer: Answer[Sight], marks: Sequence[str]) -> Answer[Sight]:
+def _verify_write(answer: NodeResult[NodeView], marks: Sequence[str]) -> NodeResult[NodeView]:
     """See whether what the machine says it has written is among the marks that are there."""
     sight = answer.value
     if sight is None or sight.storage or sight.node_id in marks:
@@ -142,7 +142,7 @@ def _confirmed(answer: Answer[Sight], marks: Sequence[str]) -> Answer[Sight]:
 
 
 def storage_problems(
-    folder: RunFolder, answers: Sequence[Answer[Sight]], types: Sequence[NodeType]
+    folder: RunFolder, answers: Sequence[NodeResult[NodeView]], types: Sequence[NodeType]
 ) -> Iterator[Problem]:
     """Find machines that can't use the run folder."""
     failed = {a.hostname: a.value.storage for a in answers if a.value and a.value.storage}
@@ -159,7 +159,7 @@ def storage_problems(
 
 
 def version_problems(
-    answers: Sequence[Answer[Sight]], here: Mapping[str, str]
+    answers: Sequence[NodeResult[NodeView]], here: Mapping[str, str]
 ) -> Iterator[Problem]:
     """Find machines that do not answer, or whose trials would not be comparable."""
     for answer in answers:
@@ -186,7 +186,7 @@ def _versions(versions: Mapping[str, str]) -> str:
     return ", ".join(f"{package} {version}" for package, version in versions.items())
 
 
-def model_problems(answers: Sequence[Answer[Sight]]) -> Iterator[Problem]:
+def model_problems(answers: Sequence[NodeResult[NodeView]]) -> Iterator[Problem]:
     """Find folders of models that some machine has not."""
     missing = ((a.hostname, a.value.missing) for a in answers if a.value)
     for place, hostnames in _lacking(missing).items():
@@ -198,7 +198,7 @@ def model_problems(answers: Sequence[Answer[Sight]]) -> Iterator[Problem]:
         )
 
 
-def module_problems(answers: Sequence[Answer[Sight]]) -> Iterator[Problem]:
+def module_problems(answers: Sequence[NodeResult[NodeView]]) -> Iterator[Problem]:
     """Find modules of models' own classes, and peft, that some machine can't import."""
     missing = ((a.hostname, a.value.unimportable) for a in answers if a.value)
     for module, hostnames in _lacking(missing).items():

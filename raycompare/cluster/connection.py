@@ -47,7 +47,7 @@ def _is_started_here() -> bool:
 
 
 @contextmanager
-def connected(wait_nodes: int = 1, say: Callable[[str], None] = print) -> Iterator[Sequence[Node]]:
+def connect(wait_nodes: int = 1, say: Callable[[str], None] = print) -> Iterator[Sequence[Node]]:
     """Connect to the cluster at RAY_ADDRESS or the one `ray start` left here, or start Ray here.
 
     A Ray started here asks for a token at every port, as Ray does by default since 2.59; the

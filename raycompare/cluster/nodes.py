@@ -47,7 +47,7 @@ class NodeType:
 
 
 @dataclass(frozen=True)
-class Answer(Generic[T]):
+class NodeResult(Generic[T]):
     """What a machine returned, or why it did not."""
 
     hostname: str
@@ -81,7 +81,7 @@ def _hostnames(nodes: Sequence[Mapping[str, Any]]) -> list[str]:
     return sorted(str(node["NodeManagerHostname"]) for node in nodes if node["Alive"])
 
 
-def on_each_node(ask: Callable[[str], T], seconds: float = ANSWER_S) -> list[Answer[T]]:
+def on_each_node(ask: Callable[[str], T], seconds: float = ANSWER_S) -> list[NodeResult[T]]:
     """Call a function on every machine but this one, with the machine's id in Ray.
 
     It takes no resources, so that also a machine whose CPUs are all in use answers.
@@ -105,16 +105,16 @@ def on_each_node(ask: Callable[[str], T], seconds: float = ANSWER_S) -> list[Ans
     return [_answer(name, ref, max(until - monotonic(), 0)) for name, ref in sorted(asked.items())]
 
 
-def _answer(hostname: str, ref: Any, seconds: float) -> Answer[T]:
+def _answer(hostname: str, ref: Any, seconds: float) -> NodeResult[T]:
     import ray
     from ray.exceptions import GetTimeoutError, RayError
 
     try:
-        return Answer(hostname, value=ray.get(ref, timeout=seconds))
+        return NodeResult(hostname, value=ray.get(ref, timeout=seconds))
     except GetTimeoutError:
-        return Answer(hostname, failure=f"no answer within {ANSWER_S:g} s")
+        return NodeResult(hostname, failure=f"no answer within {ANSWER_S:g} s")
     except RayError as error:
-        return Answer(hostname, failure=str(error).strip().splitlines()[-1])
+        return NodeResult(hostname, failure=str(error).strip().splitlines()[-1])
 
 
 def startable() -> tuple[NodeType, ...] | None:

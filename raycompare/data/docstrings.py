@@ -49,7 +49,7 @@ def _distinct_texts(package: str) -> dict[str, str]:
         text
         for file in _source_files(package)
         for paragraph in _first_paragraphs(file.read_bytes())
-        if SHORTEST <= len(text := _masked(paragraph)) <= LONGEST
+        if SHORTEST <= len(text := _mask_names(paragraph)) <= LONGEST
     )
     # Of texts that differ only in case the last in order stays, whichever file came first.
     return {text.casefold(): text for text in sorted(texts)}
@@ -87,5 +87,5 @@ def _public_definitions(tree: ast.Module) -> Iterator[_Documented]:
         to_visit += [child for block in _BLOCKS for child in getattr(node, block, ())]
 
 
-def _masked(paragraph: str) -> str:
+def _mask_names(paragraph: str) -> str:
     return _NAMES.sub(_MASK, " ".join(paragraph.split()))

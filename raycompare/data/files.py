@@ -44,7 +44,7 @@ class DataFile:
 
 
 @dataclass(frozen=True)
-class Place:
+class Location:
     """A file, a folder, or a pattern that files are to match."""
 
     filesystem: fs.FileSystem
@@ -53,7 +53,7 @@ class Place:
     """What a URI has before the path, so that messages can name files as users do."""
 
     @classmethod
-    def at(cls, dataset: str) -> Place:
+    def at(cls, dataset: str) -> Location:
         """Name the place that an experiment file means.
 
         Raises:

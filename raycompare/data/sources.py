@@ -14,7 +14,7 @@ from datasets.exceptions import DatasetsError
 from pyarrow import fs
 
 from raycompare.data.docstrings import read_docstrings
-from raycompare.data.files import ZIP, DataFile, Place
+from raycompare.data.files import ZIP, DataFile, Location
 from raycompare.data.problems import DataProblems, cause_of, few, mistake, not_data, short
 from raycompare.data.readers import ENDINGS, READERS, UNREADABLE, format_of, read_table
 from raycompare.errors import Problem, near, one_of
@@ -41,7 +41,7 @@ def open_source(spec: DataSpec) -> DatasetDict:
         opened = _open_builtin(spec.dataset)
     else:
         try:
-            found = _open_place(spec, Place.at(spec.dataset))
+            found = _open_place(spec, Location.at(spec.dataset))
         except (OSError, ValueError, pa.ArrowException) as error:
             allowed = "a place that can be reached, with the right to read it"
             raise not_data(f"{short(spec.dataset)}: {cause_of(error)}", allowed) from error
@@ -54,7 +54,7 @@ def open_source(spec: DataSpec) -> DatasetDict:
     return opened
 
 
-def _open_place(spec: DataSpec, place: Place) -> DatasetDict | None:
+def _open_place(spec: DataSpec, place: Location) -> DatasetDict | None:
     """Read a file, a folder or what matches a pattern; nothing if it may be a hub id."""
     kind = place.kind()
     if kind == fs.FileType.Directory:
@@ -115,7 +115,7 @@ def _open_builtin(name: str) -> DatasetDict:
     return DatasetDict(train=Dataset.from_dict({"text": texts, "label": labels}))
 
 
-def _open_folder(place: Place, spec: DataSpec) -> DatasetDict:
+def _open_folder(place: Location, spec: DataSpec) -> DatasetDict:
     there = place.names()
     of_dataset = (config.DATASET_STATE_JSON_FILENAME, config.DATASET_INFO_FILENAME)
     if config.DATASETDICT_JSON_FILENAME in there or set(of_dataset) <= set(there):
@@ -132,7 +132,7 @@ def _open_folder(place: Place, spec: DataSpec) -> DatasetDict:
     )
 
 
-def _load_from_disk(place: Place) -> DatasetDict:
+def _load_from_disk(place: Location) -> DatasetDict:
     try:
         if not place.scheme:
             saved = load_from_disk(place.path, keep_in_memory=True)

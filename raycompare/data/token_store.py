@@ -23,7 +23,7 @@ from raycompare.data.tokens import Tokens, TokenSplit
 from raycompare.records.run_folder import RunFolder
 
 PARTS = ("train", "validation", "test")
-ABOUT = b"raycompare"
+METADATA_KEY = b"raycompare"
 """Where the file's metadata says what is not in its columns."""
 
 
@@ -43,9 +43,9 @@ class TokenStore:
         name = f"{key}.arrow"
         with self._alone(name):
             if self.folder.exists(name):
-                return _read(self.folder.read_bytes(name))
+                return _deserialize(self.folder.read_bytes(name))
             tokens = make()
-            self.folder.write_bytes(name, _written(tokens))
+            self.folder.write_bytes(name, _serialize(tokens))
             return tokens
 
     @contextmanager
@@ -59,7 +59,7 @@ class TokenStore:
             yield
 
 
-def _written(tokens: Tokens) -> bytes:
+def _serialize(tokens: Tokens) -> bytes:
     about = {"max_length": tokens.max_length, "truncated_share": tokens.truncated_share}
     columns = {part: _columns(getattr(tokens, part)) for part in PARTS}
     schema = pa.schema(
@@ -68,7 +68,7 @@ def _written(tokens: Tokens) -> bytes:
             pa.field("token_type_ids", pa.large_list(pa.int8())),
             pa.field("label", pa.int64()),
         ],
-        metadata={ABOUT: json.dumps(about)},
+        metadata={METADATA_KEY: json.dumps(about)},
     )
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, schema) as writer:
@@ -88,9 +88,9 @@ def _columns(split: TokenSplit) -> list[pa.Array]:
     ]
 
 
-def _read(content: bytes) -> Tokens:
+def _deserialize(content: bytes) -> Tokens:
     with pa.ipc.open_file(content) as reader:
-        about: Mapping[str, Any] = json.loads(reader.schema.metadata[ABOUT])
+        about: Mapping[str, Any] = json.loads(reader.schema.metadata[METADATA_KEY])
         train, validation, test = (_split(reader.get_batch(index)) for index in range(len(PARTS)))
     return Tokens(train=train, validation=validation, test=test, **about)
 

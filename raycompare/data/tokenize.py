@@ -42,7 +42,7 @@ def tokenize(data: LabelledData, tokenizer: PreTrainedTokenizerBase, spec: DataS
     return Tokens(**splits, max_length=cut, truncated_share=longer / rows)
 
 
-def tokenized(
+def add_padding(
     tokens: Tokens, data: LabelledData, tokenizer: PreTrainedTokenizerBase, spec: DataSpec
 ) -> TokenizedData:
     """Add to tokens what trials need beside them: how to pad, and which examples are tested."""

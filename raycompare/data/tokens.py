@@ -74,18 +74,18 @@ class Padding:
         """
         longest = self.to or max(len(row["input_ids"]) for row in rows)
         batch = {
-            "input_ids": self._filled([row["input_ids"] for row in rows], longest, self.token),
-            "attention_mask": self._filled(
+            "input_ids": self._pad_rows([row["input_ids"] for row in rows], longest, self.token),
+            "attention_mask": self._pad_rows(
                 [np.ones_like(row["input_ids"]) for row in rows], longest, 0
             ),
             "labels": torch.tensor([row["labels"] for row in rows]),
         }
         segments = [row["token_type_ids"] for row in rows if row["token_type_ids"] is not None]
         if segments and with_segments:
-            batch["token_type_ids"] = self._filled(segments, longest, self.segment)
+            batch["token_type_ids"] = self._pad_rows(segments, longest, self.segment)
         return batch
 
-    def _filled(self, rows: Sequence[Ints], longest: int, filler: int) -> torch.Tensor:
+    def _pad_rows(self, rows: Sequence[Ints], longest: int, filler: int) -> torch.Tensor:
         filled = np.full((len(rows), longest), filler, dtype=np.int64)
         for target, row in zip(filled, rows, strict=True):
             if self.side == "right":

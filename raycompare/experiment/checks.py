@@ -8,9 +8,9 @@ from importlib.util import find_spec
 from raycompare.errors import Problem
 from raycompare.experiment.prices import price_of, price_problems
 from raycompare.experiment.settings import (
-    ABOUT,
     DEFAULT_SAMPLES,
     READ_BY_SOME,
+    SCHEDULERS,
     InferenceSpec,
     TuneSpec,
 )
@@ -75,7 +75,7 @@ def _unread(settings: TuneSpec) -> Iterator[Problem]:
     default, scheduler = TuneSpec(), settings.scheduler
     for name in READ_BY_SOME:
         value = getattr(settings, name)
-        if name not in ABOUT[scheduler].reads and value != getattr(default, name):
+        if name not in SCHEDULERS[scheduler].reads and value != getattr(default, name):
             yield Problem(
                 where=f"tune.{name}",
                 found=str(value),

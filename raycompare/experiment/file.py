@@ -49,7 +49,7 @@ class Draft:
     overridden: frozenset[str] = frozenset()
     """The dotted paths that --set gave."""
 
-    def located(self, problem: Problem) -> Problem:
+    def locate(self, problem: Problem) -> Problem:
         """Add the line of the problem's path, or of the nearest path above it."""
         path = problem.where
         if any(path == key or path.startswith(f"{key}.") for key in self.overridden):
@@ -64,7 +64,7 @@ class Draft:
         Raises:
             ExperimentError: there are problems, here or in `found_later`.
         """
-        problems = [self.located(problem) for problem in (*self.problems, *found_later)]
+        problems = [self.locate(problem) for problem in (*self.problems, *found_later)]
         if problems:
             raise ExperimentError(self.source, problems)
         return Experiment.model_construct(**self.sections)

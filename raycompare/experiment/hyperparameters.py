@@ -29,7 +29,7 @@ CONFIG = "config."
 
 
 @dataclass(frozen=True, kw_only=True)
-class Given:
+class ModelSettings:
     """The hyperparameters of one model."""
 
     model: ModelSpec
@@ -68,10 +68,10 @@ def config_arguments(model: ModelSpec) -> Arguments:
     return {f"{CONFIG}{field}": value for field, value in model.config.items()}
 
 
-def given_to(experiment: Experiment, model: ModelSpec, where: str) -> Given:
+def given_to(experiment: Experiment, model: ModelSpec, where: str) -> ModelSettings:
     """Gather what the file gives the model that stands at the dotted path `where`."""
     config = config_arguments(model)
-    return Given(
+    return ModelSettings(
         model=model,
         fixed={**config, **experiment.training_of(model)},
         space=experiment.search_space_of(model),

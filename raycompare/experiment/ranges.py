@@ -90,7 +90,7 @@ class Scale:
         edge, most = self.edge(side), _outer(side, *values)
         start, margin = (edge, BEYOND) if leaves else (most, MARGIN)
         place = self.at(start) + side * margin * self.width()
-        rounded = self.rounded(math.exp(place) if self.is_log else place, side)
+        rounded = self.round_outwards(math.exp(place) if self.is_log else place, side)
         return -_outer(side, -rounded, -(self.limit(side) if leaves else edge))
 
     def limit(self, side: Side) -> float:
@@ -98,12 +98,12 @@ class Scale:
         if side == DOWN and self.is_log:
             return self.step or 0.0
         if side == DOWN and self.low >= 0:
-            return min(self.low, self.rounded(self.low / 2, UP))
+            return min(self.low, self.round_outwards(self.low / 2, UP))
         if side == UP and self.step != 1 and self.low >= 0 and self.high <= 1:
-            return max(self.high, self.rounded((1 + self.high) / 2, DOWN))
+            return max(self.high, self.round_outwards((1 + self.high) / 2, DOWN))
         return side * math.inf
 
-    def rounded(self, value: float, side: Side) -> float:
+    def round_outwards(self, value: float, side: Side) -> float:
         """Round outwards to a multiple of the step, or to three significant digits."""
         size = math.floor(math.log10(abs(value))) if value else 0
         unit = self.step or float(f"1e{size - DIGITS + 1}")

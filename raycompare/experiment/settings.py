@@ -14,7 +14,7 @@ from raycompare.metrics import MODES, MetricName, Mode, ScoreName
 SHARE = "a share of train between 0 and 1"
 
 
-def _split(value: object) -> object:
+def _validate_split(value: object) -> object:
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, float) and 0 < value < 1:
@@ -22,7 +22,7 @@ def _split(value: object) -> object:
     raise not_allowed(f"the name of a split, or {SHARE}")
 
 
-SplitSource = Annotated[str | float | None, BeforeValidator(_split)]
+SplitSource = Annotated[str | float | None, BeforeValidator(_validate_split)]
 
 
 class SplitSpec(Part):
@@ -61,7 +61,7 @@ RUNGS = frozenset({"grace_period", "time_attr"})
 
 
 @dataclass(frozen=True, kw_only=True)
-class About:
+class SchedulerTraits:
     """What is to be known of a scheduler beside its rule, which is in `rule_book`."""
 
     subject: str
@@ -72,17 +72,17 @@ class About:
     """Whether it lets trials wait for others, and go on later from a checkpoint."""
 
 
-ABOUT: Mapping[SchedulerName, About] = {
-    "asha": About(subject="ASHA", reads=RUNGS | {"reduction_factor"}),
-    "pooled-asha": About(
+SCHEDULERS: Mapping[SchedulerName, SchedulerTraits] = {
+    "asha": SchedulerTraits(subject="ASHA", reads=RUNGS | {"reduction_factor"}),
+    "pooled-asha": SchedulerTraits(
         subject="ASHA, with all models in one bracket,", reads=RUNGS | {"reduction_factor"}
     ),
-    "pasha": About(subject="PASHA", reads=RUNGS | {"reduction_factor"}, pauses=True),
-    "median": About(subject="The median rule", reads=RUNGS | {"reduction_factor"}),
-    "top-k-after-first-rung": About(
+    "pasha": SchedulerTraits(subject="PASHA", reads=RUNGS | {"reduction_factor"}, pauses=True),
+    "median": SchedulerTraits(subject="The median rule", reads=RUNGS | {"reduction_factor"}),
+    "top-k-after-first-rung": SchedulerTraits(
         subject="The best of the first rung went on; it", reads=RUNGS | {"top_k"}, pauses=True
     ),
-    "fifo": About(subject="Nothing"),
+    "fifo": SchedulerTraits(subject="Nothing"),
 }
 READ_BY_SOME = ("top_k", "grace_period", "time_attr", "reduction_factor")
 """The settings that a scheduler may leave unread, in the order of the file."""

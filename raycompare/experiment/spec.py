@@ -123,7 +123,7 @@ Source = tuple[str, str | None]
 """A checkpoint and its revision."""
 
 
-def _named(value: object) -> object:
+def _expand_name(value: object) -> object:
     value = {"name": value} if isinstance(value, str) else value
     if isinstance(value, dict) and isinstance(value.get("name"), str):
         return {"checkpoint": value["name"], **value}
@@ -176,7 +176,7 @@ class ModelSpec(Part):
         return self.trust_remote_code or self.model_class is not None
 
 
-ModelItem = Annotated[ModelSpec, BeforeValidator(_named)]
+ModelItem = Annotated[ModelSpec, BeforeValidator(_expand_name)]
 """A model as a file has it: its fields, or just a checkpoint."""
 
 

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from transformers import PretrainedConfig
 
 from raycompare.errors import Problem, near, one_of
-from raycompare.experiment.hyperparameters import CONFIG, Given, config_arguments, hint_at
+from raycompare.experiment.hyperparameters import CONFIG, ModelSettings, config_arguments, hint_at
 from raycompare.experiment.spec import Arguments, ModelSpec
 from raycompare.models.architectures import CLASSIFIERS, FIELDS_OF_A_NEW_CONFIG, Vocabulary
 from raycompare.models.custom import INPUTS, NoClassError
@@ -133,7 +133,7 @@ def own_fields(model: ModelSpec) -> Arguments:
     return {k: v for k, v in config_arguments(model).items() if k.removeprefix(CONFIG) not in free}
 
 
-def hyperparameter_problems(given: Given) -> list[Problem]:
+def hyperparameter_problems(given: ModelSettings) -> list[Problem]:
     """Find what is wrong with the fields of the config, `pooling` and `freeze_layers` of a model.
 
     The model is built with them on torch's meta device, which has shapes and no memory. A model
@@ -163,7 +163,7 @@ def hyperparameter_problems(given: Given) -> list[Problem]:
     return list(Builds(given, config).problems())
 
 
-def _field_problems(given: Given, name: str, config: PretrainedConfig) -> Iterator[Problem]:
+def _field_problems(given: ModelSettings, name: str, config: PretrainedConfig) -> Iterator[Problem]:
     if name in SETTLED and not _is_free(given.model, name):
         return  # a problem of its section
     field, where = name.removeprefix(CONFIG), given.place(name)
@@ -192,7 +192,7 @@ def _is_free(model: ModelSpec, name: str) -> bool:
     return not model.is_pretrained and field in FIELDS_OF_A_NEW_CONFIG and field in model.config
 
 
-def _code_of(given: Given, config: PretrainedConfig) -> str:
+def _code_of(given: ModelSettings, config: PretrainedConfig) -> str:
     return f"{type(config).__name__} of {given.model.name}"
 
 
@@ -217,7 +217,7 @@ def _like(present: object) -> str:
     return "a number" if present is None else f"a value of the type of its own, {present!r}"
 
 
-def _pooling_problems(given: Given, config: PretrainedConfig) -> Iterator[Problem]:
+def _pooling_problems(given: ModelSettings, config: PretrainedConfig) -> Iterator[Problem]:
     allowed = (CLS,) if given.model.has_own_code else poolings(config.model_type)
     wrong = [how for how in given.all_values(POOLING) if how in POOLINGS and how not in allowed]
     if wrong:

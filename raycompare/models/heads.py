@@ -139,19 +139,19 @@ class _Pooling:
         self._mask = self._inputs.bind_partial(*args, **kwargs).arguments.get("attention_mask")
 
     def _change_input(self, _: nn.Module, args: Any) -> Any:
-        return (self._pooled(args[0]), *args[1:])
+        return (self._pool(args[0]), *args[1:])
 
     def _change_output(self, _: nn.Module, __: Any, output: Any) -> Any:
         assert isinstance(output, ModelOutput)
-        output["last_hidden_state"] = self._pooled(output["last_hidden_state"])
+        output["last_hidden_state"] = self._pool(output["last_hidden_state"])
         return output
 
-    def _pooled(self, tokens: torch.Tensor) -> torch.Tensor:
+    def _pool(self, tokens: torch.Tensor) -> torch.Tensor:
         mask = self._mask if self._mask is not None else torch.ones_like(tokens[:, :, 0])
-        return pooled(tokens, mask, self._how).unsqueeze(1)
+        return pool_tokens(tokens, mask, self._how).unsqueeze(1)
 
 
-def pooled(tokens: torch.Tensor, mask: torch.Tensor, how: str) -> torch.Tensor:
+def pool_tokens(tokens: torch.Tensor, mask: torch.Tensor, how: str) -> torch.Tensor:
     """Return the mean or the maximum over the tokens whose mask is not 0.
 
     `tokens` is of shape [rows, tokens, size], `mask` of [rows, tokens], the result of [rows, size].

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from raycompare.errors import Problem, near
-from raycompare.experiment.hyperparameters import Given, hint_at
+from raycompare.experiment.hyperparameters import ModelSettings, hint_at
 from raycompare.experiment.settings import ALL_LINEAR, PeftSpec
 from raycompare.experiment.spec import Arguments
 
@@ -151,7 +151,7 @@ def _target_problems(where: str, spec: PeftSpec, model: PreTrainedModel) -> Iter
         yield Problem(where=where, found=found, allowed="a model without peft")
 
 
-def unread_lora_problems(given: Given) -> Iterator[Problem]:
+def unread_lora_problems(given: ModelSettings) -> Iterator[Problem]:
     """Find sizes of LoRA for a model that is trained without it."""
     if given.model.peft is not None:
         return

@@ -61,7 +61,7 @@ def locate(checkpoint: str) -> str:
     return str(folder.absolute()) if folder.is_dir() else checkpoint
 
 
-def pinned(model: ModelSpec) -> ModelSpec:
+def pin_path(model: ModelSpec) -> ModelSpec:
     """Return the model with its folder as an absolute path: a trial has a directory of its own.
 
     A package stays as it is written, since each machine may keep it elsewhere.
@@ -103,7 +103,9 @@ def load_config(model: ModelSpec) -> PretrainedConfig:
     config = new_config(_kind_of_config(model), vocabulary, said)
     own_names = {config.attribute_map.get(key, key) for key in said}
     if config.attribute_map.get(LONGEST, LONGEST) not in own_names:
-        make_room_for_texts(config, vocabulary.limit, position_limit(unloaded(model, config)))
+        make_room_for_texts(
+            config, vocabulary.limit, position_limit(build_without_weights(model, config))
+        )
     return config
 
 
@@ -199,13 +201,13 @@ def _remote_code(model: ModelSpec, is_auto: bool = True) -> dict[str, Any]:
     return {"trust_remote_code": model.trust_remote_code} if is_auto else {}
 
 
-def unloaded(model: ModelSpec, config: PretrainedConfig) -> PreTrainedModel:
+def build_without_weights(model: ModelSpec, config: PretrainedConfig) -> PreTrainedModel:
     """Build the model on torch's meta device, which has shapes and no memory."""
     with on_meta():
-        return _drawn(model, config)
+        return _build_random(model, config)
 
 
-def _drawn(model: ModelSpec, config: PretrainedConfig) -> PreTrainedModel:
+def _build_random(model: ModelSpec, config: PretrainedConfig) -> PreTrainedModel:
     """Build the model with random weights, which draw on the seed."""
     if model.model_class:
         own: PreTrainedModel = class_at(model.model_class)._from_config(config)  # type: ignore[no-untyped-call]
@@ -227,7 +229,7 @@ def load_model(model: ModelSpec, label_names: Sequence[str]) -> PreTrainedModel:
     if model.model_class:
         setattr(config, MADE_BY, model.model_class)
     if not model.is_pretrained:
-        return _drawn(model, config)
+        return _build_random(model, config)
     reader = (
         class_at(model.model_class) if model.model_class else AutoModelForSequenceClassification
     )

@@ -20,12 +20,12 @@ from pydantic import JsonValue
 from transformers import PretrainedConfig, PreTrainedModel
 
 from raycompare.errors import Problem
-from raycompare.experiment.hyperparameters import CONFIG, Given, hint_at
+from raycompare.experiment.hyperparameters import CONFIG, ModelSettings, hint_at
 from raycompare.experiment.spec import Arguments, ModelSpec
 from raycompare.models.architectures import set_fields
 from raycompare.models.config_reads import fields_read
 from raycompare.models.heads import FREEZE, POOLING, config_fields, encoder_layers
-from raycompare.models.pretrained import MODEL_TYPE, load_config, unloaded
+from raycompare.models.pretrained import MODEL_TYPE, build_without_weights, load_config
 
 MOST_BUILT = 16
 """Combinations of config fields that are built; of more, so many at random, with every value."""
@@ -45,14 +45,14 @@ class _Fault(NamedTuple):
 def built_or_reason(model: ModelSpec, config: PretrainedConfig) -> PreTrainedModel | str:
     """Build a model of the config, or say why that can't be done."""
     try:
-        return _built(model, copy.deepcopy(config))
+        return _build(model, copy.deepcopy(config))
     except UNBUILT as error:
         return _reason(error)
 
 
-def _built(model: ModelSpec, config: PretrainedConfig) -> PreTrainedModel:
+def _build(model: ModelSpec, config: PretrainedConfig) -> PreTrainedModel:
     config.validate()
-    return unloaded(model, config)
+    return build_without_weights(model, config)
 
 
 def _reason(error: Exception) -> str:
@@ -80,7 +80,7 @@ def wrong_head(model: PreTrainedModel) -> str | None:
 class Builds:
     """Builds a model with combinations of its hyperparameters, to see what is wrong with them."""
 
-    given: Given
+    given: ModelSettings
     config: PretrainedConfig
 
     def problems(self) -> Iterator[Problem]:
@@ -111,10 +111,10 @@ class Builds:
         model, own = self.given.model, config_fields(fields)
         if not model.is_pretrained:  # fields of a new config depend on one another
             kept = {key: value for key, value in model.config.items() if key == MODEL_TYPE}
-            return _built(model, load_config(model.model_copy(update={"config": kept | own})))
+            return _build(model, load_config(model.model_copy(update={"config": kept | own})))
         config = copy.deepcopy(self.config)
         set_fields(config, own)
-        return _built(model, config)
+        return _build(model, config)
 
     @cached_property
     def _own_shapes(self) -> Mapping[str, torch.Size]:
@@ -172,7 +172,7 @@ def _layer_fault(model: PreTrainedModel, frozen: JsonValue) -> _Fault | None:
     return None
 
 
-def _built_names(given: Given) -> list[str]:
+def _built_names(given: ModelSettings) -> list[str]:
     names = {FREEZE: None, **given.fixed, **given.space}  # of two at fault the first is named
     return [
         name
@@ -182,7 +182,7 @@ def _built_names(given: Given) -> list[str]:
     ]
 
 
-def _combinations(given: Given) -> Iterator[Arguments]:
+def _combinations(given: ModelSettings) -> Iterator[Arguments]:
     """Yield what decides how a model is built: that of the untuned default, then of samples."""
     names = _built_names(given)
     fixed = {name: given.fixed[name] for name in names if name in given.fixed}

@@ -29,12 +29,12 @@ def fetch(source: RunFolder, out: RunFolder, weights: bool = False) -> RunFolder
     target = out.folder(name).folder(source.uri.rstrip("/").rpartition("/")[2])
     if target.uri.rstrip("/") == source.uri.rstrip("/"):
         raise UserError(f"{source.shown} is here already. Name another folder to copy it into.")
-    for file in sorted(filter(_wanted(weights), files), key=lambda file: file == MANIFEST):
+    for file in sorted(filter(_select_files(weights), files), key=lambda file: file == MANIFEST):
         source.copy_file(file, target)
     return target
 
 
-def _wanted(weights: bool) -> Callable[[str], bool]:
+def _select_files(weights: bool) -> Callable[[str], bool]:
     left = ONLY_WHILE_IT_RUNS if weights else (*ONLY_WHILE_IT_RUNS, WEIGHTS)
 
     def wanted(file: str) -> bool:

@@ -31,7 +31,7 @@ from raycompare.records.rows import (
 
 
 @dataclass
-class Entry:
+class TrialState:
     """All that is known of one trial of this run."""
 
     plan: TrialPlan
@@ -106,8 +106,8 @@ class Journal:
     def __init__(self, metric: MetricName, mode: Mode) -> None:
         """Start the run's clock."""
         self.metric, self.mode = metric, mode
-        self.entries: dict[str, Entry] = {}
-        self.endings: list[Entry] = []
+        self.entries: dict[str, TrialState] = {}
+        self.endings: list[TrialState] = []
         """In the order they came; twice if a trial was started again."""
         self.losses: list[tuple[str, str]] = []
         """The trials whose worker was lost and that were started again, each with the cause."""
@@ -138,7 +138,7 @@ class Journal:
         self.starts.update(trial.model for trial in trials if trial.status in FINISHED)
         self._began -= max((row.experiment_seconds for row in evaluations), default=0)
 
-    def planned(self, stage: Stage) -> dict[int, TrialRecord]:
+    def earlier_plans(self, stage: Stage) -> dict[int, TrialRecord]:
         """Return what an earlier run has planned, finished or not, by the order of the plan."""
         known = (*self._kept.values(), *self._cut.values())
         return {trial.order: trial for trial in known if trial.stage == stage}
@@ -149,7 +149,7 @@ class Journal:
             return False
         before = self._cut.get(plan.trial_id)
         starts, held = (before.starts, before.held_seconds or 0.0) if before else (0, 0.0)
-        self.entries[plan.trial_id] = Entry(plan, starts=starts, held=held)
+        self.entries[plan.trial_id] = TrialState(plan, starts=starts, held=held)
         return True
 
     def kept_evaluations(self, trial_id: str) -> list[EvalRecord]:
@@ -172,20 +172,20 @@ class Journal:
             case TrialStart():
                 self._begin(entry, message)
             case Evaluation():
-                self._evaluated(entry, message)
+                self._add_evaluation(entry, message)
             case TrialEnd():
                 entry.end = message
             case TrialFailure():
                 entry.failure = message
 
-    def _begin(self, entry: Entry, start: TrialStart) -> None:
+    def _begin(self, entry: TrialState, start: TrialStart) -> None:
         """Forget what the trial said before it was started again, but for what it says itself."""
         entry.start, entry.best, entry.end = start, None, None
         entry.evaluations.clear()
         for evaluation in start.earlier:
-            self._evaluated(entry, evaluation)
+            self._add_evaluation(entry, evaluation)
 
-    def _evaluated(self, entry: Entry, evaluation: Evaluation) -> None:
+    def _add_evaluation(self, entry: TrialState, evaluation: Evaluation) -> None:
         seen_at = self._seen_at.setdefault((entry.plan.trial_id, evaluation.step), self.elapsed)
         entry.evaluations.append((evaluation, seen_at))
         than = entry.best.metrics[self.metric] if entry.best else None
@@ -234,7 +234,7 @@ class Journal:
         rows = [row for entry in self.entries.values() for row in eval_records(entry)]
         return [*self._kept_evaluations, *rows]
 
-    def _trial_record(self, entry: Entry) -> TrialRecord:
+    def _trial_record(self, entry: TrialState) -> TrialRecord:
         best = entry.best
         clock = entry.end or (entry.evaluations[-1][0] if entry.evaluations else None)
         about_start = dict(vars(entry.start)) if entry.start else {}
@@ -259,7 +259,7 @@ class Journal:
         )
 
 
-def eval_records(entry: Entry) -> Sequence[EvalRecord]:
+def eval_records(entry: TrialState) -> Sequence[EvalRecord]:
     """Make the rows of evaluations.parquet of one trial, by step, the test last."""
     rows = [
         _eval_record(entry.plan, "validation", evaluation, evaluation.metrics, seconds)

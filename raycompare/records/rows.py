@@ -143,7 +143,7 @@ class EvalRecord(Scores, _Evaluated):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Fitted:
+class _BaselineFit:
     name: str
     trial_id: str
     """Names its predictions, which stand beside those of the finalists."""
@@ -158,7 +158,7 @@ class _Fitted:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BaselineRecord(Scores, _Fitted):
+class BaselineRecord(Scores, _BaselineFit):
     """One row of baselines.parquet: what something simpler than a network scores on the test."""
 
 

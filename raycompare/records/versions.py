@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
-OUTCOME = 2
+TRAINING_VERSION = 2
 """Raised when a change of raycompare gives a trial other numbers."""
 PACKAGES = ("torch", "transformers", "tokenizers")
 NOT_INSTALLED = "not installed"
@@ -12,7 +12,10 @@ NOT_INSTALLED = "not installed"
 
 def code_versions() -> dict[str, str]:
     """Return the versions of what computes a trial's numbers, raycompare's training among it."""
-    return {"training": str(OUTCOME), **{package: _version(package) for package in PACKAGES}}
+    return {
+        "training": str(TRAINING_VERSION),
+        **{package: _version(package) for package in PACKAGES},
+    }
 
 
 def _version(package: str) -> str:

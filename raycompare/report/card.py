@@ -27,7 +27,7 @@ HUB_METRICS: Mapping[MetricName, tuple[str, str]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Saved:
+class SavedModel:
     """What the files of a model say of it."""
 
     labels: Mapping[int, str]
@@ -52,7 +52,7 @@ class Card:
     """The finalist whose weights these are."""
     test: EvalRecord
     """Its test."""
-    saved: Saved
+    saved: SavedModel
 
     @property
     def spec(self) -> ModelSpec:
@@ -189,7 +189,7 @@ class Card:
         return "\n".join(f"- {line}" for line in lines)
 
 
-def usage(saved: Saved, pairs: bool) -> str:
+def usage(saved: SavedModel, pairs: bool) -> str:
     """Show how the model is loaded so that it answers as it was tested."""
     example = '{"text": "...", "text_pair": "..."}' if pairs else '"..."'
     if saved.pooling is None:

@@ -72,7 +72,7 @@ def render(comparison: Comparison, figures: report_figures.Images) -> str:
     """Return the report as Markdown; `figures` has the paths of its figures."""
     before, after = around_figures(comparison)
     parts = [before, report_figures.figures_section(comparison, figures), after]
-    return _joined(parts) + "\n"
+    return _join_parts(parts) + "\n"
 
 
 def around_figures(comparison: Comparison) -> tuple[str, str]:
@@ -85,8 +85,8 @@ def around_figures(comparison: Comparison) -> tuple[str, str]:
         *(section(comparison) for section in SECTIONS),
     ]
     after = [section(comparison) for section in SECTIONS_AFTER_FIGURES]
-    return _joined(before), _joined(after)
+    return _join_parts(before), _join_parts(after)
 
 
-def _joined(parts: Sequence[str]) -> str:
+def _join_parts(parts: Sequence[str]) -> str:
     return "\n\n".join(part for part in parts if part)

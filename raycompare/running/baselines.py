@@ -14,7 +14,7 @@ from raycompare.formatting import duration
 from raycompare.metrics import LABELS, MetricName
 from raycompare.records.rows import BaselineFailure, BaselineRecord
 from raycompare.records.run_folder import RunFolder
-from raycompare.running.check import Ready
+from raycompare.running.check import CheckedExperiment
 from raycompare.training.baseline import TRIAL_ID, fit_baseline
 from raycompare.training.failures import failure_of
 
@@ -32,7 +32,9 @@ class Baselines:
     running: ray.ObjectRef[Fitted] | None
 
     @classmethod
-    def start(cls, ready: Ready, folder: RunFolder, say: Callable[[str], None]) -> Baselines:
+    def start(
+        cls, ready: CheckedExperiment, folder: RunFolder, say: Callable[[str], None]
+    ) -> Baselines:
         """Begin to fit those that the experiment asks for and no earlier run has fitted."""
         experiment, metric = ready.experiment, ready.experiment.tune.metric
         if "tf-idf" not in experiment.baselines:

@@ -13,11 +13,11 @@ from raycompare.data.splits import LabelledData, load_splits
 from raycompare.errors import Problem
 from raycompare.experiment.checks import settings_problems
 from raycompare.experiment.file import Draft
-from raycompare.experiment.hyperparameters import Given, given_to
+from raycompare.experiment.hyperparameters import ModelSettings, given_to
 from raycompare.experiment.settings import TuneSpec
 from raycompare.experiment.spec import Experiment, ModelSpec
 from raycompare.models.checks import hyperparameter_problems, model_problems, own_fields
-from raycompare.running.estimate import Estimate, described, estimate
+from raycompare.running.estimate import Estimate, describe, estimate
 from raycompare.running.late_checks import _grace_problems, _steps, length_problems, room_problems
 from raycompare.running.trackers.checks import tracker_problems
 from raycompare.training.argument_checks import argument_problems, space_problems
@@ -25,7 +25,7 @@ from raycompare.training.unused_arguments import unread_problems
 
 
 @dataclass(frozen=True)
-class Ready:
+class CheckedExperiment:
     """An experiment that nothing is known to be wrong with."""
 
     experiment: Experiment
@@ -48,7 +48,7 @@ class Ready:
             searched = ", ".join(experiment.search_space_of(model)) or "nothing"
             lines.append(f"  model    {model.name}: {length}, searches {searched}")
             lines += [f"           note: {note}" for note in _notes(model)]
-        lines += [f"  takes    {line}" for line in described(self.estimate, experiment)]
+        lines += [f"  takes    {line}" for line in describe(self.estimate, experiment)]
         return "\n".join(lines)
 
     @cached_property
@@ -68,7 +68,7 @@ def _notes(model: ModelSpec) -> Iterator[str]:
         yield "LoRA: its layers stay as they are, the head and small matrices are trained"
 
 
-def check(draft: Draft, out: str) -> Ready:
+def check(draft: Draft, out: str) -> CheckedExperiment:
     """Check names, types, data, models and room for the results at `out`.
 
     Raises:
@@ -88,7 +88,7 @@ def check(draft: Draft, out: str) -> Ready:
         *room_problems(experiment, data, out),
         *tracker_problems(experiment, out),
     ]
-    return Ready(draft.experiment(found_later=late), data)
+    return CheckedExperiment(draft.experiment(found_later=late), data)
 
 
 def open_data(draft: Draft) -> tuple[LabelledData | None, list[Problem]]:
@@ -126,12 +126,12 @@ def _given_problems(draft: Draft) -> list[Problem]:
     tune = draft.sections.get("tune", TuneSpec())
     return [
         problem
-        for given in _given(draft)
+        for given in _model_settings(draft)
         for problem in (*unread_problems(given, tune), *hyperparameter_problems(given))
     ]
 
 
-def _given(draft: Draft) -> list[Given]:
+def _model_settings(draft: Draft) -> list[ModelSettings]:
     sections = {**draft.sections, "search_space": draft.search_space}
     experiment = Experiment.model_construct(**sections)
     return [given_to(experiment, model, where) for where, model in draft.models.items()]

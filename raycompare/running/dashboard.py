@@ -15,7 +15,7 @@ from typing import Any
 
 import ray
 
-from raycompare.records.journal import Entry
+from raycompare.records.journal import TrialState
 from raycompare.records.messages import TrialPlan
 
 LEARNING_RATE = "learning_rate"
@@ -53,7 +53,7 @@ class Trials:
         self._ends.setdefault(number, Event()).set()
 
 
-class Board:
+class Dashboard:
     """The trials that run, as tasks; what becomes of the actor is of no consequence to a run."""
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class Board:
         self._numbers = count()
         self._shown: dict[str, int] = {}
 
-    def show(self, entries: Iterable[Entry]) -> None:
+    def show(self, entries: Iterable[TrialState]) -> None:
         """Begin the tasks of trials that run since the last call; end those of the others."""
         running = {entry.plan.trial_id: entry.plan for entry in entries if entry.running}
         for trial_id in sorted(set(self._shown) - set(running)):

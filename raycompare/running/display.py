@@ -14,7 +14,7 @@ from rich.text import Text
 
 from raycompare.formatting import duration
 from raycompare.metrics import LABELS
-from raycompare.records.journal import Entry, Journal
+from raycompare.records.journal import Journal, TrialState
 from raycompare.records.messages import Stage
 
 Listen = Callable[[], None]
@@ -60,8 +60,8 @@ class StageView:
         self._said: set[str] = set()
         self._endings_seen = self._losses_seen = 0
 
-    def _by_model(self) -> dict[str, list[Entry]]:
-        found: dict[str, list[Entry]] = {}
+    def _by_model(self) -> dict[str, list[TrialState]]:
+        found: dict[str, list[TrialState]] = {}
         for entry in self._journal.entries.values():
             if entry.plan.stage == self.name:
                 found.setdefault(entry.plan.model, []).append(entry)
@@ -81,11 +81,11 @@ class StageView:
             *(self._end_line(entry) for entry in new if self._is_untold(entry)),
         ]
 
-    def _is_untold(self, entry: Entry) -> bool:
+    def _is_untold(self, entry: TrialState) -> bool:
         of_this_stage = entry.plan.stage == self.name
         return of_this_stage and entry.has_ended and entry.plan.trial_id not in self._said
 
-    def _end_line(self, entry: Entry) -> str:
+    def _end_line(self, entry: TrialState) -> str:
         self._said.add(entry.plan.trial_id)
         status = entry.status.replace("_", " ")
         words = [f"step {entry.last_step}", self._score(entry), duration(self._journal.elapsed)]
@@ -97,7 +97,7 @@ class StageView:
             ]
         )
 
-    def _score(self, entry: Entry) -> str:
+    def _score(self, entry: TrialState) -> str:
         label, best = LABELS[self._journal.metric], entry.best
         return f"{label} {best.metrics[self._journal.metric]:.4f}" if best else ""
 
@@ -110,15 +110,15 @@ class StageView:
             table.add_row(model, self._best_of(entries), _counts(entries), self._running(entries))
         return Group(table, Text(self._progress()))
 
-    def _best_of(self, entries: list[Entry]) -> str:
+    def _best_of(self, entries: list[TrialState]) -> str:
         scores = [e.best.metrics[self._journal.metric] for e in entries if e.best]
         pick = max if self._journal.mode == "max" else min
         return f"{pick(scores):.4f}" if scores else "-"
 
-    def _running(self, entries: list[Entry]) -> str:
+    def _running(self, entries: list[TrialState]) -> str:
         return ", ".join(self._position(entry) for entry in entries if entry.running) or "-"
 
-    def _position(self, entry: Entry) -> str:
+    def _position(self, entry: TrialState) -> str:
         if entry.start is None:
             return "starting"
         rungs = self._rungs.get(entry.plan.model, ())
@@ -133,12 +133,12 @@ class StageView:
         return f"{self.name}: {done} of {self.total} trials, {duration(elapsed)}, {left}"
 
 
-def _counts(entries: list[Entry]) -> str:
+def _counts(entries: list[TrialState]) -> str:
     counts = Counter(_standing(entry) for entry in entries)
     return ", ".join(f"{count} {standing}" for standing, count in counts.items())
 
 
-def _standing(entry: Entry) -> str:
+def _standing(entry: TrialState) -> str:
     if entry.running or entry.paused:
         return "running" if entry.running else "paused"
     return "waiting" if entry.status == "not_run" else entry.status.replace("_", " ")

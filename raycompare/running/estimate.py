@@ -18,7 +18,7 @@ from raycompare.experiment.spec import Experiment, ModelSpec, ResourceSpec
 from raycompare.formatting import SECONDS_PER_HOUR, duration, number_of
 from raycompare.records.messages import Stage
 from raycompare.running.processors import Speed, cpu_speed, gpu_here, gpu_speed
-from raycompare.running.workload import ModelWork, Work, workload
+from raycompare.running.workload import ModelWork, TrialWork, workload
 
 WORKER_SECONDS, TRIAL_SECONDS = 7.0, 0.5
 """Until a worker has imported all it needs, once a stage, and until a trial has loaded its model:
@@ -45,7 +45,7 @@ class Site:
         """Whether trials take a GPU where they leave it open."""
         return any(node.gpus for node in self.nodes)
 
-    def asked(self, experiment: Experiment, model: ModelSpec) -> tuple[float, float]:
+    def trial_resources(self, experiment: Experiment, model: ModelSpec) -> tuple[float, float]:
         """Return the CPUs and GPUs of a trial; a share of a card that is not measured is all."""
         spec = self.resources.get(model.name) or model.resources or experiment.resources
         gpu = spec.gpu if isinstance(spec.gpu, float) else float(self.has_gpus)
@@ -113,7 +113,7 @@ def site_of(
     return Site(nodes=nodes, instance=instance, resources=resources)
 
 
-def _trials(work: ModelWork) -> dict[Stage, tuple[Work, int]]:
+def _trials(work: ModelWork) -> dict[Stage, tuple[TrialWork, int]]:
     """Return the work of one trial of each stage, and how many there are."""
     return {
         "tune": (work.tune, work.tune_trials),
@@ -128,7 +128,7 @@ def _speeds(
     measured: dict[tuple[int, ...], Speed] = {}
     found: dict[str, Speed | None] = {}
     for work in works:
-        cpu, gpu = site.asked(experiment, experiment.model_named(work.model))
+        cpu, gpu = site.trial_resources(experiment, experiment.model_named(work.model))
         layer = (2 ** work.rows.bit_length(), work.width, max(int(cpu), 1))
         if not gpu and layer not in measured:
             measured[layer] = cpu_speed(*layer)
@@ -170,7 +170,9 @@ def _loads(
         if speed is None:
             yield None
         elif count:
-            room = site.at_once(*site.asked(experiment, experiment.model_named(own.model)))
+            room = site.at_once(
+                *site.trial_resources(experiment, experiment.model_named(own.model))
+            )
             most = experiment.tune.max_concurrent_trials
             seconds = speed.seconds(work.flop, work.steps) + TRIAL_SECONDS
             yield Load(seconds, count, min(room, most or room))
@@ -210,7 +212,7 @@ def _basis(speeds: Mapping[str, Speed | None], site: Site) -> str:
     return f"{first.basis}{where}"
 
 
-def described(found: Estimate, experiment: Experiment) -> list[str]:
+def describe(found: Estimate, experiment: Experiment) -> list[str]:
     """Say in a few lines what a run takes, how that was found, and what it is above."""
     trials = f"{found.tune_trials} + {number_of(found.confirm_trials, 'trial')}"
     size = f"{trials} (tune + confirm), {found.steps:,} steps, {_millions(found.tokens)} tokens"

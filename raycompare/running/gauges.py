@@ -19,8 +19,8 @@ from raycompare.experiment.spec import Experiment, ResourceSpec
 from raycompare.formatting import SECONDS_PER_HOUR
 from raycompare.metrics import better
 from raycompare.records.clock import Clock
-from raycompare.records.journal import Entry, Journal
-from raycompare.running.dashboard import Board
+from raycompare.records.journal import Journal, TrialState
+from raycompare.running.dashboard import Dashboard
 from raycompare.running.display import Listen
 
 UPDATE_SECONDS = 2.0
@@ -32,21 +32,21 @@ STATUSES = (
 
 
 @dataclass(frozen=True)
-class About:
+class GaugeText:
     """What a gauge measures, with its unit, and by what; `experiment` is always among it."""
 
     description: str
     tags: tuple[str, ...] = ()
 
 
-ABOUT: Mapping[str, About] = {
-    "raycompare_best_score": About(
+GAUGES: Mapping[str, GaugeText] = {
+    "raycompare_best_score": GaugeText(
         "Best value on validation so far, of the metric that decides", ("model", "metric")
     ),
-    "raycompare_trials": About("Number of trials", ("model", "status")),
-    "raycompare_gpu_hours": About("GPU-hours that trials have held since the run began"),
-    "raycompare_cpu_hours": About("CPU-hours that trials have held since the run began"),
-    "raycompare_cost_usd": About(
+    "raycompare_trials": GaugeText("Number of trials", ("model", "status")),
+    "raycompare_gpu_hours": GaugeText("GPU-hours that trials have held since the run began"),
+    "raycompare_cpu_hours": GaugeText("CPU-hours that trials have held since the run began"),
+    "raycompare_cost_usd": GaugeText(
         "US dollars of the run so far: machines that can hold trials, by the price under `cost`"
     ),
 }
@@ -67,8 +67,8 @@ class Gauges:
         self._clock, price = clock, price_of(experiment.cost)
         self._price = price.usd_per_hour if price else None
         self._kept = [t for t in journal.trials() if t.trial_id not in journal.entries]
-        self._gauges = {name: _gauge(name, experiment.name) for name in ABOUT}
-        self._board = Board() if is_remote() else None
+        self._gauges = {name: _gauge(name, experiment.name) for name in GAUGES}
+        self._board = Dashboard() if is_remote() else None
         self._next = 0.0
 
     @contextmanager
@@ -99,10 +99,10 @@ class Gauges:
             self._board.show(self._entries())
         self._next = perf_counter() + UPDATE_SECONDS
 
-    def _entries(self) -> tuple[Entry, ...]:
+    def _entries(self) -> tuple[TrialState, ...]:
         return tuple(self._journal.entries.values())
 
-    def _takes(self, entry: Entry, kind: str) -> float:
+    def _takes(self, entry: TrialState, kind: str) -> float:
         return float(getattr(self._resources[entry.plan.model], kind))
 
     def _pay(self) -> None:
@@ -133,13 +133,13 @@ class Gauges:
 
 
 def _gauge(name: str, experiment: str) -> Gauge:
-    about = ABOUT[name]
+    about = GAUGES[name]
     gauge = Gauge(name, about.description, ("experiment", *about.tags))
     gauge.set_default_tags({"experiment": experiment})
     return gauge
 
 
-def standing(entry: Entry) -> str:
+def standing(entry: TrialState) -> str:
     """Say how a trial stands while the run goes on, one of `STATUSES`."""
     if entry.running:
         return "running"

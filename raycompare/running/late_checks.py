@@ -15,10 +15,10 @@ from raycompare.experiment.hyperparameters import given_to
 from raycompare.experiment.spec import Experiment, ModelSpec
 from raycompare.models.architectures import position_limit
 from raycompare.models.pretrained import (
+    build_without_weights,
     load_config,
     load_tokenizer,
     locate,
-    unloaded,
     vocabulary_of,
 )
 from raycompare.running.workload import sample_lengths
@@ -88,7 +88,7 @@ def length_problems(experiment: Experiment, data: LabelledData) -> Iterator[Prob
     A tokenizer that names a limit keeps to it. What a percentile comes to is taken from a sample.
     """
     for number, model in enumerate(experiment.models):
-        limit = position_limit(unloaded(model, load_config(model)))
+        limit = position_limit(build_without_weights(model, load_config(model)))
         longest = _longest(model, data, lengths_of(experiment, model))
         if limit is not None and longest > limit:
             given = given_to(experiment, model, f"models.{number}")

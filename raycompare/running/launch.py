@@ -11,7 +11,7 @@ from raycompare.experiment.file import Draft, parse_draft, write_experiment
 from raycompare.experiment.spec import Experiment
 from raycompare.records.run_folder import draft_for
 from raycompare.running.display import Display
-from raycompare.running.run import Place
+from raycompare.running.run import RunOptions
 from raycompare.running.run import run as run_draft
 
 
@@ -34,7 +34,7 @@ def run(
         RunInterruptedError: the run was stopped; the folder holds what was done so far.
         RunError: every trial failed; the message has the first cause.
     """
-    place = Place(out=out, resume=resume, warm_start=warm_start, wait_nodes=wait_nodes)
+    place = RunOptions(out=out, resume=resume, warm_start=warm_start, wait_nodes=wait_nodes)
     return load_run(run_draft(_draft(experiment, resume), place, Display(_console())))
 
 

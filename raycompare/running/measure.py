@@ -41,7 +41,7 @@ def measure_finalists(
             say(f"inference: all {len(finalists)} models were measured before")
         return
     say(f"inference: {len(todo)} models")
-    place = _Place.of(shared, test)
+    place = _MeasuringNode.of(shared, test)
     for number, model in enumerate(todo, 1):
         found = place.measure(finalists[model])
         if isinstance(found, InferenceRecord):
@@ -73,7 +73,7 @@ def _in_words(found: InferenceRecord | InferenceFailure) -> str:
 
 
 @dataclass(frozen=True)
-class _Place:
+class _MeasuringNode:
     """One machine of the cluster, with the texts to measure on."""
 
     shared: Shared
@@ -81,7 +81,7 @@ class _Place:
     machine: NodeAffinitySchedulingStrategy
 
     @classmethod
-    def of(cls, shared: Shared, test: Dataset) -> _Place:
+    def of(cls, shared: Shared, test: Dataset) -> _MeasuringNode:
         experiment = shared.experiment
         rows = max(experiment.inference.texts, MOST_TEXTS)
         texts = RawTexts.of(test, rows, experiment.seed)
@@ -99,7 +99,7 @@ class _Place:
         )(_measure).options(scheduling_strategy=self.machine)
         try:
             record: InferenceRecord = ray.get(
-                remote.remote(self.shared, finalists, self.texts, self._kept(finalists))
+                remote.remote(self.shared, finalists, self.texts, self._weight_bytes(finalists))
             )
         except RayError as error:
             cause = error.cause if isinstance(error, RayTaskError) else error
@@ -107,7 +107,7 @@ class _Place:
             return InferenceFailure(model=model, cause=failure.cause, error=str(error))
         return record
 
-    def _kept(self, finalists: list[TrialRecord]) -> int | None:
+    def _weight_bytes(self, finalists: list[TrialRecord]) -> int | None:
         """Return the bytes of the weights that the run has kept of one of the finalists."""
         folder = self.shared.folder
         for trial in finalists:

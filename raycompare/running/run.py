@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 
 from raycompare.analysis.comparison import Comparison
 from raycompare.cluster.checks import usable_machines
-from raycompare.cluster.connection import connected
+from raycompare.cluster.connection import connect
 from raycompare.cluster.nodes import trial_machines, with_joined
 from raycompare.errors import DiskFullError, ExperimentError, RunError, RunInterruptedError
 from raycompare.experiment.file import Draft
@@ -23,15 +23,15 @@ from raycompare.records.trial_files import CHECKPOINTS
 from raycompare.report.sections.cost import budget_note
 from raycompare.report.write import write_report
 from raycompare.running.baselines import Baselines
-from raycompare.running.check import Ready, check
+from raycompare.running.check import CheckedExperiment, check
 from raycompare.running.display import Display
-from raycompare.running.estimate import described, estimate, site_of
+from raycompare.running.estimate import describe, estimate, site_of
 from raycompare.running.measure import measure_finalists
 from raycompare.running.screen import Screening
 from raycompare.running.stages import Stages, share
 from raycompare.running.start import (
-    Begun,
-    Setting,
+    RunFacts,
+    RunStart,
     alone_in,
     begin,
     earlier_clock,
@@ -42,19 +42,19 @@ from raycompare.running.survey import survey
 from raycompare.running.trackers.start import start_trackers
 from raycompare.running.trackers.threads import TrackedJournal, Trackers
 from raycompare.running.trackers.tracker import Outcome, TrackedRun
-from raycompare.running.warm_start import known_from
+from raycompare.running.warm_start import load_earlier_trials
 from raycompare.serving.winner import keep_best
 from raycompare.training.failures import is_disk_full
 from raycompare.tuning.callback import write_records
-from raycompare.tuning.earlier_trials import KnownPoint
-from raycompare.tuning.limits import Cap
+from raycompare.tuning.earlier_trials import EvaluatedPoint
+from raycompare.tuning.limits import MaxCost
 from raycompare.tuning.plans import identities
 from raycompare.tuning.resources import sharing
 from raycompare.tuning.tuner import WORK
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class RunOptions:
     """Where a run leaves its records, and what it starts from."""
 
     out: str = "reports"
@@ -66,7 +66,7 @@ class Place:
     """How many machines must have joined the cluster before the first trial, the head counted."""
 
 
-def run(draft: Draft, place: Place, display: Display) -> RunFolder:
+def run(draft: Draft, place: RunOptions, display: Display) -> RunFolder:
     """Run the experiment and leave records and report in a folder under `place.out`.
 
     Raises:
@@ -82,13 +82,15 @@ def run(draft: Draft, place: Place, display: Display) -> RunFolder:
     folder = RunFolder.at(place.resume) if place.resume else new_folder(experiment, place.out)
     with _unless_refused(folder, is_new=place.resume is None), alone_in(folder):
         begun = begin(ready, folder)
-        known = known_from(place.warm_start, folder, ready, display.say)
+        known = load_earlier_trials(place.warm_start, folder, ready, display.say)
         display.say(
             f"{experiment.name}: {len(experiment.models)} models, run folder {folder.shown}"
         )
         about = TrackedRun(run_id=begun.run_id, experiment=experiment, folder=folder)
         with closing(start_trackers(about, display.say)) as trackers:
-            return _Run(ready, folder, begun, display, clock, trackers, place.wait_nodes).go(known)
+            return _Pipeline(ready, folder, begun, display, clock, trackers, place.wait_nodes).go(
+                known
+            )
 
 
 @contextmanager
@@ -103,22 +105,22 @@ def _unless_refused(folder: RunFolder, is_new: bool) -> Iterator[None]:
 
 
 @dataclass
-class _Run:
-    ready: Ready
+class _Pipeline:
+    ready: CheckedExperiment
     folder: RunFolder
-    begun: Begun
+    begun: RunStart
     display: Display
     clock: Clock
     trackers: Trackers
     wait_nodes: int
-    setting: Setting = Setting()  # noqa: RUF009 - it is frozen
+    setting: RunFacts = RunFacts()  # noqa: RUF009 - it is frozen
 
     def __post_init__(self) -> None:
         metric = self.ready.experiment.tune.metric
         self.journal = TrackedJournal(metric, MODES[metric], self.trackers)
         self.journal.keep(self.folder.read_trials(), self.folder.read_evaluations())
 
-    def go(self, known: tuple[KnownPoint, ...]) -> RunFolder:
+    def go(self, known: tuple[EvaluatedPoint, ...]) -> RunFolder:
         try:
             self._train(known)
         except KeyboardInterrupt:
@@ -141,14 +143,14 @@ class _Run:
         _require_one_finished(self.folder, self.journal.trials())
         return self.folder
 
-    def _train(self, known: tuple[KnownPoint, ...]) -> None:
+    def _train(self, known: tuple[EvaluatedPoint, ...]) -> None:
         experiment, clock = self.ready.experiment, self.clock
         with (
-            connected(self.wait_nodes, self.display.say) as nodes,
+            connect(self.wait_nodes, self.display.say) as nodes,
             clock.counting(trial_machines),
         ):
             machines = usable_machines(experiment, self.folder, nodes)
-            self.setting = Setting(nodes=nodes)
+            self.setting = RunFacts(nodes=nodes)
             with clock("tokenize"):
                 shared = share(self.ready, self.folder, machines)
                 surveyed = survey(experiment, self.ready.data)
@@ -165,8 +167,8 @@ class _Run:
             known_as = identities(experiment, self.ready.data)
             if experiment.screen:
                 with clock("screen"):
-                    shared = Screening(shared, known_as, self.display.say).kept(experiment.screen)
-            for line in self._estimated(shared.experiment):
+                    shared = Screening(shared, known_as, self.display.say).select(experiment.screen)
+            for line in self._estimate(shared.experiment):
                 self.display.say(line)
             stages = Stages(
                 shared,
@@ -183,20 +185,20 @@ class _Run:
                 stages.confirm(chosen)
             self.setting = replace(self.setting, nodes=with_joined(nodes))
             baselines.collect(self.display.say)
-            spent = Cap(experiment, clock).spent
+            spent = MaxCost(experiment, clock).spent
             if spent:
                 self.display.say(f"{spent}: nothing more is measured")
             elif experiment.inference.measure:
                 with clock("inference"):
                     measure_finalists(shared, self.journal, self.ready.data.test, self.display.say)
 
-    def _estimated(self, experiment: Experiment) -> list[str]:
+    def _estimate(self, experiment: Experiment) -> list[str]:
         """Estimate the rest of a run on its machines; keep it for the manifest, and say it."""
         data = self.ready.data
         site = site_of(experiment, self.setting.nodes, self.setting.resources)
         found = estimate(experiment, data, site)
         self.setting = replace(self.setting, estimate=asdict(found))
-        return described(found, experiment)
+        return describe(found, experiment)
 
     def _keep_best(self, comparison: Comparison) -> None:
         try:

@@ -39,21 +39,21 @@ class Screening:
         """What is run."""
         return self.shared.experiment
 
-    def kept(self, settings: ScreenSpec) -> Shared:
+    def select(self, settings: ScreenSpec) -> Shared:
         """Return what is shared, with the models alone that go on."""
         records = self.shared.folder.read_rows(RECORDS, ScreenRecord)
         if records:
             self.say(f"screen: {len(records)} models were screened before")
         else:
-            records = ranked(settings, self._found(settings))
+            records = rank(settings, self._screen_models(settings))
             self.shared.folder.write_rows(RECORDS, records, ScreenRecord)
             self._tell(records, settings)
         return replace(self.shared, experiment=only_kept(self.experiment, records))
 
-    def _found(self, settings: ScreenSpec) -> list[Screened]:
+    def _screen_models(self, settings: ScreenSpec) -> list[Screened]:
         """Look at all models that are not known, as many at once as there is room for."""
         models = self.experiment.models
-        known = {model.name: self._read(model, settings) for model in models}
+        known = {model.name: self._read_cached(model, settings) for model in models}
         running = {
             model.name: self._start(model, settings)
             for model in models
@@ -97,7 +97,7 @@ class Screening:
         digest = hashlib.sha256(json.dumps([*content, seed]).encode()).hexdigest()
         return f"{digest[:32]}.json"
 
-    def _read(self, model: ModelSpec, settings: ScreenSpec) -> Screened | None:
+    def _read_cached(self, model: ModelSpec, settings: ScreenSpec) -> Screened | None:
         """Return what an earlier run has found of the same weights on the same data."""
         name = self._file(model, settings)
         if not self._cache.exists(name):
@@ -126,7 +126,7 @@ def _screen(shared: Shared, model: str, rows: int) -> Screened:
     return screen_model(ScreenTask(trial=task_of(shared, plan, shared.resources[model]), rows=rows))
 
 
-def ranked(settings: ScreenSpec, found: list[Screened]) -> list[ScreenRecord]:
+def rank(settings: ScreenSpec, found: list[Screened]) -> list[ScreenRecord]:
     """Order models by their score, best first; those without one come last, and all of them stay.
 
     Of equal scores the one that stands first in the experiment is first.

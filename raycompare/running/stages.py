@@ -13,23 +13,23 @@ from transformers import PreTrainedTokenizerBase
 
 from raycompare.cluster.machines import Node
 from raycompare.data.token_store import TokenStore
-from raycompare.data.tokenize import token_key, tokenize, tokenized
+from raycompare.data.tokenize import add_padding, token_key, tokenize
 from raycompare.data.tokens import TokenizedData
 from raycompare.errors import UserError
 from raycompare.experiment.spec import Arguments, Experiment, ModelSpec
-from raycompare.models.pretrained import load_tokenizer, pinned
+from raycompare.models.pretrained import load_tokenizer, pin_path
 from raycompare.records.clock import Clock
 from raycompare.records.journal import Journal
 from raycompare.records.messages import Stage, TrialPlan
 from raycompare.records.run_folder import RunFolder
 from raycompare.records.snapshot import TOKEN_FOLDER
-from raycompare.running.check import Ready
+from raycompare.running.check import CheckedExperiment
 from raycompare.running.display import Display, RungSteps, StageView
 from raycompare.running.gauges import Gauges
 from raycompare.training.arguments import TEXTS, TOKENS, Length, lengths_of, max_length_of
 from raycompare.training.memory import Peak, measure
-from raycompare.tuning.earlier_trials import KnownPoint
-from raycompare.tuning.limits import Cap, Limits
+from raycompare.tuning.earlier_trials import EvaluatedPoint
+from raycompare.tuning.limits import Budgets, MaxCost
 from raycompare.tuning.plan_order import Comparing, PlanOrder
 from raycompare.tuning.plans import (
     Drawn,
@@ -46,7 +46,7 @@ from raycompare.tuning.schedulers.registry import rules_for, rungs_of
 from raycompare.tuning.tuner import Queue, Shared, at_once, run_stage, task_of
 
 
-def share(ready: Ready, folder: RunFolder, machines: Sequence[Node]) -> Shared:
+def share(ready: CheckedExperiment, folder: RunFolder, machines: Sequence[Node]) -> Shared:
     """Tokenise the data once per tokenizer and length, and put it where every trial can read it.
 
     Raises:
@@ -58,7 +58,7 @@ def share(ready: Ready, folder: RunFolder, machines: Sequence[Node]) -> Shared:
     stored = {id(data): ray.put(data.for_search) for data in tokens.values()}
     tests = {id(data): ray.put(data.held_out) for data in tokens.values()}
     default = {m.name: tokens[m.name, max_length_of(experiment, m, {})] for m in experiment.models}
-    pin = {"models": tuple(pinned(model) for model in experiment.models)}
+    pin = {"models": tuple(pin_path(model) for model in experiment.models)}
     unmeasured = Shared(
         experiment=experiment.model_copy(update=pin),
         folder=folder,
@@ -74,11 +74,11 @@ def share(ready: Ready, folder: RunFolder, machines: Sequence[Node]) -> Shared:
             for name, data in default.items()
         },
     )
-    resources = resolve(unmeasured.experiment, machines, partial(_measured, unmeasured))
+    resources = resolve(unmeasured.experiment, machines, partial(_measure_memory, unmeasured))
     return replace(unmeasured, resources=resources)
 
 
-def _measured(shared: Shared, model: ModelSpec) -> Peak:
+def _measure_memory(shared: Shared, model: ModelSpec) -> Peak:
     """Measure a trial of the model at its largest batch, on a card of its own."""
     asked = model.resources or shared.experiment.resources
     plan = make_plan("tune", 0, model.name, _largest(shared.experiment, model), seed=0)
@@ -101,7 +101,7 @@ def _largest(experiment: Experiment, model: ModelSpec) -> Arguments:
     return {key: max(space[key].examples) for key in (TEXTS, TOKENS) if key in space}  # type: ignore[type-var]
 
 
-def _tokens(ready: Ready, store: TokenStore) -> dict[tuple[str, Length], TokenizedData]:
+def _tokens(ready: CheckedExperiment, store: TokenStore) -> dict[tuple[str, Length], TokenizedData]:
     """Return the tokens of each model and length; those of one vocabulary are one object."""
     experiment, made = ready.experiment, dict[str, TokenizedData]()
     tokenizers = {
@@ -113,7 +113,7 @@ def _tokens(ready: Ready, store: TokenStore) -> dict[tuple[str, Length], Tokeniz
         key = token_key(ready.data, tokenizer, spec)
         if key not in made:
             stored = store.get(key, lambda: tokenize(ready.data, tokenizer, spec))
-            made[key] = tokenized(stored, ready.data, tokenizer, spec)
+            made[key] = add_padding(stored, ready.data, tokenizer, spec)
         return made[key]
 
     return {
@@ -132,7 +132,7 @@ class Stages:
     display: Display
     identities: Identities
     clock: Clock
-    known: tuple[KnownPoint, ...] = ()
+    known: tuple[EvaluatedPoint, ...] = ()
     """What earlier runs have found; the searcher is told."""
 
     @property
@@ -145,7 +145,7 @@ class Stages:
         learns = self.experiment.tune.search_alg == "optuna"
         propose = self._tpe() if learns else Drawn(self.experiment)
         turns = with_a_choice(self.experiment, propose.counts)
-        earlier = self.journal.planned("tune")
+        earlier = self.journal.earlier_plans("tune")
         plans = tune_plans(self.experiment, turns, propose, earlier, self.identities)
         if turns:
             self._run(Work("tune", plans, len(turns), learns, self.shared.rungs), self._scheduler())
@@ -157,7 +157,7 @@ class Stages:
         """Train the chosen configuration of each model to full budget on every seed; test it."""
         plans = confirm_plans(self.experiment, chosen, self.identities)
         if plans:
-            cap = Cap(self.experiment, self.clock)
+            cap = MaxCost(self.experiment, self.clock)
             self._run(Work("confirm", iter(plans), len(plans)), PlanOrder(cap))
             self._require_ended("confirm")
 
@@ -171,14 +171,14 @@ class Stages:
     def _scheduler(self) -> PlanOrder:
         settings = self.experiment.tune
         at_a_time = settings.max_concurrent_trials or at_once(self.shared)
-        limits = Limits(self.experiment, self.journal, self.clock, at_a_time)
+        limits = Budgets(self.experiment, self.journal, self.clock, at_a_time)
         rules = rules_for(settings, self.shared.rungs)
         if not rules:
             return PlanOrder(limits)
         return Comparing(rules, settings.metric, settings.time_attr, limits)
 
     def _run(self, work: Work, scheduler: PlanOrder) -> None:
-        admitted = self._admitted(work, scheduler)
+        admitted = self._admit(work, scheduler)
         if not work.learns:
             # What can be planned at once is, so that the records have all of it from the start.
             todo = list(admitted)
@@ -195,7 +195,7 @@ class Stages:
     def _gauges(self) -> Gauges:
         return Gauges(self.experiment, self.journal, self.shared.resources, self.clock)
 
-    def _admitted(self, work: Work, scheduler: PlanOrder) -> Iterator[TrialPlan]:
+    def _admit(self, work: Work, scheduler: PlanOrder) -> Iterator[TrialPlan]:
         """Yield the plans that are to be run; those finished before are told to the scheduler."""
         for plan in work.plans:
             scheduler.add(plan)

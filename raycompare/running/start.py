@@ -26,7 +26,7 @@ from raycompare.records.manifest import TOTAL, Manifest
 from raycompare.records.run_folder import RunFolder
 from raycompare.records.snapshot import LOCK, STARTED, time_so_far
 from raycompare.records.versions import RECORDED_PACKAGES, code_versions
-from raycompare.running.check import Ready
+from raycompare.running.check import CheckedExperiment
 
 LOCK_SECONDS = 0.5
 """`raycompare status` takes the lock for an instant, to see whether it is free."""
@@ -45,7 +45,7 @@ def earlier_clock(folder: RunFolder) -> Clock:
 
 
 @dataclass(frozen=True)
-class Begun:
+class RunStart:
     """What a run writes down before its first trial, to be recognised when it is resumed."""
 
     run_id: str
@@ -91,13 +91,13 @@ def new_folder(experiment: Experiment, out: str) -> RunFolder:
     return RunFolder.at(f"{out.rstrip('/')}/{experiment.name}/{run_id}")
 
 
-def begin(ready: Ready, folder: RunFolder) -> Begun:
+def begin(ready: CheckedExperiment, folder: RunFolder) -> RunStart:
     """Write the experiment into its folder, or make sure that a resumed folder is its own.
 
     Raises:
         UserError: the folder belongs to another experiment or other data.
     """
-    begun = Begun(
+    begun = RunStart(
         run_id=folder.uri.rstrip("/").rpartition("/")[2],
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         experiment_hash=ready.experiment.content_hash,
@@ -105,13 +105,13 @@ def begin(ready: Ready, folder: RunFolder) -> Begun:
         code=code_versions(),
     )
     if folder.exists(STARTED):
-        return _same(Begun(**json.loads(folder.read_text(STARTED))), begun, folder)
+        return _same(RunStart(**json.loads(folder.read_text(STARTED))), begun, folder)
     folder.write_text("experiment.yaml", write_experiment(ready.experiment))
     folder.write_text(STARTED, json.dumps(asdict(begun), indent=2) + "\n")
     return begun
 
 
-def _same(earlier: Begun, now: Begun, folder: RunFolder) -> Begun:
+def _same(earlier: RunStart, now: RunStart, folder: RunFolder) -> RunStart:
     if earlier.experiment_hash != now.experiment_hash:
         raise UserError(
             f"{folder.uri} holds a run of another experiment (hash {earlier.experiment_hash}, "
@@ -135,7 +135,7 @@ def _same(earlier: Begun, now: Begun, folder: RunFolder) -> Begun:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class RunFacts:
     """Where a run took place; tokens of a text and resources are by model."""
 
     nodes: Sequence[Node] = ()
@@ -153,7 +153,11 @@ class Setting:
 
 
 def manifest(
-    ready: Ready, begun: Begun, setting: Setting, clock: Clock, complete: bool = True
+    ready: CheckedExperiment,
+    begun: RunStart,
+    setting: RunFacts,
+    clock: Clock,
+    complete: bool = True,
 ) -> Manifest:
     """Say what made the records of this run."""
     experiment = ready.experiment

@@ -51,7 +51,7 @@ def survey_draft(draft: Draft) -> Survey:
 
 def survey(experiment: Experiment, data: LabelledData) -> Survey:
     """Count rows, labels and copies, and measure the training texts by every tokenizer."""
-    texts = _numbered(data)
+    texts = _number_texts(data)
     contradictory = _contradictory(texts, data)
     sample = _sample(data.train, experiment.seed)
     measured = [
@@ -62,7 +62,7 @@ def survey(experiment: Experiment, data: LabelledData) -> Survey:
     batch = _batch(experiment)
     return Survey(
         dataset=experiment.data.dataset,
-        splits=tuple(_split(part, texts, data) for part in PARTS),
+        splits=tuple(_survey_split(part, texts, data) for part in PARTS),
         contradictory_texts=len(contradictory),
         contradictory_rows=sum(int(np.isin(of, contradictory).sum()) for of in texts.values()),
         asked=experiment.data.max_length,
@@ -73,7 +73,7 @@ def survey(experiment: Experiment, data: LabelledData) -> Survey:
     )
 
 
-def _numbered(data: LabelledData) -> dict[str, Ints]:
+def _number_texts(data: LabelledData) -> dict[str, Ints]:
     """Number the texts of each split: rows of the same text, or pair of texts, have one number."""
     parts = {part: getattr(data, part) for part in PARTS}
     numbers = np.zeros(sum(map(len, parts.values())), dtype=np.int64)
@@ -90,7 +90,7 @@ def _numbered(data: LabelledData) -> dict[str, Ints]:
     return dict(zip(parts, np.split(numbers, ends), strict=True))
 
 
-def _split(part: str, texts: Mapping[str, Ints], data: LabelledData) -> SplitSurvey:
+def _survey_split(part: str, texts: Mapping[str, Ints], data: LabelledData) -> SplitSurvey:
     own = texts[part]
     earlier = [first for first, second in combinations(PARTS, 2) if second == part]
     return SplitSurvey(
@@ -130,7 +130,7 @@ def _batch(experiment: Experiment) -> int:
     return batch_size_of({TEXTS: given} if isinstance(given, int) else {}).texts
 
 
-def _present_lengths(experiment: Experiment, measured: Sequence[_Measured]) -> Iterator[int]:
+def _present_lengths(experiment: Experiment, measured: Sequence[_MeasuredLengths]) -> Iterator[int]:
     asked = experiment.data.max_length
     for found in measured:
         percentile = int(asked.removeprefix("p")) if isinstance(asked, str) else None
@@ -148,7 +148,7 @@ def _sample(split: Dataset, seed: int) -> list[list[str]]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Measured:
+class _MeasuredLengths:
     """The lengths of a sample, and what the tokenizer does not know in it."""
 
     models: Sequence[ModelSpec]
@@ -164,14 +164,14 @@ class _Measured:
 
     @property
     def proposed(self) -> int:
-        return self._rounded(self.percentile(PROPOSED))
+        return self._round_up(self.percentile(PROPOSED))
 
-    def _rounded(self, length: int) -> int:
+    def _round_up(self, length: int) -> int:
         whole = -(-length // STEP) * STEP
         return whole if self.limit is None else min(whole, self.limit)
 
     def survey(self, lengths: set[int], batch: int, seed: int) -> TokenSurvey:
-        own = {self._rounded(self.percentile(percent)) for percent in PERCENTILES}
+        own = {self._round_up(self.percentile(percent)) for percent in PERCENTILES}
         shown = {length if self.limit is None else min(length, self.limit) for length in lengths}
         tokens = int(self.lengths.sum()) - self.special * len(self.lengths)
         return TokenSurvey(
@@ -204,7 +204,7 @@ class _Measured:
 
 def _measure(
     tokenizer: PreTrainedTokenizerBase, models: Sequence[ModelSpec], texts: list[list[str]]
-) -> _Measured:
+) -> _MeasuredLengths:
     special = tokenizer.num_special_tokens_to_add(pair=len(texts) > 1)
     lengths: list[int] = []
     unknown: list[int] = []
@@ -215,7 +215,7 @@ def _measure(
         lengths += [len(ids) + special for ids in encoded]
         unknown += [ids.count(tokenizer.unk_token_id) for ids in encoded]
     limit = tokenizer.model_max_length
-    return _Measured(
+    return _MeasuredLengths(
         models=models,
         lengths=np.asarray(lengths),
         unknown=np.asarray(unknown),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from raycompare.analysis.before_after import compared, judged
+from raycompare.analysis.before_after import describe_gain, judge_runs
 from raycompare.analysis.extend import Finalist, extension, finalist
 from raycompare.experiment.file import parse_draft, read_experiment, write_experiment
 from raycompare.records.run_folder import RunFolder
 from raycompare.running.display import Display
-from raycompare.running.run import Place, run
+from raycompare.running.run import RunOptions, run
 
 
 def train_longer(
@@ -23,11 +23,11 @@ def train_longer(
     records = before.read_trials(), before.read_evaluations()
     longer = extension(experiment, *records, epochs, model)
     draft = parse_draft(write_experiment(longer), f"the extension of {before.shown}")
-    after = run(draft, Place(out=out), display)
+    after = run(draft, RunOptions(out=out), display)
     name, metric = longer.models[0].name, experiment.tune.metric
-    judgement = judged(before, after, name, metric)
+    judgement = judge_runs(before, after, name, metric)
     earlier = finalist(experiment, *records, name)
-    display.say(compared(earlier, _only(after), judgement, metric))
+    display.say(describe_gain(earlier, _only(after), judgement, metric))
     return after
 
 

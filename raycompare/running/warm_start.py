@@ -8,15 +8,21 @@ from raycompare.errors import UserError
 from raycompare.experiment.file import read_experiment
 from raycompare.formatting import number_of
 from raycompare.records.run_folder import RunFolder
-from raycompare.running.check import Ready
-from raycompare.tuning.earlier_trials import EarlierRun, Known, KnownPoint, from_json, known_points
+from raycompare.running.check import CheckedExperiment
+from raycompare.tuning.earlier_trials import (
+    EarlierRun,
+    EarlierTrials,
+    EvaluatedPoint,
+    from_json,
+    known_points,
+)
 
 KNOWN = "known.json"
 
 
-def known_from(
-    earlier: str | None, folder: RunFolder, ready: Ready, say: Callable[[str], None]
-) -> tuple[KnownPoint, ...]:
+def load_earlier_trials(
+    earlier: str | None, folder: RunFolder, ready: CheckedExperiment, say: Callable[[str], None]
+) -> tuple[EvaluatedPoint, ...]:
     """Return what the searcher is told: of the run in `earlier`, or what `folder` has of one.
 
     Raises:
@@ -32,7 +38,7 @@ def known_from(
             "does not learn from trials. Set it to optuna, or narrow the ranges with "
             f"`raycompare refine {earlier}`."
         )
-    found = _known(RunFolder.at(earlier), ready)
+    found = _read_earlier_trials(RunFolder.at(earlier), ready)
     say(f"{number_of(len(found.points), 'trial')} of {earlier} told to the search")
     for line in found.left_out:
         say(f"  left out: {line}")
@@ -40,7 +46,7 @@ def known_from(
     return found.points
 
 
-def _known(folder: RunFolder, ready: Ready) -> Known:
+def _read_earlier_trials(folder: RunFolder, ready: CheckedExperiment) -> EarlierTrials:
     earlier = EarlierRun(
         place=folder.shown,
         experiment=read_experiment(folder.read_text("experiment.yaml")),

@@ -19,7 +19,7 @@ from raycompare.data.splits import TEXT_COLUMNS, LabelledData
 from raycompare.data.tokens import Ints
 from raycompare.experiment.spec import Arguments, Experiment, ModelSpec
 from raycompare.models.heads import config_fields
-from raycompare.models.pretrained import load_config, load_tokenizer, unloaded
+from raycompare.models.pretrained import build_without_weights, load_config, load_tokenizer
 from raycompare.training.arguments import (
     BY_LENGTH,
     EVALUATION,
@@ -44,7 +44,7 @@ DRAWS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
-class Work:
+class TrialWork:
     """One trial of a model at its default configuration, trained to the end."""
 
     steps: int
@@ -61,8 +61,8 @@ class ModelWork:
     model: str
     tune_trials: int
     confirm_trials: int
-    tune: Work
-    confirm: Work
+    tune: TrialWork
+    confirm: TrialWork
     """The test counted."""
     width: int
     """Of a hidden layer."""
@@ -71,7 +71,7 @@ class ModelWork:
 
 
 @dataclass(frozen=True)
-class _Course:
+class _TrialLength:
     """How long one trial is, and how often it is evaluated."""
 
     steps: int
@@ -123,7 +123,7 @@ def _model_work(
     trials, pads = trials_and_padding
     arguments = arguments_of(experiment, model, {})
     config = _config(model, arguments, len(data.label_names))
-    parameters = multiplying_parameters(unloaded(model, config))
+    parameters = multiplying_parameters(build_without_weights(model, config))
     course = _course(experiment, model, np.resize(lengths, len(data.train)))
     whole = experiment.data.padding == "max_length"
     per_text = float(lengths.max() if whole else lengths.mean())
@@ -134,9 +134,9 @@ def _model_work(
     tune = per_text * len(data.validation) * _tune_evaluations(experiment, model, course)
     confirm = per_text * (len(data.validation) * course.evaluations + len(data.test))
 
-    def work(evaluated: float) -> Work:
+    def work(evaluated: float) -> TrialWork:
         flop = parameters * (TRAIN_FLOP * train + EVAL_FLOP * evaluated)
-        return Work(steps=course.steps, tokens=round(train + evaluated), flop=flop)
+        return TrialWork(steps=course.steps, tokens=round(train + evaluated), flop=flop)
 
     return ModelWork(
         model=model.name,
@@ -155,12 +155,12 @@ def longest_of_a_batch(lengths: Ints, texts: int) -> float:
     return float(drawn.max(axis=1).mean())
 
 
-def _course(experiment: Experiment, model: ModelSpec, lengths: Ints) -> _Course:
+def _course(experiment: Experiment, model: ModelSpec, lengths: Ints) -> _TrialLength:
     arguments = arguments_of(experiment, model, {})
     steps = planned_steps(arguments, lengths)
     once = {**arguments, "num_train_epochs": 1, "max_steps": -1}
     epochs = steps / max(planned_steps(once, lengths), 1)
-    return _Course(steps, epochs, _evaluations(arguments, steps, epochs))
+    return _TrialLength(steps, epochs, _evaluations(arguments, steps, epochs))
 
 
 def _evaluations(arguments: Arguments, steps: int, epochs: float) -> int:
@@ -172,7 +172,7 @@ def _evaluations(arguments: Arguments, steps: int, epochs: float) -> int:
     return math.ceil(steps / (every if every >= 1 else max(steps * every, 1)))
 
 
-def _tune_evaluations(experiment: Experiment, model: ModelSpec, course: _Course) -> int:
+def _tune_evaluations(experiment: Experiment, model: ModelSpec, course: _TrialLength) -> int:
     if EVALUATION & {*experiment.training_of(model), *experiment.search_space_of(model)}:
         return course.evaluations
     steps = {model.name: course.steps}

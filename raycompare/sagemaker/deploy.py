@@ -52,7 +52,7 @@ class Deployment:
             RunError: the endpoint does not come up.
         """
         place, name = self.serving.archive.rsplit("/", 1)
-        RunFolder.at(place).write_bytes(name, packed(self.folder, self.found))
+        RunFolder.at(place).write_bytes(name, pack(self.folder, self.found))
         create(self.serving, self.aws)
 
 
@@ -105,7 +105,7 @@ def endpoint_name(found: Winner) -> str:
     return name[:MOST_NAME].strip("-")
 
 
-def packed(folder: RunFolder, found: Winner) -> bytes:
+def pack(folder: RunFolder, found: Winner) -> bytes:
     """Return the model as the archive that the container unpacks: all files at its top.
 
     Raises:

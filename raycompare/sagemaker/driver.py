@@ -17,9 +17,9 @@ from raycompare.errors import RaycompareError, RunError, RunInterruptedError, Us
 from raycompare.experiment.file import read_draft
 from raycompare.records.run_folder import RunFolder
 from raycompare.running.display import Display
-from raycompare.running.run import Place, run
+from raycompare.running.run import RunOptions, run
 from raycompare.sagemaker.job_environment import EXPERIMENT_FILE, Instances, Job
-from raycompare.sagemaker.job_environment import Place as Container
+from raycompare.sagemaker.job_environment import JobFolders as Container
 from raycompare.serving.winner import lay_out, winner
 
 
@@ -80,7 +80,7 @@ def drive(job: Job, instances: Instances, container: Container, display: Display
     """
     await_instances(instances.hosts, job.join_seconds)
     display.say(f"{len(instances.hosts)} instances are one cluster: {', '.join(instances.hosts)}")
-    folder = run(read_draft(Path(EXPERIMENT_FILE)), Place(resume=job.run_dir), display)
+    folder = run(read_draft(Path(EXPERIMENT_FILE)), RunOptions(resume=job.run_dir), display)
     found = winner(folder)
     lay_out(folder, found, container.model)
     display.say(f"the model of this job is {found.model}, trial {found.trial_id}")

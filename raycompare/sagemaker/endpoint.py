@@ -144,10 +144,10 @@ def predict(name: str, texts: Sequence[str], aws: Aws) -> list[Mapping[str, Any]
         )
     except ClientError as error:
         raise UserError(f"{name}: {error.response['Error'].get('Message', error)}") from error
-    return answered(answer["Body"].read(), name)
+    return parse_answer(answer["Body"].read(), name)
 
 
-def answered(body: bytes, name: str) -> list[Mapping[str, Any]]:
+def parse_answer(body: bytes, name: str) -> list[Mapping[str, Any]]:
     """Read the container's answer: an object with label and score for each text.
 
     Raises:

@@ -20,7 +20,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from types import FrameType
 
-from raycompare.sagemaker.job_environment import Instances, Job, Place
+from raycompare.sagemaker.job_environment import Instances, Job, JobFolders
 
 PORT = 6379
 END_SECONDS, RAY_STOP_SECONDS = 90.0, 10
@@ -44,9 +44,9 @@ class Signals:
         """Take the signal from now on."""
         self.asked_at: float | None = None
         self._child: subprocess.Popen[bytes] | None = None
-        signal.signal(signal.SIGTERM, self._heard)
+        signal.signal(signal.SIGTERM, self._on_sigterm)
 
-    def _heard(self, number: int, frame: FrameType | None) -> None:
+    def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
         self.asked_at = self.asked_at or monotonic()
         if self._child:
             self._child.terminate()
@@ -75,12 +75,12 @@ class Signals:
 
 
 @dataclass(frozen=True)
-class Entry:
+class NodeProcess:
     """One instance, and the commands that make it a node."""
 
     instances: Instances
     job: Job
-    place: Place
+    place: JobFolders
     signals: Signals
     ray: Sequence[str] = RAY
     driver: Sequence[str] = DRIVER
@@ -233,11 +233,11 @@ def say(line: str) -> None:
 
 def main() -> int:
     """Run what this instance has to do; return the exit code of its container."""
-    place, signals = Place(), Signals()
+    place, signals = JobFolders(), Signals()
     try:
         job, instances = Job.read(Path.cwd()), Instances.read(place)
         say(f"{instances.me} of {', '.join(instances.hosts)}; the head is {instances.head}")
-        code = Entry(instances, job, place, signals).run()
+        code = NodeProcess(instances, job, place, signals).run()
     except Exception as error:
         place.fail(f"{type(error).__name__}: {error}")
         raise

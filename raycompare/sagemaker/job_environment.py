@@ -18,7 +18,7 @@ MOST_FAILURE = 1024
 
 
 @dataclass(frozen=True)
-class Place:
+class JobFolders:
     """The folder that SageMaker shares with a container."""
 
     root: Path = Path("/opt/ml")
@@ -42,10 +42,10 @@ class Place:
         """Say why the job has failed, unless a cause was given before."""
         if not self.failure.exists():
             self.failure.parent.mkdir(parents=True, exist_ok=True)
-            self.failure.write_text(shortened(reason), encoding="utf-8")
+            self.failure.write_text(shorten(reason), encoding="utf-8")
 
 
-def shortened(reason: str) -> str:
+def shorten(reason: str) -> str:
     """Cut a text to what SageMaker shows of it, at the end of a line where there is one."""
     if len(reason) <= MOST_FAILURE:
         return reason
@@ -107,7 +107,7 @@ class Instances:
         )
 
     @classmethod
-    def read(cls, place: Place) -> Self:
+    def read(cls, place: JobFolders) -> Self:
         """Read what SageMaker says."""
         return cls.of(json.loads(place.resources.read_text(encoding="utf-8")))
 

@@ -12,8 +12,8 @@ from raycompare.errors import ExperimentError, Problem
 from raycompare.experiment.file import Draft
 from raycompare.experiment.spec import Experiment
 from raycompare.formatting import duration
-from raycompare.running.check import Ready, check
-from raycompare.running.estimate import Site, described, estimate
+from raycompare.running.check import CheckedExperiment, check
+from raycompare.running.estimate import Site, describe, estimate
 from raycompare.running.start import new_folder
 from raycompare.running.trackers.sagemaker import definitions
 from raycompare.sagemaker.aws import Aws, require_sdk
@@ -42,7 +42,7 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class JobOptions:
     """What is to run, and where its run folder goes."""
 
     draft: Draft
@@ -51,7 +51,7 @@ class Wish:
     resume: str | None = None
 
 
-def plan(wish: Wish, request: Request, aws: Aws) -> Plan:
+def plan(wish: JobOptions, request: Request, aws: Aws) -> Plan:
     """Look for everything that is wrong with experiment and account; send nothing.
 
     Raises:
@@ -61,7 +61,7 @@ def plan(wish: Wish, request: Request, aws: Aws) -> Plan:
     require_sdk()
     out = wish.resume or wish.out or default_out(aws)
     found = findings(request, out, aws)
-    ready = _checked(wish.draft, out, request, found)
+    ready = _check_for_job(wish.draft, out, request, found)
     image = request.image or default_image(request, aws)
     run_dir = wish.resume or new_folder(ready.experiment, out).uri
     submission = Submission(
@@ -99,7 +99,7 @@ def account_number(aws: Aws) -> str:
         return "unknown"
 
 
-def _checked(draft: Draft, out: str, request: Request, found: Findings) -> Ready:
+def _check_for_job(draft: Draft, out: str, request: Request, found: Findings) -> CheckedExperiment:
     """Check the experiment as it will be there, and tell its mistakes with all others."""
     problems = list(found.problems)
     with _elsewhere(request):
@@ -109,7 +109,7 @@ def _checked(draft: Draft, out: str, request: Request, found: Findings) -> Ready
             raise ExperimentError(draft.source, [*error.problems, *problems]) from error
     problems += [*path_problems(ready.experiment), *tracker_problems(ready.experiment, request)]
     if problems:
-        raise ExperimentError(draft.source, [draft.located(problem) for problem in problems])
+        raise ExperimentError(draft.source, [draft.locate(problem) for problem in problems])
     return ready
 
 
@@ -147,7 +147,7 @@ def tracker_problems(experiment: Experiment, request: Request) -> Iterator[Probl
         )
 
 
-def _costs(ready: Ready, machines: Machines) -> Iterator[str]:
+def _costs(ready: CheckedExperiment, machines: Machines) -> Iterator[str]:
     """Say what the machines cost, what the run may take, and where SageMaker ends it."""
     kinds = " + ".join(f"{count} x {name}" for name, count in machines.types())
     usd = machines.usd_per_hour
@@ -162,7 +162,7 @@ def _costs(ready: Ready, machines: Machines) -> Iterator[str]:
     priced = None
     if usd is not None and found.seconds is not None:
         priced = usd * found.seconds / SECONDS_PER_HOUR
-    yield from described(replace(found, usd=priced), ready.experiment)
+    yield from describe(replace(found, usd=priced), ready.experiment)
     most = f", at ${usd * machines.max_hours:,.2f}" if usd is not None else ""
     yield (
         f"beside that some minutes for the start; SageMaker stops the job after "

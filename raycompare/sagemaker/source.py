@@ -90,7 +90,7 @@ def extras_of(experiment: Experiment) -> set[str]:
 
 def requirements(extras: Iterable[str]) -> list[str]:
     """Return what raycompare and these extras of it require, without markers."""
-    return sorted(str(made) for made in _required(PROGRAM, extras))
+    return sorted(str(made) for made in _requirements(PROGRAM, extras))
 
 
 def model_packages(experiment: Experiment) -> list[str]:
@@ -104,7 +104,7 @@ def model_packages(experiment: Experiment) -> list[str]:
     return sorted({name for module in modules for name in known.get(module, [module])})
 
 
-def _required(name: str, extras: Iterable[str]) -> Iterator[Requirement]:
+def _requirements(name: str, extras: Iterable[str]) -> Iterator[Requirement]:
     for line in distribution(name).requires or ():
         requirement = Requirement(line)
         marker = requirement.marker
@@ -133,5 +133,5 @@ def closure(wanted: Iterable[str]) -> dict[str, str]:
             found[name] = Version(version(name)).public
         except PackageNotFoundError:
             continue
-        todo += _required(name, requirement.extras)
+        todo += _requirements(name, requirement.extras)
     return found

@@ -40,7 +40,7 @@ def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-def _filled(text: str) -> str:
+def _require_text(text: str) -> str:
     if not text.strip():
         raise ValueError("a text with something in it")
     return text
@@ -49,7 +49,7 @@ def _filled(text: str) -> str:
 _ONE = {"type": "string", "minLength": 1}
 _MANY = {"type": "array", "items": _ONE, "minItems": 1, "maxItems": MOST_TEXTS}
 Texts = Annotated[
-    list[Annotated[str, AfterValidator(_filled)]],
+    list[Annotated[str, AfterValidator(_require_text)]],
     BeforeValidator(_as_list),
     Field(min_length=1, max_length=MOST_TEXTS),
     WithJsonSchema({"anyOf": [_ONE, _MANY]}),
@@ -57,7 +57,7 @@ Texts = Annotated[
 """One text, or a list of them."""
 
 
-class Question(BaseModel):
+class PredictRequest(BaseModel):
     """The body of a request."""
 
     model_config = ConfigDict(
@@ -85,7 +85,7 @@ class Question(BaseModel):
         return list(zip(*columns, strict=True))
 
 
-class Answer(BaseModel):
+class TextPrediction(BaseModel):
     """What one text is taken for."""
 
     label: str
@@ -101,10 +101,10 @@ class Answer(BaseModel):
         )
 
 
-class Answers(BaseModel):
+class PredictResponse(BaseModel):
     """The answers to a request, in the order of its texts."""
 
-    predictions: list[Answer]
+    predictions: list[TextPrediction]
 
 
 class Health(BaseModel):
@@ -174,8 +174,8 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if _announced(scope) > MOST_BYTES:
-            await self._too_large(f"{_announced(scope):,} bytes")(scope, receive, send)
+        if _content_length(scope) > MOST_BYTES:
+            await self._too_large(f"{_content_length(scope):,} bytes")(scope, receive, send)
             return
         body, more = b"", True
         while more:
@@ -186,20 +186,20 @@ class BodyLimit:
             if len(body) > MOST_BYTES:
                 await self._too_large(f"more than {MOST_BYTES:,} bytes")(scope, receive, send)
                 return
-        await self._app(scope, _replayed(body, receive), send)
+        await self._app(scope, _replay_body(body, receive), send)
 
     def _too_large(self, found: str) -> JSONResponse:
         allowed = f"{MOST_BYTES:,} bytes; send the texts in more requests"
         return refusal(TOO_LARGE, [Problem(where="body", found=found, allowed=allowed)])
 
 
-def _announced(scope: Scope) -> int:
+def _content_length(scope: Scope) -> int:
     lengths = (value for name, value in scope["headers"] if name == b"content-length")
     value = next(lengths, b"0")
     return int(value) if value.isdigit() else 0
 
 
-def _replayed(body: bytes, receive: Receive) -> Receive:
+def _replay_body(body: bytes, receive: Receive) -> Receive:
     given = False
 
     async def replay() -> Message:

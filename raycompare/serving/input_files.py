@@ -128,7 +128,7 @@ def open_input(place: str, columns: Columns) -> Input:
     ending = ending_of(place)
     if ending not in FORMATS:
         raise UserError(f"--file: found {place}, allowed a file {one_of(FORMATS)}.")
-    filesystem, path = located(place)
+    filesystem, path = open_filesystem(place)
     if not filesystem.get_file_info(path).is_file:
         raise UserError(f"--file: {place} does not exist, or is no file.")
     names, pieces, rows = _looked_at(place)
@@ -158,7 +158,7 @@ def _problems(place: str, columns: Columns, names: Sequence[str]) -> list[Proble
 
 def _looked_at(place: str) -> tuple[list[str], tuple[Piece, ...], int | None]:
     """Return the names of the columns, the pieces, and the number of rows if it is known."""
-    filesystem, path = located(place)
+    filesystem, path = open_filesystem(place)
     whole = (Piece(first=0),)
     if ending_of(place) == ".parquet":
         return _looked_at_parquet(place)
@@ -187,7 +187,7 @@ def _looked_at_parquet(place: str) -> tuple[list[str], tuple[Piece, ...], int]:
     return names, tuple(pieces), first
 
 
-def located(place: str) -> tuple[fs.FileSystem, str]:
+def open_filesystem(place: str) -> tuple[fs.FileSystem, str]:
     """Return the filesystem of a path or URI, and the path there."""
     text = place if "://" in place else str(Path(place).expanduser().absolute())
     filesystem, path = fs.FileSystem.from_uri(text)
@@ -200,7 +200,7 @@ def ending_of(place: str) -> str:
 
 
 def _parquet(place: str) -> pq.ParquetFile:
-    filesystem, path = located(place)
+    filesystem, path = open_filesystem(place)
     return pq.ParquetFile(path, filesystem=filesystem)
 
 
@@ -208,16 +208,18 @@ Values = Iterator[list[list[Any]]]
 """The values of texts and label, a list for each column."""
 
 
-def _wanted(source: Input) -> list[str]:
+def _column_names(source: Input) -> list[str]:
     names: list[str] = source.schema.names[1:-1]
     return names
 
 
 def _read_parquet(source: Input, piece: Piece, rows: int) -> Values:
     with _parquet(source.place) as file:
-        batches = file.iter_batches(rows, row_groups=[piece.row_group], columns=_wanted(source))
+        batches = file.iter_batches(
+            rows, row_groups=[piece.row_group], columns=_column_names(source)
+        )
         for batch in batches:
-            yield [_plain(batch.column(name)).to_pylist() for name in _wanted(source)]
+            yield [_plain(batch.column(name)).to_pylist() for name in _column_names(source)]
 
 
 def _plain(column: pa.Array) -> pa.Array:
@@ -239,13 +241,13 @@ def _csv_options(place: str, names: Sequence[str] = ()) -> tuple[Any, Any, Any]:
 
 
 def _read_csv(source: Input, _: Piece, rows: int) -> Values:
-    filesystem, path = located(source.place)
-    names = list(dict.fromkeys(_wanted(source)))
+    filesystem, path = open_filesystem(source.place)
+    names = list(dict.fromkeys(_column_names(source)))
     with filesystem.open_input_stream(path) as stream:
         for batch in pa.csv.open_csv(stream, *_csv_options(source.place, names)):
             for at in range(0, batch.num_rows, rows):
                 part = batch.slice(at, rows)
-                yield [part.column(name).to_pylist() for name in _wanted(source)]
+                yield [part.column(name).to_pylist() for name in _column_names(source)]
 
 
 def _read_jsonl(source: Input, _: Piece, rows: int) -> Values:
@@ -253,13 +255,13 @@ def _read_jsonl(source: Input, _: Piece, rows: int) -> Values:
     while part := list(islice(objects, rows)):
         yield [
             [each.get(name) if isinstance(each, dict) else each for each in part]
-            for name in _wanted(source)
+            for name in _column_names(source)
         ]
 
 
 def _objects(place: str) -> Iterator[Mapping[str, Any] | _NoObjectError]:
     """Yield what each line that is not blank has, which ought to be an object."""
-    filesystem, path = located(place)
+    filesystem, path = open_filesystem(place)
     with (
         filesystem.open_input_stream(path) as opened,
         io.BufferedReader(opened, BLOCK_BYTES) as stream,

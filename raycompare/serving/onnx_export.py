@@ -79,7 +79,7 @@ def write_onnx(place: Path) -> Agreement:
     batches = _Batches.of(place, model)
     path = place / ONNX
     _write(_Logits(model, batches.names), batches, path)
-    agreement = _compared(model, batches, path)
+    agreement = _compare_answers(model, batches, path)
     if not agreement.largest <= TOLERANCE:  # a nan is no agreement
         path.unlink()
         raise RunError(
@@ -138,7 +138,7 @@ class _Batches:
         }
         return {name: made[name] for name in self.names}
 
-    def compared(self) -> Iterator[Inputs]:
+    def for_comparison(self) -> Iterator[Inputs]:
         return (self.batch(texts, share) for texts, share in SHAPES)
 
 
@@ -160,12 +160,12 @@ def _write(module: _Logits, batches: _Batches, path: Path) -> None:
         )
 
 
-def _compared(model: PreTrainedModel, batches: _Batches, path: Path) -> Agreement:
+def _compare_answers(model: PreTrainedModel, batches: _Batches, path: Path) -> Agreement:
     import onnxruntime  # noqa: PLC0415 - of the extra
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     largest, texts = 0.0, 0
-    for inputs in batches.compared():
+    for inputs in batches.for_comparison():
         with torch.inference_mode():
             expected = model(**inputs)[0].softmax(dim=-1).numpy()
         (logits,) = session.run(["logits"], {name: x.numpy() for name, x in inputs.items()})

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from raycompare.errors import UserError, one_of
-from raycompare.serving.input_files import Input, ending_of, located
+from raycompare.serving.input_files import Input, ending_of, open_filesystem
 
 PREDICTED, PROBABILITY = "predicted_label", "probability_"
 OUT_FORMATS = (".csv", ".jsonl", ".parquet")
@@ -38,7 +38,7 @@ def predicted_schema(source: Input, labels: Sequence[str]) -> pa.Schema:
     return pa.schema(fields)
 
 
-class Sink(Protocol):
+class PredictionWriter(Protocol):
     """What predictions are written to."""
 
     def write(self, table: pa.Table) -> None:
@@ -75,15 +75,15 @@ def require_free(place: str) -> None:
     """
     if ending_of(place) not in OUT_FORMATS:
         raise UserError(f"--out: found {place}, allowed a file {one_of(OUT_FORMATS)}.")
-    filesystem, path = located(place)
+    filesystem, path = open_filesystem(place)
     if filesystem.get_file_info(path).type != fs.FileType.NotFound:
         raise UserError(f"--out: {place} exists. Name another file.")
 
 
 @contextmanager
-def written(place: str, schema: pa.Schema) -> Iterator[Sink]:
+def write_atomically(place: str, schema: pa.Schema) -> Iterator[PredictionWriter]:
     """Write a file whole or not at all: under another name, and moved at the end."""
-    filesystem, path = located(place)
+    filesystem, path = open_filesystem(place)
     parent, _, base = path.rpartition("/")
     temporary = f"{parent}/.{base}.{uuid4().hex[:8]}.tmp"
     filesystem.create_dir(parent, recursive=True)

@@ -20,7 +20,7 @@ from raycompare.formatting import count, number_of, score
 from raycompare.records.run_folder import RunFolder
 from raycompare.serving.input_files import FAULT, ROW, Columns, Input
 from raycompare.serving.loaded_model import BATCH_SIZE, LoadedModel
-from raycompare.serving.output_files import PREDICTED, predicted_schema, written
+from raycompare.serving.output_files import PREDICTED, predicted_schema, write_atomically
 from raycompare.serving.winner import EXPERIMENT
 
 SECONDS_BETWEEN_NEWS = 10.0
@@ -77,10 +77,10 @@ def predict_here(asked: Prediction) -> Iterator[pa.Table]:
     loaded = LoadedModel.at(asked.model)
     for piece in asked.source.pieces:
         for table in asked.source.read(piece, asked.rows_at_once):
-            yield answered(loaded, table, asked)
+            yield add_predictions(loaded, table, asked)
 
 
-def answered(loaded: LoadedModel, table: pa.Table, asked: Prediction) -> pa.Table:
+def add_predictions(loaded: LoadedModel, table: pa.Table, asked: Prediction) -> pa.Table:
     """Add label and probabilities to rows that were read; where there is a fault, nulls."""
     good = np.array([fault is None for fault in table[FAULT].to_pylist()], dtype=bool)
     texts = table.filter(pa.array(good)).select(range(1, 1 + len(asked.source.columns.text)))
@@ -164,7 +164,7 @@ def write_predictions(asked: Prediction, tables: Iterable[pa.Table], say: Say) -
     tally, began = Tally(asked.labels), perf_counter()
     next_news = began + SECONDS_BETWEEN_NEWS
     label = asked.source.columns.label
-    with written(asked.out, asked.schema) as sink:
+    with write_atomically(asked.out, asked.schema) as sink:
         for table in tables:
             _tell_faults(table, tally.faults, say)
             labels = table[label].to_pylist() if label else None
@@ -190,7 +190,7 @@ def _tell_faults(table: pa.Table, before: int, say: Say) -> None:
         say("more rows have faults; they have a null label too and are counted at the end")
 
 
-def described(loaded: LoadedModel, columns: Sequence[Sequence[str]]) -> list[str]:
+def describe_predictions(loaded: LoadedModel, columns: Sequence[Sequence[str]]) -> list[str]:
     """Return a line for each text, or pair: its label, and the probabilities, the likeliest first.
 
     Raises:

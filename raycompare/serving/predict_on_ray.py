@@ -17,7 +17,7 @@ from ray.data import ActorPoolStrategy, DataContext
 
 from raycompare.serving.input_files import Piece
 from raycompare.serving.loaded_model import LoadedModel
-from raycompare.serving.predict import Prediction, answered
+from raycompare.serving.predict import Prediction, add_predictions
 
 FIRST, ROW_GROUP = "first", "row_group"
 READER_CPUS = 0.25
@@ -76,4 +76,4 @@ class _Answering:
         self._asked, self._loaded = asked, LoadedModel.at(asked.model)
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        return answered(self._loaded, table, self._asked)
+        return add_predictions(self._loaded, table, self._asked)

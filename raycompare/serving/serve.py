@@ -18,13 +18,13 @@ from fastapi.responses import HTMLResponse
 from ray import serve
 from ray.serve.config import HTTPOptions
 
-from raycompare.cluster.connection import connected, is_remote
+from raycompare.cluster.connection import connect, is_remote
 from raycompare.records.run_folder import RunFolder
 from raycompare.serving.http_api import (
-    Answer,
-    Answers,
     Health,
-    Question,
+    PredictRequest,
+    PredictResponse,
+    TextPrediction,
     new_app,
     page,
     require_port,
@@ -86,10 +86,12 @@ class Replica:
         )
 
     @app.post("/predict")
-    async def predict(self, question: Question) -> Answers:
+    async def predict(self, question: PredictRequest) -> PredictResponse:
         """Return label and probabilities of each text."""
         rows = await asyncio.gather(*(self._rows(row) for row in question.rows))
-        return Answers(predictions=[Answer.of(self._model.labels, row) for row in rows])
+        return PredictResponse(
+            predictions=[TextPrediction.of(self._model.labels, row) for row in rows]
+        )
 
     @app.get("/docs", include_in_schema=False)
     async def docs(self) -> HTMLResponse:
@@ -139,7 +141,7 @@ def serving(service: Service) -> Iterator[list[str]]:
     saved_at(files)
     if not is_remote():
         require_port(service.host, service.port)
-    with connected():
+    with connect():
         logging.getLogger("ray.serve").setLevel(logging.ERROR)
         try:
             serve.start(

@@ -19,7 +19,7 @@ from raycompare.records.rows import TrialRecord
 from raycompare.records.run_folder import RunFolder
 from raycompare.records.run_records import Records
 from raycompare.records.trial_files import WEIGHTS
-from raycompare.report.card import Card, Saved, not_plain
+from raycompare.report.card import Card, SavedModel, not_plain
 
 BEST = "best"
 EXPERIMENT = "experiment.yaml"
@@ -106,7 +106,7 @@ def _lone_model(folder: RunFolder, model: str | None) -> RunFolder:
     return folder
 
 
-def saved_at(place: RunFolder) -> Saved:
+def saved_at(place: RunFolder) -> SavedModel:
     """Read labels, length and pooling from the files of a model.
 
     Raises:
@@ -120,7 +120,7 @@ def saved_at(place: RunFolder) -> Saved:
             f"{place.child(TOKENIZER_CONFIG)} has no model_max_length, so that texts would not be "
             "cut as in training. Add it: the number of tokens, as the report has it under Data."
         )
-    return Saved(
+    return SavedModel(
         labels={int(key): name for key, name in config["id2label"].items()},
         max_length=length,
         pooling=None if is_plain(config["model_type"], how) else how,
@@ -129,7 +129,7 @@ def saved_at(place: RunFolder) -> Saved:
 
 def lay_out(
     folder: RunFolder, found: Winner, place: str | Path, comparison: Comparison | None = None
-) -> Saved:
+) -> SavedModel:
     """Put weights, tokenizer, config and a model card into a folder, local or remote.
 
     `from_pretrained` reads it, and so does SageMaker's Hugging Face inference container. The

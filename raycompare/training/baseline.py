@@ -71,9 +71,9 @@ def fit_baseline(
     began = perf_counter()
     # More threads are slower on matrices of this kind, and give other last digits.
     with threadpool_limits(1):
-        fitted = _Fitted.of(_Rows.of(data.train), len(data.label_names), metric, seed)
-        validated = _Tested.of(fitted.model, data.validation, len(data.label_names))
-        tested = _Tested.of(fitted.model, data.test, len(data.label_names))
+        fitted = _FittedPipeline.of(_Rows.of(data.train), len(data.label_names), metric, seed)
+        validated = _BaselineTest.of(fitted.model, data.validation, len(data.label_names))
+        tested = _BaselineTest.of(fitted.model, data.test, len(data.label_names))
     record = BaselineRecord(
         name=TF_IDF,
         trial_id=TRIAL_ID,
@@ -156,7 +156,7 @@ def _choose(model: Pipeline, train: _Rows, metric: MetricName, seed: int) -> _Ch
     if not sample.folds:
         return _Chosen()
     folds = StratifiedKFold(sample.folds, shuffle=True, random_state=seed)
-    with _counted() as unconverged:
+    with _collect_convergence_warnings() as unconverged:
         values = np.mean(
             [
                 _values(model, sample.take(fitted), sample.take(held_out), metric)
@@ -189,7 +189,7 @@ def _metrics(labels: _Array, probabilities: _Array, classes: _Array) -> dict[str
 
 
 @contextmanager
-def _counted() -> Iterator[list[warnings.WarningMessage]]:
+def _collect_convergence_warnings() -> Iterator[list[warnings.WarningMessage]]:
     """Gather the warnings of fits that did not converge; any other goes its way."""
     cut_off: list[warnings.WarningMessage] = []
     with warnings.catch_warnings(record=True) as caught:
@@ -205,20 +205,20 @@ def _counted() -> Iterator[list[warnings.WarningMessage]]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Fitted:
+class _FittedPipeline:
     model: Pipeline
     rows: int
     chosen: _Chosen
     converged: bool
 
     @classmethod
-    def of(cls, train: _Rows, labels: int, metric: MetricName, seed: int) -> _Fitted:
+    def of(cls, train: _Rows, labels: int, metric: MetricName, seed: int) -> _FittedPipeline:
         """Choose C, then fit all rows of the training split."""
         features = _features(train.texts, labels)
         classifier = LogisticRegression(max_iter=MOST_ITERATIONS, random_state=seed)
         model = Pipeline([("features", features), ("classifier", classifier)])
         chosen = _choose(model, train, metric, seed)
-        with _counted() as unconverged:
+        with _collect_convergence_warnings() as unconverged:
             model.set_params(classifier__C=chosen.c).fit(train.texts, train.labels)
         return cls(model=model, rows=len(train.texts), chosen=chosen, converged=not unconverged)
 
@@ -247,13 +247,13 @@ class _Fitted:
 
 
 @dataclass(frozen=True, eq=False)
-class _Tested:
+class _BaselineTest:
     probabilities: _Array
     """Of shape (rows, labels); 0 for a label that no training row has."""
     metrics: dict[str, float]
 
     @classmethod
-    def of(cls, model: Pipeline, split: Dataset, labels: int) -> _Tested:
+    def of(cls, model: Pipeline, split: Dataset, labels: int) -> _BaselineTest:
         rows = _Rows.of(split)
         probabilities = np.zeros((len(rows.texts), labels))
         probabilities[:, model.classes_] = model.predict_proba(rows.texts)

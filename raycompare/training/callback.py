@@ -16,7 +16,7 @@ from raycompare.experiment.spec import Arguments
 from raycompare.metrics import MODES, better
 from raycompare.records.messages import EndReason, Evaluation
 from raycompare.training.arguments import PATIENCE, THRESHOLD
-from raycompare.training.task import Sink, TrialTask
+from raycompare.training.task import TrialReporter, TrialTask
 
 
 @dataclass
@@ -54,10 +54,10 @@ COST_OF_CHECKPOINTS = 0.02
 """The most of a trial's time that goes into its checkpoints, were they as slow as the last one."""
 
 
-class Course(TrainerCallback):
+class TrialCallback(TrainerCallback):
     """Follows a trial: clocks, the best evaluation, patience; reports each evaluation."""
 
-    def __init__(self, task: TrialTask, sink: Sink) -> None:
+    def __init__(self, task: TrialTask, sink: TrialReporter) -> None:
         """Start with nothing evaluated."""
         self._task, self._sink = task, sink
         self._began = self._pauses = 0.0

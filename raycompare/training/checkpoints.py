@@ -14,13 +14,13 @@ import safetensors.torch
 from transformers import Trainer
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from raycompare.training.callback import Course, Progress
-from raycompare.training.task import Sink
+from raycompare.training.callback import Progress, TrialCallback
+from raycompare.training.task import TrialReporter
 
 PROGRESS, BEST_WEIGHTS = "progress.json", "best.safetensors"
 
 
-def save_checkpoint(trainer: Trainer, course: Course, sink: Sink) -> None:
+def save_checkpoint(trainer: Trainer, course: TrialCallback, sink: TrialReporter) -> None:
     """Hand the sink all that is needed to go on from this step."""
     output_dir = trainer.args.output_dir
     assert output_dir is not None
@@ -34,7 +34,7 @@ def save_checkpoint(trainer: Trainer, course: Course, sink: Sink) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def restore(course: Course, folder: Path) -> None:
+def restore(course: TrialCallback, folder: Path) -> None:
     """Give the course what it knew; the Trainer reads its own part of the folder."""
     course.progress = Progress.from_json((folder / PROGRESS).read_text())
     best = folder / BEST_WEIGHTS

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 
 from raycompare.data.batches import longest_first, token_batches
 from raycompare.data.tokens import Ints, TokenSplit
-from raycompare.models.heads import MEAN, pooled
+from raycompare.models.heads import MEAN, pool_tokens
 from raycompare.models.pretrained import build_model
 from raycompare.records.rows import Screened
 from raycompare.training.arguments import training_arguments
@@ -85,7 +85,7 @@ def features(task: TrialTask, rows: Ints) -> Floats:
         inputs = {name: part.to(arguments.device) for name, part in batch.items()}
         with torch.autocast(arguments.device.type, half, enabled=half is not None):
             layers = _layers(model, inputs)
-        found[places] = pooled(layers, inputs["attention_mask"], MEAN).double().cpu().numpy()
+        found[places] = pool_tokens(layers, inputs["attention_mask"], MEAN).double().cpu().numpy()
     return found
 
 

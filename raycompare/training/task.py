@@ -56,7 +56,7 @@ class TrialTask:
             object.__setattr__(self, "data", self.data.for_search)
 
 
-class Sink(Protocol):
+class TrialReporter(Protocol):
     """Where a trial sends what it has to say, and finds where it stood."""
 
     def report(self, message: Message) -> None:

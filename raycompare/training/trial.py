@@ -22,17 +22,17 @@ from raycompare.models.saved import save_model
 from raycompare.records.messages import TrialEnd, TrialStart
 from raycompare.records.rows import SCHEMAS
 from raycompare.training.arguments import batch_size_of
-from raycompare.training.callback import Course, own_metrics
+from raycompare.training.callback import TrialCallback, own_metrics
 from raycompare.training.checkpoints import restore, save_checkpoint
 from raycompare.training.failures import failure_of, is_out_of_memory
-from raycompare.training.task import Sink, TrialTask
+from raycompare.training.task import TrialReporter, TrialTask
 from raycompare.training.trainer import build_trainer, planned_steps, precision, sorted_by_length
 
 MOST_HALVINGS = 6
 """A sixty-fourth of a batch; who has memory for less should ask for a smaller model."""
 
 
-def train_trial(task: TrialTask, sink: Sink) -> None:
+def train_trial(task: TrialTask, sink: TrialReporter) -> None:
     """Fine-tune, evaluate along the way, and test a finalist's best checkpoint once.
 
     Goes on from the trial's checkpoint where the sink has one. Where memory runs out, half as many
@@ -46,7 +46,7 @@ def train_trial(task: TrialTask, sink: Sink) -> None:
         sink.report(failure_of(error))
 
 
-def _attempt(task: TrialTask, sink: Sink) -> bool:
+def _attempt(task: TrialTask, sink: TrialReporter) -> bool:
     """Train and test; return False if memory ran out and can be saved."""
     try:
         _train(task, sink)
@@ -62,12 +62,12 @@ def _can_halve(task: TrialTask) -> bool:
     return texts > 2**task.halvings and task.halvings < MOST_HALVINGS
 
 
-def _train(task: TrialTask, sink: Sink) -> None:
+def _train(task: TrialTask, sink: TrialReporter) -> None:
     began = perf_counter()
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
     prepare_worker(task)
     model = build_model(task.model, task.label_names, task.arguments)
-    course = Course(task, sink)
+    course = TrialCallback(task, sink)
     trainer = build_trainer(task, model, course)
     course.save = partial(save_checkpoint, trainer, course, sink)
     checkpoint = sink.checkpoint()
@@ -105,7 +105,9 @@ def _train(task: TrialTask, sink: Sink) -> None:
     )
 
 
-def _finish(task: TrialTask, trainer: Trainer, course: Course, sink: Sink) -> _Tested:
+def _finish(
+    task: TrialTask, trainer: Trainer, course: TrialCallback, sink: TrialReporter
+) -> _TestResult:
     """Test a finalist's best weights and keep them."""
     assert isinstance(trainer.model, PreTrainedModel)
     if course.best_weights:
@@ -145,19 +147,19 @@ def _examples_per_step(task: TrialTask, trainer: Trainer, steps: int) -> float:
 
 
 @dataclass(frozen=True)
-class _Tested:
+class _TestResult:
     metrics: dict[str, float]
     predictions: pa.Table
     seconds: float
 
 
-def _test(task: TrialTask, trainer: Trainer) -> _Tested:
+def _test(task: TrialTask, trainer: Trainer) -> _TestResult:
     rows = sorted_by_length(task.tested.test)
     output = trainer.predict(rows)
     assert output.metrics is not None
     original = np.argsort(rows.indices)
     logits = torch.from_numpy(np.asarray(output.predictions)[original]).float()
-    return _Tested(
+    return _TestResult(
         metrics=own_metrics(output.metrics, "test_"),
         predictions=_prediction_table(task, torch.softmax(logits, dim=-1).numpy()),
         seconds=output.metrics["test_runtime"],

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from raycompare.errors import Problem
-from raycompare.experiment.hyperparameters import Given
+from raycompare.experiment.hyperparameters import ModelSettings
 from raycompare.experiment.settings import TuneSpec
 from raycompare.training.arguments import BY_LENGTH, ORDER, PATIENCE, TEXTS, THRESHOLD, TOKENS
 
@@ -24,7 +24,7 @@ _WITHOUT_SETTINGS = ("constant", "constant_with_warmup")
 
 
 @dataclass(frozen=True)
-class _Rule:
+class _ArgumentRule:
     """Nothing reads `name` where `by` has a value that `decides`."""
 
     name: str
@@ -49,16 +49,16 @@ def _positive(value: object) -> bool:
 
 
 _RULES = (
-    _Rule("num_train_epochs", "max_steps", _positive),
-    _Rule("adam_beta1", "optim", _NOT_ADAM.__contains__),
-    _Rule("adam_beta2", "optim", _NOT_ADAM.__contains__),
-    _Rule("adam_epsilon", "optim", (*_NOT_ADAM, *_LIONS).__contains__),
-    _Rule("lr_scheduler_kwargs", "lr_scheduler_type", _WITHOUT_SETTINGS.__contains__),
-    _Rule("warmup_steps", "lr_scheduler_type", _WITHOUT_WARMUP.__contains__),
+    _ArgumentRule("num_train_epochs", "max_steps", _positive),
+    _ArgumentRule("adam_beta1", "optim", _NOT_ADAM.__contains__),
+    _ArgumentRule("adam_beta2", "optim", _NOT_ADAM.__contains__),
+    _ArgumentRule("adam_epsilon", "optim", (*_NOT_ADAM, *_LIONS).__contains__),
+    _ArgumentRule("lr_scheduler_kwargs", "lr_scheduler_type", _WITHOUT_SETTINGS.__contains__),
+    _ArgumentRule("warmup_steps", "lr_scheduler_type", _WITHOUT_WARMUP.__contains__),
 )
 
 
-def unread_problems(given: Given, tune: TuneSpec) -> list[Problem]:
+def unread_problems(given: ModelSettings, tune: TuneSpec) -> list[Problem]:
     """Find what a model is given in vain: nothing reads it, or the search can't vary it."""
     return [
         *_batch_problems(given),
@@ -68,7 +68,7 @@ def unread_problems(given: Given, tune: TuneSpec) -> list[Problem]:
     ]
 
 
-def _batch_problems(given: Given) -> Iterator[Problem]:
+def _batch_problems(given: ModelSettings) -> Iterator[Problem]:
     if not given.values(TOKENS):
         return
     where, name = given.place(TOKENS), given.model.name
@@ -82,7 +82,7 @@ def _batch_problems(given: Given) -> Iterator[Problem]:
         yield Problem(where=where, found=found, allowed=f"{ORDER}: {BY_LENGTH}")
 
 
-def _decided_problems(given: Given) -> Iterator[Problem]:
+def _decided_problems(given: ModelSettings) -> Iterator[Problem]:
     for rule in _RULES:
         values = given.values(rule.by)
         if rule.name in given.space and values and all(map(rule.decides, values)):
@@ -97,12 +97,12 @@ def _decided_problems(given: Given) -> Iterator[Problem]:
             )
 
 
-def _is_schedule_free(given: Given) -> bool:
+def _is_schedule_free(given: ModelSettings) -> bool:
     """These optimizers warm up by themselves."""
     return any(str(value).startswith("schedule_free") for value in given.values("optim"))
 
 
-def _patience_problems(given: Given) -> Iterator[Problem]:
+def _patience_problems(given: ModelSettings) -> Iterator[Problem]:
     if given.values(THRESHOLD) and not given.values(PATIENCE):
         yield Problem(
             where=given.place(THRESHOLD),
@@ -111,7 +111,7 @@ def _patience_problems(given: Given) -> Iterator[Problem]:
         )
 
 
-def _range_problems(given: Given, tune: TuneSpec) -> Iterator[Problem]:
+def _range_problems(given: ModelSettings, tune: TuneSpec) -> Iterator[Problem]:
     for name, domain in given.space.items():
         if tune.search_alg == "grid" and not domain.is_listed:
             allowed, hint = "grid or choice, as tune.search_alg is grid", "list the values to try"

@@ -40,13 +40,13 @@ class EarlierRun:
     evaluations: Sequence[EvalRecord]
     data_hash: str
 
-    def tuned(self, model: ModelSpec) -> list[TrialRecord]:
+    def tune_trials(self, model: ModelSpec) -> list[TrialRecord]:
         """Return the trials of a model's tune stage."""
         return [t for t in self.trials if t.stage == "tune" and t.model == model.name]
 
 
 @dataclass(frozen=True, kw_only=True)
-class KnownPoint:
+class EvaluatedPoint:
     """A configuration that was tried, and what came of it."""
 
     model: str
@@ -62,14 +62,14 @@ class KnownPoint:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
+class EarlierTrials:
     """What a search is told before its first trial."""
 
-    points: tuple[KnownPoint, ...]
+    points: tuple[EvaluatedPoint, ...]
     left_out: tuple[str, ...] = ()
     """A line for each model of the earlier run of which trials are left out: how many, and why."""
 
-    def of(self, model: str) -> tuple[KnownPoint, ...]:
+    def of(self, model: str) -> tuple[EvaluatedPoint, ...]:
         """Return the points of one model, in the order they were planned."""
         return tuple(point for point in self.points if point.model == model)
 
@@ -78,14 +78,14 @@ class Known:
         return json.dumps(asdict(self), indent=2, allow_nan=False) + "\n"
 
 
-def from_json(text: str, place: str) -> Known:
+def from_json(text: str, place: str) -> EarlierTrials:
     """Read what `Known.to_json` wrote; `place` names the file in messages.
 
     Raises:
         UserError: the text is something else.
     """
     try:
-        return TypeAdapter(Known).validate_json(text)
+        return TypeAdapter(EarlierTrials).validate_json(text)
     except ValidationError as error:
         raise UserError(
             f"{place} is not as a run wrote it: {error}\n"
@@ -93,15 +93,19 @@ def from_json(text: str, place: str) -> Known:
         ) from error
 
 
-def known_points(earlier: EarlierRun, now: Experiment, data_hash: str) -> Known:
+def known_points(earlier: EarlierRun, now: Experiment, data_hash: str) -> EarlierTrials:
     """Return what the earlier run knows of the ranges of `now`; `data_hash` is of its data.
 
     Raises:
         UserError: metric or data differ, or nothing of the earlier run can be told to the search.
     """
     _require_comparable(earlier, now, data_hash)
-    told = [_told(earlier, then, now) for then in earlier.experiment.models if earlier.tuned(then)]
-    known = Known(
+    told = [
+        _match_models(earlier, then, now)
+        for then in earlier.experiment.models
+        if earlier.tune_trials(then)
+    ]
+    known = EarlierTrials(
         points=tuple(point for of_model in told for point in of_model.points),
         left_out=tuple(line for of_model in told for line in of_model.left_out),
     )
@@ -137,20 +141,22 @@ def _require_comparable(earlier: EarlierRun, now: Experiment, data_hash: str) ->
         raise UserError(f"--warm-start does not fit:\n{lines}\nOr leave --warm-start out.")
 
 
-def _told(earlier: EarlierRun, then: ModelSpec, now: Experiment) -> Known:
+def _match_models(earlier: EarlierRun, then: ModelSpec, now: Experiment) -> EarlierTrials:
     same = [model for model in now.models if model.source == then.source]
-    pairs = [_Pair(earlier, then, now, model) for model in same]
+    pairs = [_SameModel(earlier, then, now, model) for model in same]
     alike = [pair for pair in pairs if not pair.differences()]
     searched = [pair for pair in alike if pair.ranges]
     if searched:
-        return Known(
+        return EarlierTrials(
             points=tuple(point for pair in searched for point in pair.points()),
             left_out=tuple(line for pair in searched for line in pair.left_out()),
         )
-    return Known(points=(), left_out=(f"{then.name}: {_why_not(then, pairs, bool(alike))}",))
+    return EarlierTrials(
+        points=(), left_out=(f"{then.name}: {_why_not(then, pairs, bool(alike))}",)
+    )
 
 
-def _why_not(then: ModelSpec, pairs: Sequence[_Pair], alike: bool) -> str:
+def _why_not(then: ModelSpec, pairs: Sequence[_SameModel], alike: bool) -> str:
     if not pairs:
         revision = f" at revision {then.revision}" if then.revision else ""
         return f"no model of this experiment is {then.checkpoint}{revision}"
@@ -163,7 +169,7 @@ def _why_not(then: ModelSpec, pairs: Sequence[_Pair], alike: bool) -> str:
 
 
 @dataclass(frozen=True)
-class _Pair:
+class _SameModel:
     """A model of the earlier run beside one of the same weights in the new experiment."""
 
     earlier: EarlierRun
@@ -187,20 +193,20 @@ class _Pair:
         searched = {*self.ranges, *self.earlier.experiment.search_space_of(self.then)}
         keys = [key for key in {**before, **self.fixed} if key not in searched]
         return [
-            f"{key} was {_shown(before, key)} and is {_shown(self.fixed, key)}"
+            f"{key} was {_format_setting(before, key)} and is {_format_setting(self.fixed, key)}"
             for key in keys
-            if _shown(before, key) != _shown(self.fixed, key)
+            if _format_setting(before, key) != _format_setting(self.fixed, key)
         ]
 
-    def points(self) -> Iterator[KnownPoint]:
+    def points(self) -> Iterator[EvaluatedPoint]:
         """Yield the trials that the search is told."""
-        for trial in self.earlier.tuned(self.then):
+        for trial in self.earlier.tune_trials(self.then):
             if self._obstacle(trial) is None:
                 yield self._point(trial)
 
     def left_out(self) -> Iterator[str]:
         """Yield a line with the reasons, if trials are left out."""
-        trials = self.earlier.tuned(self.then)
+        trials = self.earlier.tune_trials(self.then)
         found = Counter(obstacle for trial in trials if (obstacle := self._obstacle(trial)))
         if found:
             reasons = listing([f"{count} {reason}" for reason, count in found.items()])
@@ -220,16 +226,18 @@ class _Pair:
 
     def _is_fixed_as_now(self, settings: Arguments) -> bool:
         keys = {**settings, **self.fixed}.keys() - self.ranges.keys()
-        return all(_shown(settings, key) == _shown(self.fixed, key) for key in keys)
+        return all(
+            _format_setting(settings, key) == _format_setting(self.fixed, key) for key in keys
+        )
 
     def _settings(self, trial: TrialRecord) -> Arguments:
         searched = json.loads(trial.hyperparameters)
         return settings_of(self.earlier.experiment, self.then, searched)
 
-    def _point(self, trial: TrialRecord) -> KnownPoint:
+    def _point(self, trial: TrialRecord) -> EvaluatedPoint:
         assert trial.best_value is not None
         settings, pruned = self._settings(trial), trial.status == "stopped_early"
-        return KnownPoint(
+        return EvaluatedPoint(
             model=self.model.name,
             hyperparameters={key: settings[key] for key in self.ranges},
             value=trial.best_value,
@@ -247,7 +255,7 @@ class _Pair:
         return tuple(value for value in values if math.isfinite(value))
 
 
-def _shown(settings: Arguments, key: str) -> str:
+def _format_setting(settings: Arguments, key: str) -> str:
     """Return a setting as JSON, whole numbers alike however written; 'left out' if it is none."""
     if key not in settings:
         return "left out"

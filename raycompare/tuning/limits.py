@@ -10,11 +10,11 @@ from raycompare.experiment.spec import Experiment
 from raycompare.formatting import SECONDS_PER_HOUR, duration
 from raycompare.records.clock import Clock
 from raycompare.records.endings import budget_spent, dollars_spent
-from raycompare.records.journal import Entry, Journal
+from raycompare.records.journal import Journal, TrialState
 from raycompare.records.messages import TrialPlan
 
 
-class Cap:
+class MaxCost:
     """The gate of every stage: what a run may cost in dollars, which nothing is kept from."""
 
     def __init__(self, experiment: Experiment, clock: Clock) -> None:
@@ -44,7 +44,7 @@ class Cap:
         return machine * self._per_second >= self._usd
 
 
-class Limits:
+class Budgets:
     """The gate of the tune stage: it keeps what the confirm stage needs, and the cap."""
 
     def __init__(
@@ -52,9 +52,9 @@ class Limits:
     ) -> None:
         """Watch journal and clock of a run with room for so many trials `at_once`."""
         self._experiment, self._journal, self._at_once = experiment, journal, at_once
-        self._cap, self._settings = Cap(experiment, clock), experiment.tune
+        self._cap, self._settings = MaxCost(experiment, clock), experiment.tune
         self._seen = 0
-        self._failures: dict[str, list[Entry]] = {}
+        self._failures: dict[str, list[TrialState]] = {}
         self._worked: set[str] = set()
         self._paces: dict[str, list[float]] = {}
         self._steps: dict[str, int] = {}
@@ -73,7 +73,7 @@ class Limits:
             )
         if self._journal.starts[plan.model] < self._experiment.tune.min_trials_per_model:
             return ""
-        return self._spent()
+        return self._reason_spent()
 
     def cuts(self, plan: TrialPlan) -> str:
         """Return why the trial must end at its next evaluation; empty if it may go on."""
@@ -83,13 +83,13 @@ class Limits:
         if plan.is_default:
             return ""
         self._look()
-        return self._spent()
+        return self._reason_spent()
 
     @property
     def _most_failures(self) -> int:
         return self._experiment.failure.max_model_failures
 
-    def _spent(self) -> str:
+    def _reason_spent(self) -> str:
         budget = self._ending
         if not budget:
             return ""

@@ -18,7 +18,7 @@ from raycompare.experiment.space import SearchSpace
 from raycompare.experiment.spec import Arguments, Experiment
 from raycompare.metrics import MODES
 from raycompare.records.rows import EvalRecord, TrialRecord
-from raycompare.tuning.earlier_trials import KnownPoint
+from raycompare.tuning.earlier_trials import EvaluatedPoint
 from raycompare.tuning.plans import Slot, random_of
 from raycompare.tuning.sampling import tune_domain
 
@@ -36,7 +36,7 @@ class Tpe:
     """Proposes what the trials of a model so far make likely to be better."""
 
     def __init__(
-        self, experiment: Experiment, history: History, known: Sequence[KnownPoint] = ()
+        self, experiment: Experiment, history: History, known: Sequence[EvaluatedPoint] = ()
     ) -> None:
         """Learn from `history` whenever asked, and from what earlier runs have found."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -72,13 +72,13 @@ class Tpe:
 
     def _points(
         self, own: Sequence[TrialRecord], evaluations: Sequence[EvalRecord]
-    ) -> list[KnownPoint]:
+    ) -> list[EvaluatedPoint]:
         searched = [trial for trial in own if not trial.is_default]
         found = (_point(trial, evaluations, self._experiment) for trial in searched)
         return [point for point in found if point]
 
     def _suggest(
-        self, slot: Slot, space: SearchSpace, points: Sequence[KnownPoint], repeat: int
+        self, slot: Slot, space: SearchSpace, points: Sequence[EvaluatedPoint], repeat: int
     ) -> Arguments:
         settings = self._experiment.tune
         random = random_of(self._experiment.seed, slot.model, slot.number, repeat)
@@ -110,7 +110,7 @@ def _random_trials(samples: int) -> int:
 
 def _point(
     trial: TrialRecord, evaluations: Sequence[EvalRecord], experiment: Experiment
-) -> KnownPoint | None:
+) -> EvaluatedPoint | None:
     """Return what a trial has shown; nothing while it runs, or if it had no evaluation."""
     if trial.best_value is None or trial.status not in ("completed", "stopped_early"):
         return None
@@ -120,7 +120,7 @@ def _point(
         for row in evaluations
         if row.trial_id == trial.trial_id and row.split == "validation"
     ]
-    return KnownPoint(
+    return EvaluatedPoint(
         model=trial.model,
         hyperparameters=json.loads(trial.hyperparameters),
         value=trial.best_value,

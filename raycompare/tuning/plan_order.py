@@ -19,11 +19,11 @@ from raycompare.experiment.settings import TimeAttr
 from raycompare.metrics import MetricName
 from raycompare.records.messages import Evaluation, Message, Stop, TrialPlan, TrialStart
 from raycompare.records.rows import EvalRecord
-from raycompare.tuning.schedulers.base import Rule, Say, Standing
+from raycompare.tuning.schedulers.base import Decision, Rule, Ruling
 from raycompare.tuning.searcher import plan_of, unpack
 
 
-class Gate(Protocol):
+class StartPolicy(Protocol):
     """What may start, and go on, within the limits of a run."""
 
     def refuses(self, plan: TrialPlan) -> str:
@@ -33,7 +33,7 @@ class Gate(Protocol):
         """Return why the trial must end at its next evaluation; empty if it may go on."""
 
 
-class OpenGate:
+class AlwaysStart:
     """Lets everything through."""
 
     def refuses(self, plan: TrialPlan) -> str:
@@ -59,10 +59,10 @@ class PlanOrder(FIFOScheduler):
     # A buffered report would reach the scheduler after the next one is already made.
     _supports_buffered_results = False
 
-    def __init__(self, gate: Gate | None = None) -> None:
+    def __init__(self, gate: StartPolicy | None = None) -> None:
         """Begin at the first trial."""
         super().__init__()  # type: ignore[no-untyped-call]
-        self._gate = gate or OpenGate()
+        self._gate = gate or AlwaysStart()
         self._finished = 0
         self._lost: dict[str, Trial] = {}
         self.most_at_once: int | None = None
@@ -88,14 +88,14 @@ class PlanOrder(FIFOScheduler):
     def close(self) -> None:
         """Know that no more trials are added."""
 
-    def standing(self, plan: TrialPlan) -> Standing:
+    def standing(self, plan: TrialPlan) -> Ruling:
         """Say what the comparison with others means for a trial now."""
-        return Standing(Say.GO)
+        return Ruling(Decision.GO)
 
     def choose_trial_to_run(self, tune_controller: TuneController) -> Trial | None:
         """Return the first trial that may start or go on and has no worker starting for it."""
         starting = _trials_with_a_starting_worker(tune_controller)
-        released = self._released(tune_controller)
+        released = self._release(tune_controller)
         begun = [*self._lost_ones(), *(released if self._has_room(tune_controller) else ())]
         found: Trial | None = next((trial for trial in begun if trial not in starting), None)
         return found or self._first_that_may_start(tune_controller, starting)
@@ -111,7 +111,7 @@ class PlanOrder(FIFOScheduler):
         self._lost = {k: trial for k, trial in self._lost.items() if trial.status == Trial.PENDING}
         return list(self._lost.values())
 
-    def _released(self, tune_controller: TuneController) -> list[Trial]:
+    def _release(self, tune_controller: TuneController) -> list[Trial]:
         """Return the paused trials that may go on; end those that must not."""
         free = []
         for trial_id, trial in list(self.paused.items()):
@@ -125,7 +125,7 @@ class PlanOrder(FIFOScheduler):
                 self.stops[plan.trial_id] = stop
                 del self.paused[trial_id]
                 tune_controller.stop_trial(trial)
-            elif self.standing(plan).say is Say.GO:
+            elif self.standing(plan).say is Decision.GO:
                 free.append(trial)
         return free
 
@@ -160,7 +160,7 @@ class PlanOrder(FIFOScheduler):
         if stop:
             self.stops[plan.trial_id] = stop
             return str(TrialScheduler.STOP)
-        if self.standing(plan).say is Say.WAIT:
+        if self.standing(plan).say is Decision.WAIT:
             self.paused[plan.trial_id] = trial
             return str(TrialScheduler.PAUSE)
         return str(TrialScheduler.CONTINUE)
@@ -170,7 +170,7 @@ class PlanOrder(FIFOScheduler):
 
     def _stop(self, plan: TrialPlan) -> Stop | None:
         standing = self.standing(plan)
-        if standing.say is Say.STOP:
+        if standing.say is Decision.STOP:
             return Stop("rung", standing.reason)
         cut = self._gate.cuts(plan)
         return Stop("budget", cut) if cut else None
@@ -217,7 +217,7 @@ class Comparing(PlanOrder):
         rules: Mapping[str, Rule],
         metric: MetricName,
         time_attr: TimeAttr = "steps",
-        gate: Gate | None = None,
+        gate: StartPolicy | None = None,
     ) -> None:
         """Take the rule of each model by its name; one rule may serve several."""
         super().__init__(gate)
@@ -240,7 +240,7 @@ class Comparing(PlanOrder):
         for rule in self._rules.values():
             rule.close()
 
-    def standing(self, plan: TrialPlan) -> Standing:
+    def standing(self, plan: TrialPlan) -> Ruling:
         """Ask the rule of the trial's model."""
         return self._rules[plan.model].standing(plan.trial_id)
 

@@ -96,7 +96,7 @@ class Drawn:
 
     def __init__(self, experiment: Experiment) -> None:
         """Draw; each model has a stream of its own, so that adding one leaves the others alone."""
-        self._drawn = {m.name: list(_drawn(experiment, m)) for m in experiment.models}
+        self._drawn = {m.name: list(_draw_configurations(experiment, m)) for m in experiment.models}
 
     @property
     def counts(self) -> dict[str, int]:
@@ -108,7 +108,7 @@ class Drawn:
         return self._drawn[slot.model][slot.number]
 
 
-def _drawn(experiment: Experiment, model: ModelSpec) -> Iterator[Arguments]:
+def _draw_configurations(experiment: Experiment, model: ModelSpec) -> Iterator[Arguments]:
     """Yield the default, written {}, then distinct configurations."""
     space = experiment.search_space_of(model)
     yield {}

@@ -18,7 +18,7 @@ from ray import tune
 from raycompare.cluster.machines import Node
 from raycompare.data.tokens import HeldOut, SearchData, TokenizedData
 from raycompare.errors import RaycompareError
-from raycompare.experiment.settings import ABOUT
+from raycompare.experiment.settings import SCHEDULERS
 from raycompare.experiment.spec import Experiment, ModelSpec, ResourceSpec
 from raycompare.metrics import MODES
 from raycompare.records.journal import Journal
@@ -107,7 +107,7 @@ class Shared:
 
 
 @dataclass(frozen=True)
-class TuneSink:
+class TuneReporter:
     """Sends a trial's messages through Tune and its predictions to the run folder."""
 
     folder: RunFolder
@@ -143,7 +143,7 @@ def run_trial(config: dict[str, Any], shared: Shared) -> None:
     plan = TrialPlan(**config[PLAN])
     task = task_of(shared, plan, shared.resources[plan.model])
     task = replace(task, halvings=config.get(HALVINGS, 0))
-    train_trial(task, TuneSink(shared.folder, plan))
+    train_trial(task, TuneReporter(shared.folder, plan))
 
 
 def task_of(shared: Shared, plan: TrialPlan, resources: ResourceSpec) -> TrialTask:
@@ -163,7 +163,7 @@ def task_of(shared: Shared, plan: TrialPlan, resources: ResourceSpec) -> TrialTa
         num_threads=max(int(resources.cpu), 1),
         gpu_share=resources.gpus,
         evaluate_at=evaluate_at,
-        may_pause=plan.stage == "tune" and ABOUT[experiment.tune.scheduler].pauses,
+        may_pause=plan.stage == "tune" and SCHEDULERS[experiment.tune.scheduler].pauses,
         checkpoint_every_s=experiment.failure.checkpoint_every_s,
     )
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from raycompare.analysis.intervals import Answers, intervals
-from raycompare.analysis.pairwise import compared
+from raycompare.analysis.intervals import FinalistPredictions, intervals
+from raycompare.analysis.pairwise import compare_pairs
 from raycompare.metrics import Integers
 
 EXAMPLES, REPLAYS = 400, 400
 
 
-def replay(number: int, seeds: int, seed_spread: float) -> tuple[Answers, float]:
+def replay(number: int, seeds: int, seed_spread: float) -> tuple[FinalistPredictions, float]:
     """Return answers of a model and a baseline that are right in as many rows in expectation.
 
     The second value is that expected accuracy.
@@ -28,8 +28,8 @@ def replay(number: int, seeds: int, seed_spread: float) -> tuple[Answers, float]
     return answers(model.astype(int), baseline.astype(int)), expected
 
 
-def answers(model: Integers, baseline: Integers) -> Answers:
-    return Answers(
+def answers(model: Integers, baseline: Integers) -> FinalistPredictions:
+    return FinalistPredictions(
         np.ones(model.shape[1], int),
         {"model": model, "baseline": baseline},
         {"model": tuple(range(1, len(model) + 1)), "baseline": ()},
@@ -40,7 +40,7 @@ def answers(model: Integers, baseline: Integers) -> Answers:
 @pytest.mark.parametrize("seeds", [2, 3, 5])
 def test_equal_ones_are_called_apart_in_five_percent_at_most(seeds: int, seed_spread: float):
     pairs = [
-        compared(replay(number, seeds, seed_spread)[0], ["model", "baseline"], "accuracy")[0]
+        compare_pairs(replay(number, seeds, seed_spread)[0], ["model", "baseline"], "accuracy")[0]
         for number in range(REPLAYS)
     ]
     rate = np.mean([pair.apart for pair in pairs])
@@ -64,7 +64,9 @@ def test_copies_of_a_baseline_for_each_seed_would_widen_its_interval():
     """Why it has one row of answers: two equal rows pass for two seeds with luck."""
     found, _ = replay(1, 2, 0.1)
     one = found.predictions["baseline"]
-    twice = Answers(found.labels, {"baseline": np.repeat(one, 2, axis=0)}, {"baseline": (1, 2)})
+    twice = FinalistPredictions(
+        found.labels, {"baseline": np.repeat(one, 2, axis=0)}, {"baseline": (1, 2)}
+    )
     as_seeds = intervals(twice, ["accuracy"])["baseline"]["accuracy"]
     as_it_is = intervals(found, ["accuracy"])["baseline"]["accuracy"]
     assert as_seeds.high - as_seeds.low > 1.5 * (as_it_is.high - as_it_is.low)
@@ -72,7 +74,7 @@ def test_copies_of_a_baseline_for_each_seed_would_widen_its_interval():
 
 def test_the_error_of_a_pair_is_that_of_the_models_seeds_and_of_the_rows_of_both():
     found, _ = replay(3, 3, 0.3)
-    (pair,) = compared(found, ["model", "baseline"], "accuracy")
+    (pair,) = compare_pairs(found, ["model", "baseline"], "accuracy")
     assert pair.test is not None
     right = {name: rows.mean(axis=0) for name, rows in found.predictions.items()}
     rows = np.var(right["model"] - right["baseline"], ddof=1) / EXAMPLES
@@ -87,12 +89,12 @@ def test_the_error_of_a_pair_is_that_of_the_models_seeds_and_of_the_rows_of_both
 def test_seeds_that_happen_to_agree_leave_the_error_to_the_rows():
     found, _ = replay(4, 1, 0.1)
     model, baseline = (found.predictions[name] for name in ("model", "baseline"))
-    (pair,) = compared(
+    (pair,) = compare_pairs(
         answers(np.repeat(model, 3, axis=0), baseline), ["model", "baseline"], "accuracy"
     )
     assert pair.test is not None
     assert pair.test.degrees_of_freedom == pytest.approx(EXAMPLES - 1, rel=1e-3)
-    (equal,) = compared(
+    (equal,) = compare_pairs(
         answers(np.repeat(baseline, 3, axis=0), baseline), ["model", "baseline"], "accuracy"
     )
     assert equal.test is not None
@@ -101,7 +103,7 @@ def test_seeds_that_happen_to_agree_leave_the_error_to_the_rows():
 
 @pytest.mark.parametrize(("seeds", "is_tested"), [(1, False), (2, True)])
 def test_a_model_needs_two_seeds_to_be_tested_against_a_baseline(seeds: int, is_tested: bool):
-    (pair,) = compared(replay(0, seeds, 0.1)[0], ["model", "baseline"], "accuracy")
+    (pair,) = compare_pairs(replay(0, seeds, 0.1)[0], ["model", "baseline"], "accuracy")
     assert (pair.test is not None) == is_tested
     if not is_tested:
         assert pair.networks is not None
@@ -111,7 +113,7 @@ def test_a_model_needs_two_seeds_to_be_tested_against_a_baseline(seeds: int, is_
 
 def test_two_baselines_are_tested_by_their_rows_alone():
     found, _ = replay(0, 1, 0.1)
-    both = Answers(found.labels, found.predictions, {"model": (), "baseline": ()})
-    (pair,) = compared(both, ["model", "baseline"], "accuracy")
+    both = FinalistPredictions(found.labels, found.predictions, {"model": (), "baseline": ()})
+    (pair,) = compare_pairs(both, ["model", "baseline"], "accuracy")
     assert pair.test is not None
     assert pair.test.degrees_of_freedom == EXAMPLES - 1

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from raycompare.analysis.before_after import compared, judged
+from raycompare.analysis.before_after import describe_gain, judge_runs
 from raycompare.analysis.extend import finalist
 from raycompare.records.run_folder import RunFolder
 from tests import runs
@@ -31,7 +31,7 @@ def sentence(place: Path, before: list[float], after: list[float], metric: str =
         experiment = runs.experiment("m", training={"num_train_epochs": epochs}, **sections)
         found.append(finalist(experiment, folder.read_trials(), folder.read_evaluations()))
     decides = experiment.tune.metric
-    return compared(*found, judged(*folders, "m", decides), decides)
+    return describe_gain(*found, judge_runs(*folders, "m", decides), decides)
 
 
 def test_longer_training_is_better_where_the_test_says_so(tmp_path: Path):
@@ -70,7 +70,7 @@ def test_without_predictions_nothing_is_claimed(tmp_path: Path, lost: str):
     for file in files if lost == "all" else files[:1]:
         file.unlink()
     folders = RunFolder.at(tmp_path / "before"), RunFolder.at(tmp_path / "after")
-    assert "no predictions of" in str(judged(*folders, "m", "accuracy").gap)
+    assert "no predictions of" in str(judge_runs(*folders, "m", "accuracy").gap)
 
 
 def test_other_test_rows_can_not_be_compared(tmp_path: Path):
@@ -78,4 +78,4 @@ def test_other_test_rows_can_not_be_compared(tmp_path: Path):
     for file in (tmp_path / "before" / "predictions").iterdir():
         pq.write_table(pq.read_table(file).slice(10), file)
     folders = RunFolder.at(tmp_path / "before"), RunFolder.at(tmp_path / "after")
-    assert "not of the same test examples" in str(judged(*folders, "m", "accuracy").gap)
+    assert "not of the same test examples" in str(judge_runs(*folders, "m", "accuracy").gap)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from raycompare.analysis.intervals import Answers, intervals
-from raycompare.analysis.pairwise import Pair, compared
+from raycompare.analysis.intervals import FinalistPredictions, intervals
+from raycompare.analysis.pairwise import Pair, compare_pairs
 
 pytestmark = pytest.mark.slow
 
@@ -34,7 +34,7 @@ class World:
         """What the first model is right in, in expectation: a sum of normal variables above 0."""
         return float(norm.cdf(1.2 / (1.5**2 + 0.7**2 + self.seed_spread**2 + 1) ** 0.5))
 
-    def replay(self, chance: np.random.Generator) -> Answers:
+    def replay(self, chance: np.random.Generator) -> FinalistPredictions:
         hard = chance.normal(1.2, 1.5, EXAMPLES)
         labels = chance.integers(0, CLASSES, EXAMPLES)
         one = chance.normal(0, 0.7, EXAMPLES)
@@ -49,13 +49,13 @@ class World:
             wrong = (labels + chance.integers(1, CLASSES, shape)) % CLASSES
             predictions[model] = np.where(right, labels, wrong)
         names = {model: tuple(range(1, len(rows) + 1)) for model, rows in predictions.items()}
-        return Answers(labels, predictions, names)
+        return FinalistPredictions(labels, predictions, names)
 
     def pairs(self, replays: int = REPLAYS, start: int = 0) -> list[Pair]:
         found = []
         for number in range(replays):
             answers = self.replay(np.random.default_rng([start, number]))
-            found += compared(answers, ["a", "b"], "accuracy")
+            found += compare_pairs(answers, ["a", "b"], "accuracy")
         return found
 
 
@@ -115,7 +115,7 @@ def test_an_interval_holds_the_expected_score(seeds: int, seed_spread: float):
     held = 0
     for number in range(replays):
         both = world.replay(np.random.default_rng([3, number]))
-        one = Answers(both.labels, {"a": both.predictions["a"]}, {"a": both.seeds["a"]})
+        one = FinalistPredictions(both.labels, {"a": both.predictions["a"]}, {"a": both.seeds["a"]})
         interval = intervals(one, ["accuracy"])["a"]["accuracy"]
         held += interval.low <= world.accuracy <= interval.high
     print(f"{seeds} {seed_spread} held in {held / replays:.1%}")  # noqa: T201

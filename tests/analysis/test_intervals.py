@@ -12,9 +12,9 @@ from scipy import stats
 from raycompare.analysis.intervals import (
     FEWEST_RESAMPLES,
     MOST_RESAMPLES,
-    Answers,
+    FinalistPredictions,
     Variance,
-    bootstrapped,
+    bootstrap,
     degrees_of_freedom,
     intervals,
     number_of_resamples,
@@ -24,11 +24,11 @@ from raycompare.analysis.pairwise import (
     PLANNED_POWER,
     POWER,
     Networks,
-    compared,
+    compare_pairs,
     holm,
     mcnemar,
     p_value,
-    unbiased,
+    unbias,
 )
 from raycompare.analysis.tiers import Ranks, letter, ranks, tiers
 from raycompare.metrics import MODES, Integers, Margins, MetricName, influences, scores
@@ -46,10 +46,10 @@ def made(number: int, seeds: int, examples: int, classes: int, right: float = 0.
     return labels, np.where(chance.random(shape) < right, labels, guesses)
 
 
-def answers(**predictions: Integers) -> Answers:
+def answers(**predictions: Integers) -> FinalistPredictions:
     first = next(iter(predictions.values()))
     seeds = {model: tuple(range(1, len(rows) + 1)) for model, rows in predictions.items()}
-    return Answers(np.zeros(first.shape[1], int), predictions, seeds)
+    return FinalistPredictions(np.zeros(first.shape[1], int), predictions, seeds)
 
 
 def right_at(*accuracies: float, examples: int = 400, shift: int = 0) -> Integers:
@@ -105,16 +105,16 @@ def test_the_variance_over_examples_of_an_accuracy_is_the_textbooks():
 
 def test_the_jackknife_agrees_with_the_bootstrap_for_mcc():
     labels, predictions = made(5, 1, 1500, 4)
-    one = Answers(labels, {"a": predictions}, {"a": (1,)})
-    drawn = bootstrapped(one, "a", ["matthews_correlation"], 1000)["matthews_correlation"]
+    one = FinalistPredictions(labels, {"a": predictions}, {"a": (1,)})
+    drawn = bootstrap(one, "a", ["matthews_correlation"], 1000)["matthews_correlation"]
     found = over_examples(influences("matthews_correlation", labels, predictions, 4))
     assert drawn.std() == pytest.approx(found**0.5, rel=0.08)
 
 
 def test_a_bootstrap_resample_is_the_score_of_the_rows_it_drew():
     labels, predictions = made(11, 1, 80, 3)
-    one = Answers(labels, {"a": predictions}, {"a": (1,)})
-    drawn = bootstrapped(one, "a", METRICS, 4)
+    one = FinalistPredictions(labels, {"a": predictions}, {"a": (1,)})
+    drawn = bootstrap(one, "a", METRICS, 4)
     chance = np.random.default_rng(20260101)
     chance.integers(0, 1, (4, 1))
     for resample in range(4):
@@ -126,7 +126,7 @@ def test_a_bootstrap_resample_is_the_score_of_the_rows_it_drew():
 
 def test_without_noise_of_seeds_or_examples_an_interval_is_the_score():
     labels = np.arange(100) % 2
-    one = Answers(labels, {"a": np.stack([labels, labels])}, {"a": (1, 2)})
+    one = FinalistPredictions(labels, {"a": np.stack([labels, labels])}, {"a": (1, 2)})
     for interval in intervals(one, METRICS)["a"].values():
         assert (interval.low, interval.high) == (1, 1)
 
@@ -173,7 +173,9 @@ def test_two_seeds_are_trusted_with_two_degrees_of_freedom_at_most():
 def test_a_pair_is_tested_by_the_paired_examples():
     same = answers(a=right_at(0.8, 0.8), b=right_at(0.8, 0.8))
     crossed = answers(a=right_at(0.8, 0.8), b=right_at(0.8, 0.8, shift=200))
-    (equal,), (differing,) = (compared(each, ["a", "b"], "accuracy") for each in (same, crossed))
+    (equal,), (differing,) = (
+        compare_pairs(each, ["a", "b"], "accuracy") for each in (same, crossed)
+    )
     assert equal.test
     assert differing.test
     assert (equal.test.standard_error, equal.test.p) == (0, 1)
@@ -182,10 +184,10 @@ def test_a_pair_is_tested_by_the_paired_examples():
 
 def test_the_detectable_difference_is_worked_out_for_more_power_than_it_says():
     several = answers(a=right_at(0.8, 0.83, 0.81), b=right_at(0.7, 0.75, 0.7))
-    (pair,) = compared(several, ["a", "b"], "accuracy")
+    (pair,) = compare_pairs(several, ["a", "b"], "accuracy")
     assert pair.test
     degrees = pair.test.degrees_of_freedom
-    error = unbiased(pair.test.standard_error, degrees)
+    error = unbias(pair.test.standard_error, degrees)
     moved = stats.nct(degrees, pair.test.detectable / error)
     assert moved.sf(stats.t.ppf(0.975, degrees)) == pytest.approx(PLANNED_POWER, abs=1e-5)
     assert PLANNED_POWER > POWER
@@ -194,11 +196,11 @@ def test_the_detectable_difference_is_worked_out_for_more_power_than_it_says():
 @pytest.mark.parametrize("number", [2, 3, 10, 1000])
 def test_the_bias_of_a_standard_deviation_is_taken_off(number: int):
     mean_deviation = stats.chi(number - 1).mean() / (number - 1) ** 0.5
-    assert unbiased(mean_deviation, number - 1) == pytest.approx(1)
+    assert unbias(mean_deviation, number - 1) == pytest.approx(1)
 
 
 def test_one_seed_on_either_side_claims_nothing_and_shows_the_networks():
-    (pair,) = compared(answers(a=right_at(0.9, 0.9), b=right_at(0.1)), ["a", "b"], "accuracy")
+    (pair,) = compare_pairs(answers(a=right_at(0.9, 0.9), b=right_at(0.1)), ["a", "b"], "accuracy")
     assert (pair.test, pair.p_holm, pair.apart, pair.better) == (None, None, False, None)
     assert pair.networks == Networks(seeds=(1, 1), only_first=320, only_second=0, p=mcnemar(320, 0))
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-from raycompare.analysis.intervals import Answers
+from raycompare.analysis.intervals import FinalistPredictions
 from raycompare.analysis.per_class import class_report
 from raycompare.report.sections.classes import MOST_LABELS, classes_section
 from tests import runs
@@ -14,8 +14,8 @@ from tests import runs
 NAMES = ("World", "Sports", "Business")
 
 
-def answers(labels: list[int], *predictions: list[int]) -> Answers:
-    return Answers(
+def answers(labels: list[int], *predictions: list[int]) -> FinalistPredictions:
+    return FinalistPredictions(
         np.array(labels), {"m": np.array(predictions)}, {"m": tuple(range(len(predictions)))}
     )
 
@@ -25,7 +25,9 @@ def test_scores_are_the_means_of_those_of_scikit_learn(seed: int, seeds: int):
     chance = np.random.default_rng(seed)
     labels = chance.integers(0, 3, 30)
     predictions = chance.integers(0, 3, (seeds, 30))
-    report = class_report(Answers(labels, {"m": predictions}, {"m": (1,) * seeds}), "m", NAMES)
+    report = class_report(
+        FinalistPredictions(labels, {"m": predictions}, {"m": (1,) * seeds}), "m", NAMES
+    )
     theirs = [
         precision_recall_fscore_support(labels, row, labels=[0, 1, 2], zero_division=0)
         for row in predictions

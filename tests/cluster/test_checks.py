@@ -10,7 +10,7 @@ import pytest
 from raycompare.cluster import checks as cluster_checks
 from raycompare.cluster.checks import (
     MARKS,
-    Sight,
+    NodeView,
     ask_others,
     model_problems,
     room_problems,
@@ -20,7 +20,7 @@ from raycompare.cluster.checks import (
 )
 from raycompare.cluster.connection import is_remote
 from raycompare.cluster.machines import Node
-from raycompare.cluster.nodes import Answer, NodeType, node_types, wait_for_nodes
+from raycompare.cluster.nodes import NodeResult, NodeType, node_types, wait_for_nodes
 from raycompare.errors import ExperimentError, Problem, RunError
 from raycompare.records.run_folder import RunFolder
 from tests.runs import experiment
@@ -38,8 +38,8 @@ def gpu_worker(**resources: float) -> NodeType:
     return NodeType(name="gpu_worker", most=4, resources=resources)
 
 
-def sees(hostname: str, **changes: Any) -> Answer[Sight]:
-    return Answer(hostname, Sight(**{"node_id": hostname, "versions": HERE, **changes}))
+def sees(hostname: str, **changes: Any) -> NodeResult[NodeView]:
+    return NodeResult(hostname, NodeView(**{"node_id": hostname, "versions": HERE, **changes}))
 
 
 def only(problems: Iterator[Problem]) -> Problem:
@@ -78,7 +78,7 @@ def test_versions_that_differ_are_shown_from_both_sides() -> None:
 
 
 def test_a_machine_that_does_not_answer_is_a_problem() -> None:
-    problem = only(version_problems([Answer("w1", failure="no answer within 60 s")], HERE))
+    problem = only(version_problems([NodeResult("w1", failure="no answer within 60 s")], HERE))
     assert (problem.where, problem.found) == ("w1", "no answer within 60 s")
 
 
@@ -142,10 +142,10 @@ def remote(monkeypatch: pytest.MonkeyPatch) -> None:
 def answering(folder: Path, names: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Have machines answer that see the run folder at `folder`."""
 
-    def on_each_node(ask: Any) -> list[Answer[Sight]]:
+    def on_each_node(ask: Any) -> list[NodeResult[NodeView]]:
         _, mark, folders = ask.args
         seen = RunFolder.at(folder)
-        return [Answer(n, cluster_checks._look(seen, mark, folders, n)) for n in names]
+        return [NodeResult(n, cluster_checks._look(seen, mark, folders, n)) for n in names]
 
     monkeypatch.setattr(cluster_checks, "on_each_node", on_each_node)
 
@@ -174,13 +174,13 @@ def test_a_folder_of_the_same_name_elsewhere_is_not_taken_for_shared(
 def test_what_is_written_but_does_not_come_through_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def look(folder: RunFolder, mark: str, folders: Any, node_id: str) -> Sight:
-        return Sight(node_id=node_id, versions={})
+    def look(folder: RunFolder, mark: str, folders: Any, node_id: str) -> NodeView:
+        return NodeView(node_id=node_id, versions={})
 
     monkeypatch.setattr(cluster_checks, "_look", look)
     answering(tmp_path / "run", ["w1"], monkeypatch)
     (answer,) = ask_others(experiment("small"), RunFolder.at(tmp_path / "run"))
-    assert answer.value == Sight("w1", {}, "what it writes does not come through")
+    assert answer.value == NodeView("w1", {}, "what it writes does not come through")
 
 
 @pytest.mark.usefixtures("remote")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from raycompare.data.splits import facts, label_counts
-from raycompare.running.check import Ready
+from raycompare.running.check import CheckedExperiment
 from tests.runs import experiment
 from tests.splits import Load, class_labels, problem, problems, rows
 
@@ -91,7 +91,7 @@ def test_two_labels_of_one_text_are_one_when_they_are_merged(load: Load) -> None
 
 def test_what_is_told_is_in_the_summary_of_a_check(load: Load, tiny_model: str) -> None:
     data = load({"label_map": {"a": "x"}}, **same(["a", "b", "c"]))
-    said = Ready(experiment({"name": "m", "checkpoint": tiny_model}), data).summary
+    said = CheckedExperiment(experiment({"name": "m", "checkpoint": tiny_model}), data).summary
     assert "\n  note     data.label_map does not name 'b', 'c': as they are\n" in said
 
 

@@ -9,7 +9,7 @@ import pytest
 from transformers import AutoTokenizer, DataCollatorWithPadding
 
 from raycompare.data.splits import load_splits
-from raycompare.data.tokenize import tokenize, tokenized
+from raycompare.data.tokenize import add_padding, tokenize
 from raycompare.experiment.spec import DataSpec
 from tests import SHARED
 from tests.tiny import rows
@@ -38,7 +38,7 @@ def test_batches_are_those_of_the_tokenizer(name: str, pairs: bool, tmp_path: Pa
     spec = DataSpec(dataset=str(tmp_path), text=columns, max_length=14)
     data = load_splits(spec, seed=0)
     tokenizer = AutoTokenizer.from_pretrained(TOKENIZERS / name)
-    ours = tokenized(tokenize(data, tokenizer, spec), data, tokenizer, spec)
+    ours = add_padding(tokenize(data, tokenizer, spec), data, tokenizer, spec)
 
     texts = [data.train[column][:] for column in ("text", "text_pair")[: len(columns)]]
     encoded = [

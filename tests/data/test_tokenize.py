@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase
 
 from raycompare.data.problems import DataProblems
 from raycompare.data.splits import LabelledData
-from raycompare.data.tokenize import token_key, tokenize, tokenized
+from raycompare.data.tokenize import add_padding, token_key, tokenize
 from raycompare.data.tokens import Tokens, TokenSplit
 from raycompare.experiment.spec import DataSpec
 from tests.splits import LABELS, Load, rows
@@ -65,10 +65,10 @@ def test_trials_know_the_rows_of_the_source(
     long_and_short: LabelledData, tokenizer: PreTrainedTokenizerBase
 ) -> None:
     tokens = cut(long_and_short, tokenizer, 10)
-    data = tokenized(tokens, long_and_short, tokenizer, spec(padding="max_length"))
+    data = add_padding(tokens, long_and_short, tokenizer, spec(padding="max_length"))
     assert data.example_ids.tolist() == [0, 1]
     assert data.padding.to == 10
-    assert tokenized(tokens, long_and_short, tokenizer, spec()).padding.to is None
+    assert add_padding(tokens, long_and_short, tokenizer, spec()).padding.to is None
 
 
 @pytest.mark.parametrize(

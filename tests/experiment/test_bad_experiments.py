@@ -255,5 +255,5 @@ def is_read_or_refused(text: str) -> None:
         str(error).encode()
         return
     for problem in draft.problems:
-        assert draft.located(problem).where
-        str(draft.located(problem)).encode()
+        assert draft.locate(problem).where
+        str(draft.locate(problem)).encode()

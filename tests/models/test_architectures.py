@@ -16,7 +16,7 @@ from tokenizers import Tokenizer, models
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerFast
 
 from raycompare.data.splits import LabelledData, load_splits
-from raycompare.data.tokenize import tokenize, tokenized
+from raycompare.data.tokenize import add_padding, tokenize
 from raycompare.data.tokens import TokenizedData
 from raycompare.experiment.spec import DataSpec, ModelItem, ModelSpec
 from raycompare.models.architectures import position_limit
@@ -49,7 +49,7 @@ def tokens_of(data: LabelledData) -> Callable[[ModelSpec], TokenizedData]:
     def tokens(model: ModelSpec) -> TokenizedData:
         if model.checkpoint not in made:
             inputs = data, load_tokenizer(model), DataSpec(dataset="x", max_length=24)
-            made[model.checkpoint] = tokenized(tokenize(*inputs), *inputs)
+            made[model.checkpoint] = add_padding(tokenize(*inputs), *inputs)
         return made[model.checkpoint]
 
     return tokens

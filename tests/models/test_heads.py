@@ -31,7 +31,14 @@ from transformers.utils.generic import ModelOutput
 
 from raycompare.experiment.spec import Arguments, ModelSpec
 from raycompare.models.config_reads import fields_read
-from raycompare.models.heads import POOLED_TYPES, encoder_layers, freeze, pool, pooled, poolings
+from raycompare.models.heads import (
+    POOLED_TYPES,
+    encoder_layers,
+    freeze,
+    pool,
+    pool_tokens,
+    poolings,
+)
 from raycompare.models.pretrained import build_model, load_model
 from raycompare.training.task import TrialTask
 from tests.trials import trained, with_arguments
@@ -169,13 +176,13 @@ def test_without_a_mask_every_token_is_real() -> None:
 def test_mean_and_maximum_leave_out_padding() -> None:
     tokens = torch.tensor([[[1.0, -5.0], [3.0, -7.0], [100.0, 100.0]]])
     mask = torch.tensor([[1, 1, 0]])
-    assert pooled(tokens, mask, "mean").tolist() == [[2, -6]]
-    assert pooled(tokens, mask, "max").tolist() == [[3, -5]]
+    assert pool_tokens(tokens, mask, "mean").tolist() == [[2, -6]]
+    assert pool_tokens(tokens, mask, "max").tolist() == [[3, -5]]
 
 
 def test_the_mean_of_a_long_text_in_half_precision_is_its_mean() -> None:
     tokens = torch.ones(1, 257, 4, dtype=torch.bfloat16)
-    result = pooled(tokens, torch.ones(1, 257), "mean")
+    result = pool_tokens(tokens, torch.ones(1, 257), "mean")
     assert result.dtype == torch.bfloat16
     assert (result == 1).all()
 

@@ -262,8 +262,8 @@ def test_finished_trials_of_an_earlier_run_are_kept_and_not_planned_again() -> N
     second = Journal("accuracy", "max")
     second.keep(first.trials(), first.evaluations())
     assert [second.add(plan(number)) for number in (0, 1)] == [False, True]
-    assert sorted(second.planned("tune")) == [0, 1]
-    assert second.planned("confirm") == {}
+    assert sorted(second.earlier_plans("tune")) == [0, 1]
+    assert second.earlier_plans("confirm") == {}
     assert second.trials()[1].starts == 1, "of the run before"
     assert [trial.trial_id for trial in second.trials()] == ["t0", "t1"]
     assert [row.step for row in second.kept_evaluations("t0")] == [40]

@@ -6,7 +6,7 @@ from math import inf
 import pytest
 from matplotlib.figure import Figure
 
-from raycompare.analysis.curves import MOST_CURVES, MOST_LINES, BestSoFar, thinned
+from raycompare.analysis.curves import MOST_CURVES, MOST_LINES, BestSoFar, select_curves
 from raycompare.report.figures.confusion import MOST_LABELS
 from raycompare.report.figures.draw import drawings, images
 from raycompare.report.figures.training import SOME_OTHERS, time_unit, y_limits
@@ -161,7 +161,7 @@ def test_of_very_many_trials_a_panel_shows_some_from_the_best_to_the_worst():
         run.tune("a", 0.4 + 0.002 * number)
     run.tune("b", 0.5, 0.6)
     curves = run.compare().curves
-    kept = thinned(curves, "matthews_correlation")
+    kept = select_curves(curves, "matthews_correlation")
     assert [sum(curve.model == model for curve in kept) for model in "ab"] == [MOST_CURVES, 2]
     assert {curves[0].trial_id, curves[199].trial_id} <= {curve.trial_id for curve in kept}
     panel = drawn(run)["learning_curves"].axes[0]

@@ -22,7 +22,7 @@ from raycompare.experiment.file import read_draft, read_experiment
 from raycompare.experiment.spec import DataSpec, ModelSpec
 from raycompare.records.run_folder import RunFolder
 from raycompare.running import launch
-from raycompare.running.run import Place
+from raycompare.running.run import RunOptions
 from tests import ROOT, runs
 from tests.real_runs import tiny_experiment
 
@@ -62,7 +62,7 @@ def test_a_run_is_loaded_without_ray_or_torch() -> None:
 
 @pytest.mark.timeout(120)
 def test_run_is_the_function_also_where_the_module_was_imported_before() -> None:
-    code = "from raycompare.run import Place; from raycompare import run"
+    code = "from raycompare.running.run import RunOptions; from raycompare import run"
     code += "; assert run.__module__ == 'raycompare.running.launch'"
     code += "; import raycompare; assert raycompare.run is run"
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -174,7 +174,7 @@ def test_run_passes_on_what_it_is_given(monkeypatch: pytest.MonkeyPatch, tmp_pat
     folder = runs.typical().write(tmp_path)
     asked: list[Any] = []
 
-    def started(draft: Any, place: Place, display: object) -> RunFolder:
+    def started(draft: Any, place: RunOptions, display: object) -> RunFolder:
         asked.extend([draft.experiment(), place])
         return folder
 
@@ -182,7 +182,7 @@ def test_run_passes_on_what_it_is_given(monkeypatch: pytest.MonkeyPatch, tmp_pat
     made = experiment(search_space={"learning_rate": {"loguniform": [1e-5, 1e-4]}})
     done = run(made, out="elsewhere", warm_start="before")
     assert asked[0].content_hash == made.content_hash
-    assert asked[1] == Place(out="elsewhere", warm_start="before")
+    assert asked[1] == RunOptions(out="elsewhere", warm_start="before")
     assert done.verdict == load_run(folder).verdict
     run(resume=folder.uri)
     assert asked[2] == read_experiment(folder.read_text("experiment.yaml"))

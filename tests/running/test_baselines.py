@@ -16,7 +16,7 @@ from raycompare.records.rows import SCHEMAS, BaselineFailure, BaselineRecord
 from raycompare.records.run_folder import RunFolder
 from raycompare.running import baselines as baseline_stage
 from raycompare.running.baselines import Baselines
-from raycompare.running.check import Ready
+from raycompare.running.check import CheckedExperiment
 from tests import runs
 
 
@@ -54,19 +54,19 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
 
 
 @pytest.fixture
-def ready(tiny_data: str) -> Ready:
+def ready(tiny_data: str) -> CheckedExperiment:
     data = {"dataset": tiny_data}
-    return Ready(runs.experiment("m", data=data), load_splits(DataSpec(**data), 42))
+    return CheckedExperiment(runs.experiment("m", data=data), load_splits(DataSpec(**data), 42))
 
 
-def go(ready: Ready, folder: RunFolder) -> list[str]:
+def go(ready: CheckedExperiment, folder: RunFolder) -> list[str]:
     said: list[str] = []
     Baselines.start(ready, folder, said.append).collect(said.append)
     return said
 
 
 def test_a_baseline_is_fitted_once_on_one_cpu_and_kept(
-    ready: Ready, started: Started, tmp_path: Path
+    ready: CheckedExperiment, started: Started, tmp_path: Path
 ):
     folder = RunFolder.at(tmp_path)
     (line,) = go(ready, folder)
@@ -82,16 +82,16 @@ def test_a_baseline_is_fitted_once_on_one_cpu_and_kept(
 
 
 def test_an_experiment_that_asks_for_none_starts_none(
-    ready: Ready, started: Started, tmp_path: Path
+    ready: CheckedExperiment, started: Started, tmp_path: Path
 ):
-    without = Ready(ready.experiment.model_copy(update={"baselines": ()}), ready.data)
+    without = CheckedExperiment(ready.experiment.model_copy(update={"baselines": ()}), ready.data)
     assert go(without, RunFolder.at(tmp_path)) == []
     assert started.options == []
     assert not list(tmp_path.iterdir())
 
 
 def test_a_baseline_that_fails_is_said_and_kept_and_tried_again(
-    ready: Ready, started: Started, tmp_path: Path
+    ready: CheckedExperiment, started: Started, tmp_path: Path
 ):
     folder = RunFolder.at(tmp_path)
     started.error = ValueError("empty vocabulary\nmore")

@@ -383,7 +383,7 @@ def test_overrides_are_yaml_values_and_marked_in_messages() -> None:
     assert draft.models["models.0"].name == "small"
     assert draft.sections["tune"].num_samples == 4
     (seeds,) = [p for p in draft.problems if p.where.startswith("confirm")]
-    assert "(from --set)" in draft.located(seeds).found
+    assert "(from --set)" in draft.locate(seeds).found
 
 
 def test_numbers_may_be_written_without_a_point() -> None:

@@ -11,7 +11,7 @@ from raycompare.analysis.cost import cost_of
 from raycompare.records.endings import dollars_spent
 from raycompare.records.journal import Journal
 from raycompare.records.run_records import Records
-from raycompare.tuning.limits import Cap
+from raycompare.tuning.limits import MaxCost
 from tests.real_runs import Content, go, tiny_experiment
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
@@ -36,12 +36,12 @@ def test_dollars_end_the_confirm_stage_and_the_report_says_what_is_missing(
         ended.add(trial_id)
         really(journal, trial_id, *args, **known)
 
-    def spent(cap: Cap) -> str:
+    def spent(cap: MaxCost) -> str:
         return dollars_spent(5) if len(ended) >= 2 else ""
 
     really = Journal.ended
     monkeypatch.setattr(Journal, "ended", hear)
-    monkeypatch.setattr(Cap, "spent", property(spent))
+    monkeypatch.setattr(MaxCost, "spent", property(spent))
     folder, said = go(content, tmp_path)
 
     trials, manifest = folder.read_trials(), folder.read_manifest()

@@ -19,7 +19,7 @@ from raycompare.experiment.prices import gpus, instances
 from raycompare.experiment.spec import Experiment
 from raycompare.running import estimate as estimate_module
 from raycompare.running import processors
-from raycompare.running.estimate import Estimate, Load, Site, described, estimate, makespan
+from raycompare.running.estimate import Estimate, Load, Site, describe, estimate, makespan
 from raycompare.running.processors import Speed, cpu_speed, gpu_speed, named_gpu
 from raycompare.running.workload import (
     EVAL_FLOP,
@@ -219,7 +219,7 @@ def test_without_a_known_card_there_are_no_seconds_and_the_advice_to_name_it(
     experiment = experiment_of(tiny_data, tiny_model, cost={"usd_per_hour": 1.0})
     found = estimate(experiment, data, site(nodes=(node,)))
     assert (found.seconds, found.usd) == (None, None)
-    assert "cost.instance" in described(found, experiment)[-1]
+    assert "cost.instance" in describe(found, experiment)[-1]
 
 
 @pytest.mark.parametrize(
@@ -262,7 +262,7 @@ def found(**changes: Any) -> Estimate:
 
 
 def test_the_estimate_is_said_with_how_rough_it_is(tiny_data: str, tiny_model: str) -> None:
-    lines = described(found(), experiment_of(tiny_data, tiny_model))
+    lines = describe(found(), experiment_of(tiny_data, tiny_model))
     assert lines == [
         "at most 12 + 9 trials (tune + confirm), 2,520 steps, 1.2 million tokens: 3 m 20 s and "
         "$4.00 on 1 machine",
@@ -273,16 +273,16 @@ def test_the_estimate_is_said_with_how_rough_it_is(tiny_data: str, tiny_model: s
 
 def test_only_asha_is_said_to_stop(tiny_data: str, tiny_model: str) -> None:
     experiment = experiment_of(tiny_data, tiny_model, tune={"scheduler": "fifo"})
-    assert not any("ASHA" in line for line in described(found(), experiment))
+    assert not any("ASHA" in line for line in describe(found(), experiment))
 
 
 def test_what_is_over_a_budget_is_a_note_and_no_mistake(tiny_data: str, tiny_model: str) -> None:
     tune = {"max_usd": 3, "time_budget_s": 100}
     experiment = experiment_of(tiny_data, tiny_model, tune=tune, cost={"usd_per_hour": 1.0})
-    notes = [line for line in described(found(), experiment) if line.startswith("note")]
+    notes = [line for line in describe(found(), experiment) if line.startswith("note")]
     assert ["max_usd (3)" in notes[0], "time_budget_s (100)" in notes[1]] == [True, True]
     assert not any(
-        line.startswith("note") for line in described(found(seconds=50.0, usd=1.0), experiment)
+        line.startswith("note") for line in describe(found(seconds=50.0, usd=1.0), experiment)
     )
 
 

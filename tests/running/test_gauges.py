@@ -16,8 +16,8 @@ from raycompare.records.clock import Clock
 from raycompare.records.journal import Journal
 from raycompare.records.messages import Evaluation, TrialEnd, TrialPlan, TrialStart
 from raycompare.records.rows import Status
-from raycompare.running.dashboard import Board, Trials, trial_label
-from raycompare.running.gauges import ABOUT, STATUSES, Gauges
+from raycompare.running.dashboard import Dashboard, Trials, trial_label
+from raycompare.running.gauges import GAUGES, STATUSES, Gauges
 from tests import ROOT
 from tests.runs import experiment, scores
 
@@ -165,7 +165,7 @@ def test_a_trial_that_has_ended_is_no_longer_running(small_ray: None) -> None:
 @pytest.mark.timeout(400)
 def test_the_dashboard_has_a_task_by_name_for_each_trial_that_runs(small_ray: None) -> None:
     journal = half_done()
-    board = Board()
+    board = Dashboard()
     board.show(journal.entries.values())
     name = "tune a seed 42 learning_rate 3.14e-05"
     wait_for(lambda: states().get(name) == "RUNNING", told=states)
@@ -205,10 +205,10 @@ def test_the_panels_ask_for_gauges_that_there_are() -> None:
     panels = json.loads(GRAFANA.read_text())["panels"]
     queries = [target["expr"] for panel in panels for target in panel["targets"]]
     asked = {name for query in queries for name in re.findall(r"\bray_\w+", query)}
-    assert asked - RAY_OWN == {f"ray_{name}" for name in ABOUT}
+    assert asked - RAY_OWN == {f"ray_{name}" for name in GAUGES}
     for query in queries:
         names = [name.removeprefix("ray_") for name in re.findall(r"\bray_raycompare_\w+", query)]
-        tags = {tag for name in names for tag in ("experiment", *ABOUT[name].tags)}
+        tags = {tag for name in names for tag in ("experiment", *GAUGES[name].tags)}
         used = re.findall(r"by \(([^)]*)\)", query) + re.findall(r"[{,](\w+)=", query)
         assert not names or {tag.strip() for part in used for tag in part.split(",")} <= tags
 

@@ -34,7 +34,7 @@ class Place:
 @pytest.fixture
 def place(monkeypatch: pytest.MonkeyPatch) -> Place:
     place = Place()
-    monkeypatch.setattr(inference_stage._Place, "of", lambda *_: place)
+    monkeypatch.setattr(inference_stage._MeasuringNode, "of", lambda *_: place)
     return place
 
 

@@ -94,7 +94,7 @@ def test_models_with_equal_tokenizers_are_measured_once(
 
 
 def measured(lengths: list[int], limit: int | None = None) -> TokenSurvey:
-    found = surveying._Measured(
+    found = surveying._MeasuredLengths(
         models=[ModelSpec(name="m", checkpoint="m")],
         lengths=np.asarray(lengths),
         unknown=np.zeros(len(lengths), dtype=int),

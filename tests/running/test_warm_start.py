@@ -8,7 +8,7 @@ import pytest
 
 from raycompare.errors import UserError
 from raycompare.records.run_folder import RunFolder
-from raycompare.running.warm_start import KNOWN, known_from
+from raycompare.running.warm_start import KNOWN, load_earlier_trials
 from tests import runs
 
 
@@ -31,23 +31,23 @@ def test_the_search_is_told_and_a_resumed_run_is_told_the_same(
 ) -> None:
     said: list[str] = []
     folder = RunFolder.at(tmp_path / "now")
-    points = known_from(earlier, folder, ready("optuna"), said.append)
+    points = load_earlier_trials(earlier, folder, ready("optuna"), said.append)
     assert [point.pruned for point in points].count(True) == 1
     assert len(points) >= 4
     assert f"{len(points)} trials of {earlier} told to the search" in said
     assert folder.exists(KNOWN)
-    assert known_from(None, folder, ready("optuna"), said.append) == points
+    assert load_earlier_trials(None, folder, ready("optuna"), said.append) == points
 
 
 def test_a_run_that_was_not_told_anything_knows_nothing(tmp_path: Path) -> None:
-    assert known_from(None, RunFolder.at(tmp_path), ready("optuna"), print) == ()
+    assert load_earlier_trials(None, RunFolder.at(tmp_path), ready("optuna"), print) == ()
 
 
 def test_a_search_that_does_not_learn_is_not_told(earlier: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"does not learn from trials.*raycompare refine"):
-        known_from(earlier, RunFolder.at(tmp_path / "now"), ready("random"), print)
+        load_earlier_trials(earlier, RunFolder.at(tmp_path / "now"), ready("random"), print)
 
 
 def test_other_data_can_not_be_compared(earlier: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="ffff"):
-        known_from(earlier, RunFolder.at(tmp_path / "now"), ready("optuna", "ffff"), print)
+        load_earlier_trials(earlier, RunFolder.at(tmp_path / "now"), ready("optuna", "ffff"), print)

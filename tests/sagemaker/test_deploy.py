@@ -20,12 +20,12 @@ from raycompare.errors import RunError, UserError
 from raycompare.models.pretrained import POOLED_BY
 from raycompare.records.run_folder import RunFolder
 from raycompare.sagemaker.aws import Aws
-from raycompare.sagemaker.deploy import Choice, Deployment, deployment, packed
+from raycompare.sagemaker.deploy import Choice, Deployment, deployment, pack
 from raycompare.sagemaker.endpoint import (
-    answered,
     delete,
     endpoints,
     inference_image,
+    parse_answer,
     parts,
     predict,
 )
@@ -85,12 +85,12 @@ def test_a_model_without_weights_is_named(folder: RunFolder) -> None:
 def test_the_archive_is_loaded_by_the_containers_pipeline(
     folder: RunFolder, tmp_path: Path
 ) -> None:
-    with tarfile.open(fileobj=BytesIO(packed(folder, winner(folder)))) as archive:
+    with tarfile.open(fileobj=BytesIO(pack(folder, winner(folder)))) as archive:
         assert not [name for name in archive.getnames() if "/" in name]
         archive.extractall(tmp_path / "served", filter="data")
     classify = pipeline("text-classification", model=str(tmp_path / "served"))
     body = json.dumps(classify(["the old cat", "a rose"])).encode()
-    answers = answered(body, "raycompare-x")
+    answers = parse_answer(body, "raycompare-x")
     assert len(answers) == 2
     assert {answer["label"] for answer in answers} <= set(LABELS.values())
 
@@ -111,9 +111,9 @@ def test_a_pooled_model_is_not_served_wrong(folder: RunFolder) -> None:
     config = json.loads(folder.read_text(name))
     folder.write_text(name, json.dumps({**config, POOLED_BY: "mean"}))
     with pytest.raises(UserError, match="pooling: mean"):
-        packed(folder, found)
+        pack(folder, found)
     folder.write_text(name, json.dumps({**config, POOLED_BY: "cls"}))
-    assert packed(folder, found), "the library's own class does the same"
+    assert pack(folder, found), "the library's own class does the same"
 
 
 @pytest.mark.parametrize("kind", ["ml.g4dn.xlarge", None])
@@ -175,7 +175,7 @@ def test_an_answer_of_another_kind_is_no_prediction(account: Application) -> Non
 @pytest.mark.parametrize("body", [b"{}", b"[[1]]", b'[{"label": "World"}]', b"not json"])
 def test_only_label_and_score_are_an_answer(body: bytes) -> None:
     with pytest.raises(UserError, match="expected a list"):
-        answered(body, "raycompare-any")
+        parse_answer(body, "raycompare-any")
 
 
 def test_the_image_is_that_of_the_processor(account: Application) -> None:

@@ -23,9 +23,9 @@ from raycompare.sagemaker.job_environment import (
     MOST_FAILURE,
     Instances,
     Job,
-    Place,
+    JobFolders,
     natural,
-    shortened,
+    shorten,
 )
 
 
@@ -74,7 +74,7 @@ def test_what_a_job_is_told_comes_through_a_file(tmp_path: Path) -> None:
 
 
 def test_the_first_cause_of_a_failure_is_kept(tmp_path: Path) -> None:
-    place = Place(tmp_path)
+    place = JobFolders(tmp_path)
     place.fail("the cause")
     place.fail("what came of it")
     assert place.failure.read_text() == "the cause"
@@ -82,7 +82,7 @@ def test_the_first_cause_of_a_failure_is_kept(tmp_path: Path) -> None:
 
 @given(st.text(min_size=MOST_FAILURE + 1, max_size=3 * MOST_FAILURE))
 def test_a_long_reason_is_cut_to_what_sagemaker_shows(reason: str) -> None:
-    cut = shortened(reason)
+    cut = shorten(reason)
     assert len(cut) <= MOST_FAILURE
     assert cut.endswith("[more in the log]")
     assert reason.startswith(cut.removesuffix("\n[more in the log]"))
@@ -125,7 +125,7 @@ ENTRY = """
 import sys
 from pathlib import Path
 from raycompare.sagemaker import entry
-from raycompare.sagemaker.job_environment import Instances, Job, Place
+from raycompare.sagemaker.job_environment import Instances, Job, JobFolders
 entry.PORT, entry.LOOK_SECONDS, entry.END_SECONDS = int(sys.argv[4]), 0.1, 3.0
 here, me, hosts, driver = Path(sys.argv[1]), sys.argv[2], sys.argv[3].split(), sys.argv[5]
 instances = Instances.of({"current_host": me, "hosts": hosts})
@@ -175,7 +175,7 @@ class Instance:
         return (self.place / "calls").read_text().splitlines()
 
     def reason(self) -> str:
-        return Place(self.place).failure.read_text()
+        return JobFolders(self.place).failure.read_text()
 
 
 def wait_for(path: Path) -> None:
@@ -195,7 +195,7 @@ def test_the_head_starts_ray_runs_the_comparison_and_stops_ray(tmp_path: Path) -
     assert "--node-ip-address=127.0.0.1" in start
     assert stop.startswith("ttt stop")
     assert (tmp_path / "saw").read_text() == "127.0.0.1:7001 1\n"
-    assert not Place(tmp_path).failure.exists()
+    assert not JobFolders(tmp_path).failure.exists()
 
 
 def test_what_a_start_of_ray_that_failed_has_left_is_cleared_before_the_next(
@@ -243,7 +243,7 @@ def test_sigterm_reaches_the_comparison_which_ends_in_order(tmp_path: Path) -> N
     assert head.process.returncode == 143
     assert (tmp_path / "in-order").exists()
     assert head.calls()[-1].startswith("ttt stop")
-    assert not Place(tmp_path).failure.exists()
+    assert not JobFolders(tmp_path).failure.exists()
 
 
 def test_a_comparison_that_does_not_end_is_killed_in_time(tmp_path: Path) -> None:
@@ -303,7 +303,7 @@ def test_a_port_answers_while_somebody_listens() -> None:
 
 
 def test_the_file_of_sagemaker_is_read(tmp_path: Path) -> None:
-    place = Place(tmp_path)
+    place = JobFolders(tmp_path)
     place.resources.parent.mkdir(parents=True)
     place.resources.write_text(json.dumps(config("algo-2", "algo-1", "algo-2")))
     assert Instances.read(place).me == "algo-2"

@@ -20,7 +20,7 @@ from raycompare.experiment.file import parse_draft
 from raycompare.sagemaker import checks as sagemaker_checks
 from raycompare.sagemaker.aws import Aws, quiet
 from raycompare.sagemaker.job_environment import Job
-from raycompare.sagemaker.plan import Plan, Wish, plan
+from raycompare.sagemaker.plan import JobOptions, Plan, plan
 from raycompare.sagemaker.request import Machines, Network, vcpus
 from raycompare.sagemaker.source import closure, extras_of, write_source
 from raycompare.sagemaker.submit import base_name, default_image
@@ -188,7 +188,7 @@ def test_the_price_is_said_before(account: Application) -> None:
 
 
 def test_a_resumed_run_has_the_folder_it_had(account: Application) -> None:
-    wish = Wish(draft=parse_draft(EXPERIMENT, "small.yaml"), resume=f"{OUT}/small/1")
+    wish = JobOptions(draft=parse_draft(EXPERIMENT, "small.yaml"), resume=f"{OUT}/small/1")
     assert plan(wish, request(), Aws()).submission.job.run_dir == f"{OUT}/small/1"
 
 

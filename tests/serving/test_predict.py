@@ -18,18 +18,18 @@ from transformers import pipeline
 from typer.testing import CliRunner
 
 from raycompare.cli.use import app as use_app
-from raycompare.cluster.connection import connected
+from raycompare.cluster.connection import connect
 from raycompare.errors import UserError
 from raycompare.records.run_folder import RunFolder
 from raycompare.serving import input_files as text_files
 from raycompare.serving.input_files import Columns, open_input
 from raycompare.serving.loaded_model import LoadedModel
-from raycompare.serving.output_files import require_free, written
+from raycompare.serving.output_files import require_free, write_atomically
 from raycompare.serving.predict import (
     Prediction,
     Tally,
     columns_of,
-    described,
+    describe_predictions,
     predict_here,
     write_predictions,
 )
@@ -236,7 +236,7 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
     schema = pa.schema([pa.field("row", pa.int64())])
 
     def interrupted() -> None:
-        with written(str(tmp_path / "out.parquet"), schema) as sink:
+        with write_atomically(str(tmp_path / "out.parquet"), schema) as sink:
             sink.write(pa.table({"row": [1]}, schema=schema))
             assert len(list(tmp_path.iterdir())) == 1
             raise KeyboardInterrupt
@@ -306,11 +306,11 @@ def test_a_folder_of_one_model_has_no_other(tmp_path: Path, tiny_model: str) -> 
 
 
 def test_texts_of_the_command_line_get_a_line_each(loaded: LoadedModel) -> None:
-    lines = described(loaded, [["a cat", "a rose"]])
+    lines = describe_predictions(loaded, [["a cat", "a rose"]])
     assert len(lines) == 2
     assert all(name in lines[0] for name in LABELS)
     with pytest.raises(UserError, match="with something in it"):
-        described(loaded, [["  "]])
+        describe_predictions(loaded, [["  "]])
 
 
 def test_the_command_writes_a_file_and_says_where(folder: RunFolder, tmp_path: Path) -> None:
@@ -356,7 +356,7 @@ def test_the_answers_are_those_of_the_runs_own_test(
     ]
     prediction = asked(folder, f"{tiny_data}/test.csv", tmp_path / "here.parquet")
     predicted(prediction)
-    with connected():
+    with connect():
         spread = asked(folder, f"{tiny_data}/test.csv", tmp_path / "ray.parquet")
         write_predictions(spread, predict_on_ray(spread), str)
     names = [f"probability_{name}" for name in prediction.labels]

@@ -24,8 +24,8 @@ from raycompare.records.run_folder import RunFolder
 from raycompare.serving.http_api import (
     MOST_BYTES,
     MOST_TEXTS,
-    Answers,
-    Question,
+    PredictRequest,
+    PredictResponse,
     new_app,
     require_port,
 )
@@ -197,8 +197,8 @@ def refusals(body: bytes, chunked: bool = False) -> tuple[int, list[dict[str, st
     app = new_app()
 
     @app.post("/predict")
-    async def predict(question: Question) -> Answers:
-        return Answers(predictions=[])
+    async def predict(question: PredictRequest) -> PredictResponse:
+        return PredictResponse(predictions=[])
 
     async def parts() -> Any:
         for at in range(0, len(body), 2**16):

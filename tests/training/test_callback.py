@@ -8,7 +8,7 @@ from transformers import TrainerControl, TrainerState
 
 from raycompare.metrics import MODES
 from raycompare.training.arguments import training_arguments
-from raycompare.training.callback import Course
+from raycompare.training.callback import TrialCallback
 from raycompare.training.task import TrialTask
 from tests.trials import ListSink, with_arguments
 
@@ -18,7 +18,7 @@ class Curve:
 
     def __init__(self, task: TrialTask) -> None:
         self.sink = ListSink()
-        self.course = Course(task, self.sink)
+        self.course = TrialCallback(task, self.sink)
         self.course.on_train_begin()
         self.control, self.state = TrainerControl(), TrainerState(max_steps=1000)
         self.model = torch.nn.Linear(1, 1)

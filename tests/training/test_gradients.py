@@ -15,7 +15,7 @@ from transformers import (
 )
 
 from raycompare.data.splits import load_splits
-from raycompare.data.tokenize import tokenize, tokenized
+from raycompare.data.tokenize import add_padding, tokenize
 from raycompare.data.tokens import TokenizedData
 from raycompare.experiment.spec import DataSpec, ModelSpec
 from raycompare.models.pretrained import load_tokenizer
@@ -29,7 +29,7 @@ def unpadded(tiny_model: str, tiny_data: str) -> TokenizedData:
     """Every text cut to one length: XLNet reads padding on the right as its last word."""
     spec = DataSpec(dataset=tiny_data, max_length=5)
     inputs = load_splits(spec, 0), load_tokenizer(ModelSpec(name="t", checkpoint=tiny_model)), spec
-    data = tokenized(tokenize(*inputs), *inputs)
+    data = add_padding(tokenize(*inputs), *inputs)
     assert {*data.train.lengths} == {5}
     return data
 

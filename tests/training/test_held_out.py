@@ -16,7 +16,7 @@ from raycompare.experiment.spec import ResourceSpec
 from raycompare.records.messages import TrialPlan
 from raycompare.records.run_folder import RunFolder
 from raycompare.running import stages
-from raycompare.running.check import Ready
+from raycompare.running.check import CheckedExperiment
 from raycompare.training.task import TrialTask
 from raycompare.training.trial import train_trial
 from raycompare.tuning import tuner
@@ -72,7 +72,7 @@ def test_a_run_stores_the_test_split_apart(
     monkeypatch.setattr(stages, "resolve", lambda *_: {})
     models = [{"name": name, "checkpoint": tiny_model} for name in ("m", "n")]
     made = experiment(*models, data={"dataset": tiny_data})
-    ready = Ready(made, load_splits(made.data, 0))
+    ready = CheckedExperiment(made, load_splits(made.data, 0))
     shared = stages.share(ready, RunFolder.at(tmp_path / "name" / "run"), ())
     assert {type(stored) for stored in shared.data.values()} == {SearchData}
     assert shared.data.keys() == shared.test.keys() == {("m", 256), ("n", 256)}

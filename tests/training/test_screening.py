@@ -15,7 +15,7 @@ from raycompare.records.rows import Screened, ScreenRecord
 from raycompare.records.run_folder import RunFolder
 from raycompare.records.run_records import Records
 from raycompare.report.sections.screening import screening_section
-from raycompare.running.screen import ranked
+from raycompare.running.screen import rank
 from raycompare.training import screening
 from raycompare.training.screening import NoLayersError, ScreenTask, features, screen_model
 from raycompare.training.task import TrialTask
@@ -78,14 +78,14 @@ def one(model: str, score: float | None, **changes: Any) -> Screened:
 
 def test_the_best_are_kept_and_those_that_could_not_be_screened_too() -> None:
     found = [one("a", -0.5), one("b", None), one("c", -0.2), one("d", -0.5)]
-    records = ranked(ScreenSpec(keep=2), found)
+    records = rank(ScreenSpec(keep=2), found)
     assert [(r.model, r.rank, r.kept) for r in records] == [
         ("c", 1, True),
         ("a", 2, True),
         ("d", 3, False),
         ("b", None, True),
     ]
-    by_h = ranked(ScreenSpec(keep=1, score="h_score"), found)
+    by_h = rank(ScreenSpec(keep=1, score="h_score"), found)
     assert [r.model for r in by_h if r.kept] == ["a", "b"]
 
 
@@ -94,7 +94,7 @@ def screened_run(keep: int, *scores: float) -> runs.Run:
     names = [f"m{place}" for place in range(len(scores))]
     made = runs.empty(*names, screen={"keep": keep})
     found = [one(name, score) for name, score in zip(names, scores, strict=True)]
-    made.screened = ranked(ScreenSpec(keep=keep), found)
+    made.screened = rank(ScreenSpec(keep=keep), found)
     kept = [record.model for record in made.screened if record.kept]
     for place, name in enumerate(names):
         if name in kept:

@@ -17,7 +17,13 @@ from raycompare.experiment.space import Domain
 from raycompare.experiment.spec import Experiment
 from raycompare.records.rows import TrialRecord
 from raycompare.records.run_folder import RunFolder
-from raycompare.tuning.earlier_trials import EarlierRun, Known, KnownPoint, from_json, known_points
+from raycompare.tuning.earlier_trials import (
+    EarlierRun,
+    EarlierTrials,
+    EvaluatedPoint,
+    from_json,
+    known_points,
+)
 from tests import ROOT, runs
 
 REAL = RunFolder.at(next(ROOT.glob("reports/ag-news/*/report.md")).parent)
@@ -60,7 +66,7 @@ def earlier(of: Experiment, *trials: TrialRecord, **parts: Any) -> EarlierRun:
     return EarlierRun(experiment=of, trials=trials, **made)
 
 
-def told(before: Experiment, now: Experiment, *trials: TrialRecord) -> Known:
+def told(before: Experiment, now: Experiment, *trials: TrialRecord) -> EarlierTrials:
     return known_points(earlier(before, *trials), now, "aa")
 
 
@@ -70,13 +76,13 @@ def refusal(before: Experiment, now: Experiment, *trials: TrialRecord) -> str:
     return str(raised.value)
 
 
-def point(value: float = 0.5, **searched: Any) -> KnownPoint:
-    return KnownPoint(model="m", hyperparameters=searched, value=value)
+def point(value: float = 0.5, **searched: Any) -> EvaluatedPoint:
+    return EvaluatedPoint(model="m", hyperparameters=searched, value=value)
 
 
 def test_a_trial_of_an_equal_model_is_known():
     known = told(experiment(), experiment(name="again"), trial(x=4.0))
-    assert known == Known(points=(point(x=4.0),))
+    assert known == EarlierTrials(points=(point(x=4.0),))
 
 
 def test_names_of_models_do_not_matter_but_their_weights_do():
@@ -252,7 +258,7 @@ def test_a_real_run_is_known_to_its_refinement():
 finite = st.floats(allow_nan=False, allow_infinity=False)
 scalars = st.none() | st.booleans() | st.integers() | finite | st.text(max_size=5)
 points = st.builds(
-    KnownPoint,
+    EvaluatedPoint,
     model=st.text(),
     hyperparameters=st.dictionaries(st.text(max_size=5), scalars, max_size=3),
     value=finite,
@@ -262,9 +268,11 @@ points = st.builds(
 
 
 @given(
-    st.builds(Known, points=st.lists(points, max_size=3).map(tuple), left_out=st.just(("a line",)))
+    st.builds(
+        EarlierTrials, points=st.lists(points, max_size=3).map(tuple), left_out=st.just(("a line",))
+    )
 )
-def test_what_is_known_survives_the_round_trip(known: Known):
+def test_what_is_known_survives_the_round_trip(known: EarlierTrials):
     again = from_json(known.to_json(), "known.json")
     assert again == known
     assert again.to_json() == known.to_json()

@@ -14,7 +14,7 @@ from raycompare.records.clock import Clock as RunClock
 from raycompare.records.endings import dollars_spent
 from raycompare.records.journal import Journal
 from raycompare.records.messages import TrialFailure, TrialPlan
-from raycompare.tuning.limits import Cap, Limits
+from raycompare.tuning.limits import Budgets, MaxCost
 from tests.records.test_journal import END, START, evaluation
 
 
@@ -56,12 +56,12 @@ def plan(model: str, order: int) -> TrialPlan:
     )
 
 
-def made(**changes: Any) -> tuple[Limits, Journal]:
+def made(**changes: Any) -> tuple[Budgets, Journal]:
     of = experiment(**changes)
     journal = Journal("accuracy", "max")
     for order in range(8):
         journal.add(plan("ab"[order % 2], order))
-    return Limits(of, journal, two_machines(), at_once=2), journal
+    return Budgets(of, journal, two_machines(), at_once=2), journal
 
 
 def fail(journal: Journal, trial_id: str) -> None:
@@ -166,8 +166,8 @@ def test_no_trial_starts_or_goes_on_beyond_the_dollars_not_even_a_default(clock:
     assert limits.refuses(default) == limits.cuts(default) == "the budget is spent (max_usd: 3)"
 
 
-def capped(**changes: Any) -> Cap:
-    return Cap(experiment(**changes), two_machines())
+def capped(**changes: Any) -> MaxCost:
+    return MaxCost(experiment(**changes), two_machines())
 
 
 def test_the_confirm_stage_ends_with_the_dollars_and_keeps_nothing_back(clock: Clock) -> None:
@@ -187,7 +187,7 @@ def test_time_is_no_hard_cap_and_a_price_alone_neither(clock: Clock) -> None:
 
 def test_the_dollars_of_an_earlier_session_count_too(clock: Clock) -> None:
     of = experiment(tune={"max_usd": 3}, cost={"usd_per_hour": 1.5})
-    cap = Cap(of, two_machines(tune=7000.0, total=7199.0))
+    cap = MaxCost(of, two_machines(tune=7000.0, total=7199.0))
     assert cap.spent == ""
     clock.now = 0.5
     assert cap.spent == dollars_spent(3)
@@ -197,7 +197,7 @@ def test_a_machine_that_joins_later_costs_from_then_on(clock: Clock) -> None:
     workers = 0
     of = experiment(tune={"max_usd": 3}, cost={"usd_per_hour": 1.5})
     run_clock = RunClock()
-    cap = Cap(of, run_clock)
+    cap = MaxCost(of, run_clock)
     with run_clock.counting(lambda: workers):
         clock.now = 36_000.0
         assert cap.spent == "", "a head without CPUs waits for nothing"

@@ -11,7 +11,7 @@ from raycompare.experiment.ranges import in_range
 from raycompare.experiment.spec import Arguments
 from raycompare.records.rows import EvalRecord, TrialRecord
 from raycompare.training.unused_arguments import OPTUNA_KINDS
-from raycompare.tuning.earlier_trials import KnownPoint
+from raycompare.tuning.earlier_trials import EvaluatedPoint
 from raycompare.tuning.optuna_search import Tpe, _random_trials
 from raycompare.tuning.plans import Slot
 from tests.tuning.test_plans import experiment, trial
@@ -35,7 +35,7 @@ def worth(configuration: Arguments) -> float:
 def search(
     of: Any,
     value: Callable[[Arguments], float] = worth,
-    known: tuple[KnownPoint, ...] = (),
+    known: tuple[EvaluatedPoint, ...] = (),
     from_trials: list[TrialRecord] | None = None,
 ) -> list[TrialRecord]:
     """Run a whole search on a made-up landscape, one trial after another."""
@@ -76,7 +76,7 @@ def test_models_do_not_share_what_they_draw() -> None:
 
 def test_what_an_earlier_run_has_found_is_used_from_the_first_suggestion() -> None:
     told = tuple(
-        KnownPoint(model="a", hyperparameters=json.loads(t.hyperparameters), value=t.best_value)
+        EvaluatedPoint(model="a", hyperparameters=json.loads(t.hyperparameters), value=t.best_value)
         for t in search(searched())
         if t.best_value is not None
     )

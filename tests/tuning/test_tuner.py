@@ -13,9 +13,9 @@ import pytest
 import ray
 from ray import tune
 
-from raycompare.cluster.connection import connected
+from raycompare.cluster.connection import connect
 from raycompare.errors import RunError
-from raycompare.experiment.settings import ABOUT, SchedulerName
+from raycompare.experiment.settings import SCHEDULERS, SchedulerName
 from raycompare.records.journal import Journal
 from raycompare.records.messages import TrialPlan
 from raycompare.records.run_folder import RunFolder
@@ -35,7 +35,7 @@ SLOW_SECONDS = 4.0
 
 @pytest.fixture(scope="module", autouse=True)
 def on_ray() -> Iterator[None]:
-    with connected():
+    with connect():
         yield
 
 
@@ -109,7 +109,7 @@ def test_a_metric_that_is_missing_ends_the_run_with_what_to_do(tmp_path: Path) -
 @pytest.mark.parametrize("scheduler", get_args(SchedulerName))
 def test_every_scheduler_runs_a_stage_to_its_end(scheduler: str, tmp_path: Path) -> None:
     settings: dict[str, Any] = {"scheduler": scheduler}
-    if ABOUT[scheduler].pauses:
+    if SCHEDULERS[scheduler].pauses:
         settings |= {"top_k": 1} if scheduler == TOP_K else {}
     trials = run(learning, tmp_path, cpus=1, **settings).trials()
     counts = Counter(trial.status for trial in trials)
@@ -120,7 +120,9 @@ def test_every_scheduler_runs_a_stage_to_its_end(scheduler: str, tmp_path: Path)
         assert counts == {"completed": 8}
     if scheduler == TOP_K:
         assert counts == {"completed": 2, "stopped_early": 6}
-    if not ABOUT[scheduler].pauses:  # of those that pause, one that arrives last goes on at once
+    if not SCHEDULERS[
+        scheduler
+    ].pauses:  # of those that pause, one that arrives last goes on at once
         assert not paused
     for model in ("a", "b"):
         own = [trial for trial in trials if trial.model == model]

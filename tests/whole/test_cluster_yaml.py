@@ -98,6 +98,8 @@ def test_what_is_installed_is_pinned(path: Path) -> None:
 def test_the_project_is_sent_without_what_git_ignores(tmp_path: Path) -> None:
     for name in (
         "raycompare/a.py",
+        "raycompare/data/b.py",
+        "raycompare/models/c.py",
         "jobs/b.yaml",
         ".git/config",
         ".venv/c",
@@ -115,7 +117,8 @@ def test_the_project_is_sent_without_what_git_ignores(tmp_path: Path) -> None:
     sent = {
         str(p.relative_to(tmp_path / "sent")) for p in (tmp_path / "sent").rglob("*") if p.is_file()
     }
-    assert sent == {"raycompare/a.py", "jobs/b.yaml", ".gitignore"}
+    package = {"raycompare/a.py", "raycompare/data/b.py", "raycompare/models/c.py"}
+    assert sent == {*package, "jobs/b.yaml", ".gitignore"}
 
 
 def test_the_policy_of_the_docs_lets_the_head_start_workers_and_all_use_the_bucket() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from raycompare.experiment.file import parse_draft, read_draft
-from raycompare.running.check import Ready, check
+from raycompare.running.check import CheckedExperiment, check
 from tests import ROOT
 from tests.architectures import ARCHITECTURES, TOKENIZERS
 
@@ -18,7 +18,7 @@ FILES = ("imdb_two_models", "ag_news_seven_models", "tweet_eval_tuning")
 pytestmark = pytest.mark.skipif(not TOKENIZERS.is_dir(), reason="no genuine tokenizers here")
 
 
-def ready(name: str, data: str, out: Path) -> Ready:
+def ready(name: str, data: str, out: Path) -> CheckedExperiment:
     """Check a file with the genuine tokenizers, random models and other data."""
     path = JOBS / f"{name}.yaml"
     overrides = [f"data.dataset={data}", "data.config=null"]

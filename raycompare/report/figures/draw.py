@@ -11,7 +11,7 @@ from raycompare.analysis.comparison import Comparison
 from raycompare.analysis.curves import MOST_LINES
 from raycompare.report.figures.confusion import MOST_LABELS, draw_confusion
 from raycompare.report.figures.pareto import draw_pareto
-from raycompare.report.figures.style import LIGHT, themed
+from raycompare.report.figures.style import LIGHT, draw_themed
 from raycompare.report.figures.training import (
     draw_best_so_far,
     draw_expected_best,
@@ -47,10 +47,10 @@ def drawings(comparison: Comparison) -> dict[str, Callable[[], Figure]]:
 
 def images(comparison: Comparison) -> dict[str, Mapping[str, bytes]]:
     """Draw every figure; of each the PNGs by the suffix of their names."""
-    return {name: themed(draw) for name, draw in drawings(comparison).items()}
+    return {name: draw_themed(draw) for name, draw in drawings(comparison).items()}
 
 
-def drawn(comparison: Comparison) -> dict[str, Figure]:
+def draw_figures(comparison: Comparison) -> dict[str, Figure]:
     """Draw every figure for light pages."""
     with rc_context(LIGHT.settings):
         return {name: draw() for name, draw in drawings(comparison).items()}

@@ -78,7 +78,7 @@ def png_bytes(figure: Figure) -> bytes:
     return stream.getvalue()
 
 
-def themed(draw: Callable[[], Figure]) -> dict[str, bytes]:
+def draw_themed(draw: Callable[[], Figure]) -> dict[str, bytes]:
     """Draw a figure for every theme; return the PNGs by the suffix of their names."""
     images = {}
     for theme in THEMES:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from raycompare.analysis.curves import BestSoFar, Curve, WallClock, thinned
+from raycompare.analysis.curves import BestSoFar, Curve, WallClock, select_curves
 from raycompare.analysis.expected_best import ExpectedBest
 from raycompare.formatting import SECONDS_PER_HOUR, SECONDS_PER_MINUTE, duration
 from raycompare.metrics import LABELS, MetricName
@@ -36,7 +36,7 @@ def draw_learning_curves(
     curves: Sequence[Curve], models: Sequence[str], metric: MetricName
 ) -> Figure:
     """Draw a panel per model: its trials thin, the best one thick; of very many only some."""
-    given, curves = len(curves), thinned(curves, metric)
+    given, curves = len(curves), select_curves(curves, metric)
     drawn = [model for model in models if any(curve.model == model for curve in curves)]
     columns = PANEL_COLUMNS.get(len(drawn), MOST_COLUMNS)
     rows = math.ceil(len(drawn) / columns)

@@ -16,7 +16,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from raycompare.analysis.comparison import Comparison
-from raycompare.analysis.curves import MOST_LINES, Curve, thinned
+from raycompare.analysis.curves import MOST_LINES, Curve, select_curves
 from raycompare.analysis.per_class import ClassReport
 from raycompare.metrics import LABELS
 from raycompare.records.rows import TrialRecord
@@ -37,7 +37,7 @@ CAPTION = (
 )
 
 
-def plotted(comparison: Comparison) -> dict[str, go.Figure]:
+def plot_figures(comparison: Comparison) -> dict[str, go.Figure]:
     """Return the figures that there is data for, by the names of the report's."""
     found = {
         "trial_explorer": explorer(comparison),
@@ -53,7 +53,7 @@ def plotted(comparison: Comparison) -> dict[str, go.Figure]:
 
 def curve_caption(comparison: Comparison) -> str:
     """Say how to read the learning curves, and how many there are not."""
-    hidden = len(comparison.curves) - len(thinned(comparison.curves, comparison.metric))
+    hidden = len(comparison.curves) - len(select_curves(comparison.curves, comparison.metric))
     more = f" {hidden:,} more are in evaluations.parquet." if hidden else ""
     return CAPTION.format(metric=LABELS[comparison.metric], hidden=more)
 
@@ -75,14 +75,14 @@ def _models(comparison: Comparison) -> list[str]:
     return [row.model for row in comparison.leaderboard]
 
 
-def _shown(place: int) -> Any:
+def _visibility(place: int) -> Any:
     """Leave out models after the first dozen until they are asked for."""
     return True if place < MOST_LINES else "legendonly"
 
 
 def _learning_curves(comparison: Comparison) -> go.Figure:
     metric = comparison.metric
-    curves = thinned(comparison.curves, metric)
+    curves = select_curves(comparison.curves, metric)
     trials = {trial.trial_id: trial for trial in comparison.trials}
     traces: list[Any] = []
     for place, model in enumerate(_models(comparison)):
@@ -116,7 +116,7 @@ def _lines(
         name=escape(model),
         legendgroup=str(place),
         showlegend=is_best,
-        visible=_shown(place),
+        visible=_visibility(place),
         mode="lines+markers",
         line={"width": 3 if is_best else 1},
         opacity=STRONG if is_best else PALE,
@@ -148,7 +148,7 @@ def _best_so_far(comparison: Comparison) -> go.Figure:
             x=[seconds / 60 for seconds in (*row.seconds, row.ended_at)],
             y=[*row.values, row.values[-1]],
             name=escape(row.model),
-            visible=_shown(places[row.model]),
+            visible=_visibility(places[row.model]),
             mode="lines",
             line={"shape": "hv", "width": 2},
             hovertemplate="%{x:.1f} min: %{y:.4f}",
@@ -166,7 +166,7 @@ def _expected_best(comparison: Comparison) -> go.Figure:
             x=list(range(1, len(row.values) + 1)),
             y=list(row.values),
             name=escape(row.model),
-            visible=_shown(places[row.model]),
+            visible=_visibility(places[row.model]),
             mode="lines+markers",
             hovertemplate="%{x} trials: %{y:.4f}",
             meta={"place": places[row.model]},

@@ -26,7 +26,7 @@ from plotly.offline import get_plotlyjs
 from raycompare.analysis.comparison import Comparison
 from raycompare.metrics import LABELS
 from raycompare.report.figures.style import DARK, LIGHT, Theme
-from raycompare.report.page.figures import curve_caption, plotted
+from raycompare.report.page.figures import curve_caption, plot_figures
 from raycompare.report.page.trials import EXPLORER_CAPTION
 from raycompare.report.sections.figures import captions
 
@@ -38,7 +38,7 @@ _no_letters = re.compile(r"[^a-z0-9]+")
 def page(comparison: Comparison, before: str, after: str) -> str:
     """Return the page; `before` and `after` are the report's Markdown around its figures."""
     script = _file("page.js")
-    figures = plotted(comparison)
+    figures = plot_figures(comparison)
     content = {name: json.loads(figure.to_json()) for name, figure in figures.items()}
     return Template(_file("page.html")).substitute(
         title=escape(f"{comparison.experiment.name}: {comparison.manifest.run_id}"),
@@ -48,7 +48,7 @@ def page(comparison: Comparison, before: str, after: str) -> str:
         figures=_figures(comparison, list(figures)),
         after=html(after),
         data=_data({"figures": content, "themes": {"light": _theme(LIGHT), "dark": _theme(DARK)}}),
-        plotly=_packed(),
+        plotly=_compress_plotly(),
         script=script,
     )
 
@@ -159,7 +159,7 @@ def _digest(text: str) -> str:
 
 
 @cache
-def _packed() -> str:
+def _compress_plotly() -> str:
     """Return Plotly's script in 40 % of its size; the page unpacks it."""
     return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()
 

@@ -17,7 +17,7 @@ def classes_section(comparison: Comparison) -> str:
     report = comparison.judgement.classes
     if report is None:
         return ""
-    parts = [f"## By label: {escape(report.model)}", _scores(report), _confused(report)]
+    parts = [f"## By label: {escape(report.model)}", _scores(report), _list_confusions(report)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -41,7 +41,7 @@ def _row(scores: ClassScores) -> list[str]:
     return [escape(scores.label), count(scores.rows), *map(score, values)]
 
 
-def _confused(report: ClassReport) -> str:
+def _list_confusions(report: ClassReport) -> str:
     pairs = report.confused
     if not pairs:
         return "No row was taken for another label."

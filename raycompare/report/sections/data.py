@@ -182,10 +182,10 @@ def _tokens(survey: Survey) -> str:
     ]
     headers = ["tokenizer of", "median", "p95", "p99", "longest", "model takes"]
     made = table([*headers, "unknown tokens", "texts with any"], rows)
-    return f"{made}\n\nTokens of a training text, special ones counted.{_sampled(survey)}"
+    return f"{made}\n\nTokens of a training text, special ones counted.{_note_sampling(survey)}"
 
 
-def _sampled(survey: Survey) -> str:
+def _note_sampling(survey: Survey) -> str:
     measured = {found.texts for found in survey.tokenizers}
     if max(measured) >= survey.train.rows:
         return ""
@@ -207,7 +207,7 @@ def _costs(survey: Survey) -> str:
             f"{cost.in_batches:,.1f}",
         ]
         for found in survey.tokenizers
-        for first, cost in _numbered(found.costs)
+        for first, cost in _mark_first(found.costs)
     ]
     headers = ["tokenizer of", "`max_length`", "texts cut", "tokens a text"]
     note = (
@@ -217,7 +217,7 @@ def _costs(survey: Survey) -> str:
     return f"{table([*headers, 'in batches'], rows)}\n\n{note}"
 
 
-def _numbered(costs: Iterable[LengthCost]) -> Iterator[tuple[bool, LengthCost]]:
+def _mark_first(costs: Iterable[LengthCost]) -> Iterator[tuple[bool, LengthCost]]:
     return ((place == 0, cost) for place, cost in enumerate(costs))
 
 

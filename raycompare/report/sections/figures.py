@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from raycompare.analysis.comparison import Comparison
-from raycompare.analysis.curves import MOST_CURVES, MOST_LINES, thinned
+from raycompare.analysis.curves import MOST_CURVES, MOST_LINES, select_curves
 from raycompare.formatting import escape, number_of
 from raycompare.metrics import LABELS
 
@@ -69,7 +69,7 @@ def _of_curves(comparison: Comparison) -> str:
     clipped = (
         " Losses far above the best trials' leave the axis." if comparison.metric == "loss" else ""
     )
-    hidden = len(comparison.curves) - len(thinned(comparison.curves, comparison.metric))
+    hidden = len(comparison.curves) - len(select_curves(comparison.curves, comparison.metric))
     return (
         f"Validation {metric} against optimizer steps, one panel per model: "
         f"{'some trials' if hidden else 'every trial'} of the tune stage, or of the confirm stage "

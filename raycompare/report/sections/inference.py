@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from raycompare.analysis.comparison import Comparison
 from raycompare.analysis.pareto import on_one_processor
-from raycompare.analysis.recommendation import Choices, Contender, TopTier, Within, choices
+from raycompare.analysis.recommendation import Candidate, Choices, TopTier, Within, choices
 from raycompare.formatting import count, escape, listing, number_of, score, share, table
 from raycompare.metrics import LABELS, MetricName
 from raycompare.records.rows import InferenceRecord
@@ -85,17 +85,17 @@ def _leader(found: Choices, metric: MetricName) -> list[str]:
     if found.leader is None:
         return []
     place = "Best" if found.leader_is_best else f"First by {LABELS[metric]}"
-    return [f"{place}: {_described(found.leader, metric)}."]
+    return [f"{place}: {_describe(found.leader, metric)}."]
 
 
 def _top_tier(tier: TopTier, metric: MetricName) -> list[str]:
     """Name the quickest and the smallest of those that may be as good as the first."""
     smallest = tier.smallest
     also = ", and the smallest on disk" if smallest is tier.quickest else ""
-    lines = [f"{_quickest(tier, metric)}{also}{_compared(tier)}."]
+    lines = [f"{_quickest(tier, metric)}{also}{_compare_quickest(tier)}."]
     if smallest is not tier.quickest:
         size = _significant(smallest.inference.weight_bytes / BYTES_PER_MB)
-        lines.append(f"Smallest of them: {_described(smallest, metric)}, {size} MB on disk.")
+        lines.append(f"Smallest of them: {_describe(smallest, metric)}, {size} MB on disk.")
     return lines
 
 
@@ -105,11 +105,11 @@ def _quickest(tier: TopTier, metric: MetricName) -> str:
         return f"It is quicker too than the {others} that can't be told apart from it"
     return (
         "Quickest of the first and those that can't be told apart from it "
-        f"({len(tier.models)} models): {_described(tier.quickest, metric)}"
+        f"({len(tier.models)} models): {_describe(tier.quickest, metric)}"
     )
 
 
-def _described(contender: Contender, metric: MetricName) -> str:
+def _describe(contender: Candidate, metric: MetricName) -> str:
     return (
         f"**{escape(contender.model)}**, test {LABELS[metric]} "
         f"{score(contender.row.test[metric].mean)}, "
@@ -117,7 +117,7 @@ def _described(contender: Contender, metric: MetricName) -> str:
     )
 
 
-def _compared(tier: TopTier) -> str:
+def _compare_quickest(tier: TopTier) -> str:
     leader, quickest = tier.leader, tier.quickest
     if leader is quickest:
         return ""
@@ -138,7 +138,7 @@ def _within(within: Within, metric: MetricName) -> str:
     reached = milliseconds(within.best.inference.latency_p95_ms)
     return (
         f"Best of those that answer 95 % of the texts within {limit}: "
-        f"{_described(within.best, metric)} (95 % within {reached})."
+        f"{_describe(within.best, metric)} (95 % within {reached})."
     )
 
 

@@ -46,7 +46,7 @@ def _tests(comparison: Comparison, pairs: Sequence[Pair]) -> str:
         "difference that this pair alone would show in 80 % of repeats or more (noncentral t); "
         "smaller ones mostly stay hidden."
     )
-    return f"{_folded(table(headers, map(_cells, pairs), left=2), len(pairs))}\n\n{note}"
+    return f"{_fold_many(table(headers, map(_cells, pairs), left=2), len(pairs))}\n\n{note}"
 
 
 def _why_not_loss(comparison: Comparison) -> str:
@@ -58,7 +58,7 @@ def _no_seeds(comparison: Comparison) -> str:
     return "A baseline has no seeds, and so no error of them. " if fitted else ""
 
 
-def _folded(shown: str, pairs: int) -> str:
+def _fold_many(shown: str, pairs: int) -> str:
     if pairs <= MOST_OPEN:
         return shown
     return folded(number_of(pairs, "pair"), shown)
@@ -96,7 +96,7 @@ def _networks(pairs: Sequence[Pair]) -> str:
         "claim about the models."
     )
     rows = [_network_cells(pair, networks) for pair, networks in found]
-    return f"{_folded(table(headers, rows, left=2), len(rows))}\n\n{note}"
+    return f"{_fold_many(table(headers, rows, left=2), len(rows))}\n\n{note}"
 
 
 def _network_cells(pair: Pair, networks: Networks) -> list[str]:

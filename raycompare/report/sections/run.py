@@ -65,7 +65,7 @@ def trials_section(comparison: Comparison) -> str:
         "evaluation",
     ]
     direction = "highest" if MODES[comparison.metric] == "max" else "lowest"
-    shown = _shown(comparison.trials)
+    shown = _select_rows(comparison.trials)
     total = number_of(len(comparison.trials), "trial")
     title, summary, rest = "## Every trial", total, ""
     if len(shown) < len(comparison.trials):
@@ -84,7 +84,7 @@ def trials_section(comparison: Comparison) -> str:
     )
 
 
-def _shown(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+def _select_rows(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
     return [
         trial
         for _, own in groupby(trials, key=lambda trial: trial.model)
@@ -132,7 +132,7 @@ def environment_section(comparison: Comparison) -> str:
             for name, failure in manifest.trackers.items()
             if failure
         ),
-        *_retried(comparison.trials),
+        *_list_retries(comparison.trials),
     ]
     return "\n\n".join(
         [
@@ -144,7 +144,7 @@ def environment_section(comparison: Comparison) -> str:
     )
 
 
-def _retried(trials: Sequence[TrialRecord]) -> list[str]:
+def _list_retries(trials: Sequence[TrialRecord]) -> list[str]:
     """Name the trials that lost their machine and went on elsewhere; of very many the first."""
     names = [escape(trial.trial_id) for trial in trials if trial.retries]
     if not names:

@@ -32,7 +32,7 @@ def leaderboard_section(comparison: Comparison) -> str:
     parts = [
         "## Leaderboard",
         table(_headers(comparison), _lines(comparison), left=2),
-        _unfinished(comparison),
+        _list_untested(comparison),
         _how_to_read(comparison),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -108,7 +108,7 @@ def _ranks(ranks: Ranks | None) -> str:
     return str(ranks.best) if ranks.best == ranks.worst else f"{ranks.best} to {ranks.worst}"
 
 
-def _unfinished(comparison: Comparison) -> str:
+def _list_untested(comparison: Comparison) -> str:
     lines = [
         f"- {escape(row.model)} has no test value: {escape(row.reason)}"
         for row in comparison.leaderboard

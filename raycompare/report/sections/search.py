@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import get_args
 
 from raycompare.analysis.comparison import Comparison, Savings
-from raycompare.experiment.settings import ABOUT
+from raycompare.experiment.settings import SCHEDULERS
 from raycompare.formatting import count, escape, number_of, share, table
 from raycompare.records.endings import STATUS_WORDS
 from raycompare.records.rows import FINISHED, Status
@@ -45,11 +45,11 @@ def _savings(comparison: Comparison) -> str:
         return "No trial of the tune stage was trained."
     lines = [_scheduler_line(comparison)]
     if comparison.out_of_patience.trials:
-        lines.append(f"- Patience ended {_saved(comparison.out_of_patience)}.")
+        lines.append(f"- Patience ended {_describe_savings(comparison.out_of_patience)}.")
     if comparison.out_of_budget.trials:
-        lines.append(f"- The budget ended {_saved(comparison.out_of_budget)}.")
+        lines.append(f"- The budget ended {_describe_savings(comparison.out_of_budget)}.")
     if comparison.diverged.trials:
-        lines.append(f"- A loss that was no number ended {_saved(comparison.diverged)}.")
+        lines.append(f"- A loss that was no number ended {_describe_savings(comparison.diverged)}.")
     halved = [trial for trial in comparison.trials if trial.halvings]
     if halved:
         fewest = 2 ** max(trial.halvings or 0 for trial in halved)
@@ -64,10 +64,10 @@ def _scheduler_line(comparison: Comparison) -> str:
     scheduler = comparison.experiment.tune.scheduler
     if scheduler == "fifo":
         return "- The scheduler was FIFO, which stops no trial."
-    return f"- {ABOUT[scheduler].subject} stopped {_saved(comparison.stopped)}."
+    return f"- {SCHEDULERS[scheduler].subject} stopped {_describe_savings(comparison.stopped)}."
 
 
-def _saved(savings: Savings) -> str:
+def _describe_savings(savings: Savings) -> str:
     return (
         f"{number_of(savings.trials, 'trial')} of the tune stage early and saved "
         f"{count(savings.steps)} of {number_of(savings.planned_steps, 'planned step')} "

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from raycompare.analysis.leaderboard import Spread, spread
-from raycompare.analysis.run_diff import NOT_THERE, Change, ModelDiff, RunDiff, Side
+from raycompare.analysis.run_diff import NOT_THERE, Difference, ModelDiff, RunDiff, Side
 from raycompare.analysis.verdict import p_text
 from raycompare.formatting import NOTHING, change, dollars, duration, listing, score
 from raycompare.metrics import LABELS
@@ -36,7 +36,7 @@ def _side(side: Side) -> str:
     return f"{side.folder}: {side.state}, {duration(side.seconds)}{usd}"
 
 
-def _section(title: str, changes: Sequence[Change]) -> Iterator[str]:
+def _section(title: str, changes: Sequence[Difference]) -> Iterator[str]:
     if not changes:
         yield f"{title}: the same"
         return

@@ -218,7 +218,7 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 def remarks(status: RunStatus) -> list[str]:
     """Say how far it is, what it took, what went wrong, and what to do."""
-    lines = [progress(status), _spent(status)]
+    lines = [progress(status), _format_spending(status)]
     if status.failures:
         failed = number_of(status.failures, "trial")
         lines.append(f"{failed} failed; first cause: {status.first_cause}")
@@ -241,7 +241,7 @@ def _stage_words(stage: StageStatus) -> str:
     return f"{stage.name}: {stage.ended} of {number_of(stage.trials, 'trial')} ended{left}"
 
 
-def _spent(status: RunStatus) -> str:
+def _format_spending(status: RunStatus) -> str:
     usd = "" if status.usd is None else f", {dollars(status.usd)}"
     until = " in all" if status.complete else " up to the last evaluation"
     return f"{duration(status.seconds)}{usd}{until}"

@@ -9,7 +9,7 @@ from raycompare.experiment.spec import TrackerName
 from raycompare.running.trackers.mlflow import MLflow
 from raycompare.running.trackers.sagemaker import SWITCH, MetricLines
 from raycompare.running.trackers.tensorboard import TensorBoard
-from raycompare.running.trackers.threads import Lane, Trackers
+from raycompare.running.trackers.threads import Trackers, TrackerThread
 from raycompare.running.trackers.tracker import TrackedRun, Tracker
 from raycompare.running.trackers.wandb import WandB
 
@@ -22,7 +22,7 @@ TRACKERS: Mapping[TrackerName, Callable[[TrackedRun], Tracker]] = {
 
 def start_trackers(run: TrackedRun, say: Callable[[str], None]) -> Trackers:
     """Start the trackers of a run, each on a thread; `say` prints a line that stays."""
-    lanes = [Lane(name, TRACKERS[name](run)) for name in run.experiment.trackers]
+    lanes = [TrackerThread(name, TRACKERS[name](run)) for name in run.experiment.trackers]
     if os.environ.get(SWITCH):
-        lanes.append(Lane("metric lines", MetricLines(run)))
+        lanes.append(TrackerThread("metric lines", MetricLines(run)))
     return Trackers(lanes, say)

@@ -22,7 +22,7 @@ SECRETS = ("WANDB_API_KEY", "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD")
 """Variables of the environment that no message may show."""
 
 
-class Lane:
+class TrackerThread:
     """A tracker on its thread."""
 
     def __init__(self, name: str, tracker: Tracker) -> None:
@@ -100,7 +100,7 @@ def without_secrets(error: Exception) -> str:
 class Trackers:
     """The trackers of a run; `say` prints a line that stays."""
 
-    def __init__(self, lanes: Sequence[Lane], say: Callable[[str], None]) -> None:
+    def __init__(self, lanes: Sequence[TrackerThread], say: Callable[[str], None]) -> None:
         """Tell the lanes of what comes, and the user of the first failure of each."""
         self._lanes, self._say = lanes, say
         self._told: set[str] = set()

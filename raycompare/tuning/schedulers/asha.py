@@ -8,7 +8,7 @@ from fractions import Fraction
 from math import inf
 
 from raycompare.metrics import Mode
-from raycompare.tuning.schedulers.base import Entry, PlanOrderRule, Unit, quantile
+from raycompare.tuning.schedulers.base import PlanOrderRule, TrialCurve, Unit, quantile
 
 
 class Rungs(PlanOrderRule):
@@ -25,7 +25,7 @@ class Rungs(PlanOrderRule):
         super().__init__(steps, mode, unit)
         self._share = 1 - Fraction(1, reduction_factor)
 
-    def _judge(self, entry: Entry, rung: int) -> None:
+    def _judge(self, entry: TrialCurve, rung: int) -> None:
         state, value = self._rungs[rung], entry.values[rung]
         state.judge(entry, value, self._cut(state.peers))
         insort(state.peers, value)

@@ -36,7 +36,7 @@ Unit = Literal["step", "example"]
 """What rungs count: optimizer steps, or examples trained on."""
 
 
-class Say(Enum):
+class Decision(Enum):
     """What a rule says of a trial for now."""
 
     GO = "go"
@@ -48,10 +48,10 @@ class Say(Enum):
 
 
 @dataclass(frozen=True)
-class Standing:
+class Ruling:
     """Where a trial stands."""
 
-    say: Say
+    say: Decision
     reason: str = ""
     """Words for the report, where it is to stop."""
 
@@ -79,7 +79,7 @@ class Rule(Protocol):
     def close(self) -> None:
         """Note that no more trials will be added."""
 
-    def standing(self, trial_id: str) -> Standing:
+    def standing(self, trial_id: str) -> Ruling:
         """Say where a trial stands by now; asked at any time, at no cost that grows."""
 
 
@@ -97,7 +97,7 @@ class Verdict(Enum):
 
 
 @dataclass
-class Entry:
+class TrialCurve:
     """What is known of a trial."""
 
     place: int
@@ -116,7 +116,7 @@ class Rung:
     peers: list[float] = field(default_factory=list)
     """What those among them that took part are remembered by, rising."""
 
-    def judge(self, entry: Entry, value: float, cut: float) -> None:
+    def judge(self, entry: TrialCurve, value: float, cut: float) -> None:
         """Stop a trial whose value is below the cut."""
         self.verdicts[entry.place] = Verdict.STOP if value < cut else Verdict.PASS
 
@@ -149,8 +149,8 @@ class PlanOrderRule(ABC):
         self.steps = tuple(steps)
         self._sign = 1.0 if mode == "max" else -1.0
         self._unit = unit
-        self._entries: dict[str, Entry] = {}
-        self._plan: list[Entry] = []
+        self._entries: dict[str, TrialCurve] = {}
+        self._plan: list[TrialCurve] = []
         self._rungs = [Rung() for _ in self.steps]
         self._closed = False
         self._cap = len(self.steps)
@@ -160,7 +160,7 @@ class PlanOrderRule(ABC):
         """Add a trial; the order of these calls is the order of the plan."""
         assert trial_id not in self._entries
         assert not self._closed
-        self._entries[trial_id] = Entry(len(self._plan))
+        self._entries[trial_id] = TrialCurve(len(self._plan))
         self._plan.append(self._entries[trial_id])
 
     def record(self, trial_id: str, progress: int, value: float) -> None:
@@ -182,16 +182,16 @@ class PlanOrderRule(ABC):
         self._closed = True
         self._decide()
 
-    def standing(self, trial_id: str) -> Standing:
+    def standing(self, trial_id: str) -> Ruling:
         """Say where a trial stands by now."""
         entry = self._entries[trial_id]
         for rung in range(len(self.steps)):
             if self._verdict(entry, rung) is Verdict.STOP:
-                return Standing(Say.STOP, self._reason(rung))
-        return Standing(Say.WAIT if self._waits(entry) else Say.GO)
+                return Ruling(Decision.STOP, self._reason(rung))
+        return Ruling(Decision.WAIT if self._waits(entry) else Decision.GO)
 
     @abstractmethod
-    def _judge(self, entry: Entry, rung: int) -> None:
+    def _judge(self, entry: TrialCurve, rung: int) -> None:
         """Judge a trial that is at a rung, as all before it are or never will be; or hold it."""
 
     @abstractmethod
@@ -201,11 +201,11 @@ class PlanOrderRule(ABC):
     def _where(self, rung: int) -> str:
         return f"{self._unit} {self.steps[rung]}"
 
-    def _verdict(self, entry: Entry, rung: int) -> Verdict:
+    def _verdict(self, entry: TrialCurve, rung: int) -> Verdict:
         verdicts = self._rungs[rung].verdicts
         return verdicts[entry.place] if entry.place < len(verdicts) else Verdict.UNKNOWN
 
-    def _waits(self, entry: Entry) -> bool:
+    def _waits(self, entry: TrialCurve) -> bool:
         if self._cap not in entry.values:
             return False
         return self._verdict(entry, self._cap) in {Verdict.HELD, Verdict.UNKNOWN}
@@ -226,7 +226,7 @@ class PlanOrderRule(ABC):
             if presence is Verdict.HELD:
                 self._judge(entry, rung)
 
-    def _presence(self, entry: Entry, rung: int) -> Verdict:
+    def _presence(self, entry: TrialCurve, rung: int) -> Verdict:
         """Say whether the trial takes part in a rung: HELD if it does."""
         below = self._verdict(entry, rung - 1) if rung else Verdict.PASS
         match below:

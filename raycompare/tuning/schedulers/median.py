@@ -9,7 +9,7 @@ from math import inf
 from statistics import fmean
 
 from raycompare.metrics import Mode
-from raycompare.tuning.schedulers.base import Entry, PlanOrderRule, Unit, quantile
+from raycompare.tuning.schedulers.base import PlanOrderRule, TrialCurve, Unit, quantile
 
 HALF = Fraction(1, 2)
 
@@ -38,7 +38,7 @@ class MedianStopping(PlanOrderRule):
         super().__init__(steps, mode, unit)
         self._min_samples = min_samples
 
-    def _judge(self, entry: Entry, rung: int) -> None:
+    def _judge(self, entry: TrialCurve, rung: int) -> None:
         state = self._rungs[rung]
         so_far = [entry.values[lower] for lower in range(rung + 1)]
         best = max(so_far)

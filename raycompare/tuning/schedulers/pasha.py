@@ -22,7 +22,7 @@ from itertools import pairwise
 
 from raycompare.metrics import Mode
 from raycompare.tuning.schedulers.asha import Rungs
-from raycompare.tuning.schedulers.base import Entry, Unit, Verdict, quantile
+from raycompare.tuning.schedulers.base import TrialCurve, Unit, Verdict, quantile
 
 NOISE = Fraction(9, 10)
 """The quantile of the distances of pairs that cross which counts as noise, as in the paper."""
@@ -45,11 +45,11 @@ class Pasha(Rungs):
         super().__init__(steps, reduction_factor, mode, unit)
         self._cap = int(len(self.steps) > 1)
         self.waits_at = self.steps[self._cap :]
-        self._held: list[Entry] = []
+        self._held: list[TrialCurve] = []
         self._distances: list[float] = []
         """At the cap, of the pairs held there whose curves cross again and again; rising."""
 
-    def _judge(self, entry: Entry, rung: int) -> None:
+    def _judge(self, entry: TrialCurve, rung: int) -> None:
         if rung < self._cap:
             super()._judge(entry, rung)
             return
@@ -57,7 +57,7 @@ class Pasha(Rungs):
         if not self._rankings_agree():
             self._raise_cap()
 
-    def _hold(self, entry: Entry) -> None:
+    def _hold(self, entry: TrialCurve) -> None:
         for other in self._held:
             if _crossings(entry, other, self._cap) >= CROSSINGS:
                 insort(self._distances, abs(entry.values[self._cap] - other.values[self._cap]))
@@ -95,7 +95,7 @@ class Pasha(Rungs):
         return super()._reason(rung)
 
 
-def _crossings(one: Entry, other: Entry, last: int) -> int:
+def _crossings(one: TrialCurve, other: TrialCurve, last: int) -> int:
     """Count how often the lead changes, over the rungs up to the last."""
     pairs = [(one.values[rung], other.values[rung]) for rung in range(last + 1)]
     leads = [mine > theirs for mine, theirs in pairs if mine != theirs]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from raycompare.metrics import Mode
-from raycompare.tuning.schedulers.base import Entry, PlanOrderRule, Unit, Verdict
+from raycompare.tuning.schedulers.base import PlanOrderRule, TrialCurve, Unit, Verdict
 
 
 class TopK(PlanOrderRule):
@@ -22,9 +22,9 @@ class TopK(PlanOrderRule):
         self.waits_at = self.steps
         self._cap = 0
         self._k = k
-        self._there: list[Entry] = []
+        self._there: list[TrialCurve] = []
 
-    def _judge(self, entry: Entry, rung: int) -> None:
+    def _judge(self, entry: TrialCurve, rung: int) -> None:
         self._there.append(entry)
 
     def _decide_at(self, rung: int) -> None:

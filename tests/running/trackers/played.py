@@ -12,7 +12,7 @@ import pytest
 from raycompare.records.messages import Evaluation, TrialEnd, TrialPlan, TrialStart
 from raycompare.records.rows import EvalRecord, TrialRecord
 from raycompare.records.run_folder import RunFolder
-from raycompare.running.trackers.threads import Lane, TrackedJournal, Trackers
+from raycompare.running.trackers.threads import TrackedJournal, Trackers, TrackerThread
 from raycompare.running.trackers.tracker import Outcome, TrackedRun, Tracker, numbers_of
 from tests import runs
 
@@ -68,7 +68,7 @@ class Noted:
 def journal_with(
     tracker: Tracker, said: list[str] | None = None, name: str = "noted"
 ) -> tuple[TrackedJournal, Trackers]:
-    trackers = Trackers([Lane(name, tracker)], [].append if said is None else said.append)
+    trackers = Trackers([TrackerThread(name, tracker)], [].append if said is None else said.append)
     return TrackedJournal("loss", "min", trackers), trackers
 
 

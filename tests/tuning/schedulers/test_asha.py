@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raycompare.tuning.schedulers.asha import Rungs
-from raycompare.tuning.schedulers.base import PlanOrderRule, Say, Standing, milestones
+from raycompare.tuning.schedulers.base import Decision, PlanOrderRule, Ruling, milestones
 
 Curves = Sequence[Sequence[float]]
 
@@ -28,13 +28,13 @@ def make(trials: int, steps: tuple[int, ...] = (10, 20), mode: str = "max") -> R
     return rungs
 
 
-def said(rungs: Rungs, trial_id: str, step: int, value: float) -> Standing:
+def said(rungs: Rungs, trial_id: str, step: int, value: float) -> Ruling:
     rungs.record(trial_id, step, value)
     return rungs.standing(trial_id)
 
 
-GO = Standing(Say.GO)
-STOP_AT_10 = Standing(Say.STOP, "not in the best part of the rung at step 10")
+GO = Ruling(Decision.GO)
+STOP_AT_10 = Ruling(Decision.STOP, "not in the best part of the rung at step 10")
 
 
 def test_the_first_planned_trial_is_never_stopped() -> None:
@@ -136,7 +136,7 @@ class Cluster:
         self.ended: list[str] = []
         self.reports = dict.fromkeys(world.trials, 0)
 
-    def run(self, one_by_one: bool = False) -> dict[str, Standing]:
+    def run(self, one_by_one: bool = False) -> dict[str, Ruling]:
         for _ in self.events(one_by_one):
             pass
         return {trial: self.rule.standing(trial) for trial in self.planned}
@@ -168,20 +168,20 @@ class Cluster:
         self.reports[trial] += 1
         self.report(self.rule, trial, self.reports[trial])
         match self.rule.standing(trial).say:
-            case Say.STOP:
+            case Decision.STOP:
                 self.end(trial, self.running)
-            case Say.WAIT:
+            case Decision.WAIT:
                 self.running.remove(trial)
                 self.paused.append(trial)
 
     def moves_on(self, trial: str) -> bool:
         say = self.rule.standing(trial).say
-        if say is Say.STOP:
+        if say is Decision.STOP:
             self.end(trial, self.paused)
-        elif say is Say.GO:
+        elif say is Decision.GO:
             self.paused.remove(trial)
             self.ready.append(trial)
-        return say is not Say.WAIT
+        return say is not Decision.WAIT
 
     def report(self, rule: PlanOrderRule, trial: str, step: int) -> None:
         rule.record(trial, step, self.world.curves[int(trial)][step - 1])
@@ -204,9 +204,9 @@ def complete(curves: Curves) -> World:
     return World(curves, [len(curve) for curve in curves])
 
 
-def reasons(standings: dict[str, Standing]) -> dict[str, str]:
+def reasons(standings: dict[str, Ruling]) -> dict[str, str]:
     """Return why each trial was stopped that was."""
-    return {trial: found.reason for trial, found in standings.items() if found.say is Say.STOP}
+    return {trial: found.reason for trial, found in standings.items() if found.say is Decision.STOP}
 
 
 def stops(curves: Curves, workers: int = 1, seed: int = 0) -> dict[str, str]:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from raycompare.metrics import Mode
 from raycompare.tuning.schedulers.asha import Rungs
-from raycompare.tuning.schedulers.base import Entry, PlanOrderRule, Say, Verdict
+from raycompare.tuning.schedulers.base import Decision, PlanOrderRule, TrialCurve, Verdict
 from raycompare.tuning.schedulers.median import MedianStopping
 from raycompare.tuning.schedulers.pasha import Pasha
 from raycompare.tuning.schedulers.top_k import TopK
@@ -71,7 +71,7 @@ def test_trials_wait_where_it_is_announced_and_none_is_left_waiting(
     cluster = Cluster(make("max"), world, workers, seed)
     for _ in cluster.events():
         assert {cluster.reports[trial] for trial in cluster.paused} <= set(cluster.rule.waits_at)
-    assert Say.WAIT not in [cluster.rule.standing(trial).say for trial in world.trials]
+    assert Decision.WAIT not in [cluster.rule.standing(trial).say for trial in world.trials]
     assert sorted(cluster.ended) == world.trials
 
 
@@ -84,7 +84,7 @@ def test_the_default_is_stopped_only_where_trials_wait_and_at_the_first_rung_onl
     cluster = Cluster(make("max"), world, workers, seed)
     first = cluster.rule.steps[0]
     for _ in cluster.events():
-        if cluster.rule.standing("0").say is Say.STOP:
+        if cluster.rule.standing("0").say is Decision.STOP:
             assert cluster.reports["0"] >= cluster.rule.waits_at[0]
             missing = {t for t in world.trials if cluster.reports[t] < first} - {*cluster.ended}
             assert cluster.rule.waits_at[0] > first or not missing
@@ -150,7 +150,7 @@ def test_the_work_of_a_report_does_not_grow_with_the_trials(
 ) -> None:
     asked, presence = list[int](), PlanOrderRule._presence
 
-    def counted(rule: PlanOrderRule, entry: Entry, rung: int) -> Verdict:
+    def counted(rule: PlanOrderRule, entry: TrialCurve, rung: int) -> Verdict:
         asked.append(rung)
         return presence(rule, entry, rung)
 
