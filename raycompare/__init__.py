@@ -1,7 +1,7 @@
 """Compare pretrained models on your labelled text, on Ray.
 
-`Experiment`, `run` and `load_run` are for notebooks (docs/python-api.md). They are imported when
-they are first used: `import raycompare` loads neither torch nor Ray.
+`Experiment`, `run`, `load_run` and `load_model` are for notebooks (docs/python-api.md). They are
+imported when they are first used: `import raycompare` loads neither torch nor Ray.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from raycompare.api import Experiment, Run, load_run
+    from raycompare.models.saved import load_model
     from raycompare.running.launch import run
 
 __version__ = version("raycompare")
-__all__ = ["Experiment", "Run", "__version__", "load_run", "run"]
+__all__ = ["Experiment", "Run", "__version__", "load_model", "load_run", "run"]
 
 _MODULES = {
     "Experiment": "raycompare.api",
     "Run": "raycompare.api",
+    "load_model": "raycompare.models.saved",
     "load_run": "raycompare.api",
     "run": "raycompare.running.launch",
 }

@@ -13,7 +13,7 @@ from benchmarks.ag_news import EVAL_BATCH_SIZE, MAX_LENGTH
 from benchmarks.arms import ours
 from benchmarks.arms.ours import Loaded, Outcome
 from benchmarks.arms.plain import PlainTokens, TrainClock, plain_tokens, plain_trainer
-from raycompare.models.pretrained import load_model, load_tokenizer
+from raycompare.models.pretrained import load_pretrained, load_tokenizer
 from raycompare.training.task import TrialTask
 
 
@@ -73,7 +73,7 @@ def _trainer(prepared: Prepared, tokens: PlainTokens, seed: int) -> Outcome:
 def _model(prepared: Prepared, seed: int) -> PreTrainedModel:
     torch.set_num_threads(prepared.threads)
     set_seed(seed)
-    return load_model(prepared.loaded.experiment.models[0], prepared.loaded.data.label_names)
+    return load_pretrained(prepared.loaded.experiment.models[0], prepared.loaded.data.label_names)
 
 
 def _outcome(trainer: Trainer, test: torch.utils.data.Dataset[object], seconds: float) -> Outcome:

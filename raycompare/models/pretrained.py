@@ -39,7 +39,7 @@ from raycompare.models.lora import add_lora
 
 PACKAGE, CONFIG = "package:", "config.json"
 POOLED_BY = "raycompare_pooling"
-"""The field of a saved config that says what `load_saved` has to do."""
+"""The field of a saved config that tells `saved.load_model` how to pool."""
 MADE_BY = "raycompare_model_class"
 """The field of a saved config that has the import path of the model's class."""
 MODEL_TYPE = "model_type"
@@ -218,7 +218,7 @@ def _build_random(model: ModelSpec, config: PretrainedConfig) -> PreTrainedModel
     return drawn
 
 
-def load_model(model: ModelSpec, label_names: Sequence[str]) -> PreTrainedModel:
+def load_pretrained(model: ModelSpec, label_names: Sequence[str]) -> PreTrainedModel:
     """Load the pretrained weights under a new classification head; the head draws on the seed."""
     config = load_config(model)
     config.num_labels = len(label_names)
@@ -250,13 +250,13 @@ def build_model(
 ) -> PreTrainedModel:
     """Load the model as a trial's arguments have it: config, pooling, LoRA, frozen layers.
 
-    The head draws on the seed, as it does in `load_model`.
+    The head draws on the seed, as it does in `load_pretrained`.
     """
     how, layers = arguments.get(POOLING, CLS), arguments.get(FREEZE, 0)
     assert isinstance(how, str)
     assert isinstance(layers, int)
     fields = {**model.config, **config_fields(arguments)}
-    built = load_model(model.model_copy(update={"config": fields}), label_names)
+    built = load_pretrained(model.model_copy(update={"config": fields}), label_names)
     if POOLING in arguments:
         pool(built, how)
         setattr(built.config, POOLED_BY, how)

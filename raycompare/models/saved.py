@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from os import PathLike
 from pathlib import Path
 
 from transformers import PreTrainedModel
@@ -10,7 +11,7 @@ from transformers import PreTrainedModel
 from raycompare.experiment.spec import ModelSpec
 from raycompare.models.heads import pool
 from raycompare.models.lora import merge_lora
-from raycompare.models.pretrained import CONFIG, MADE_BY, POOLED_BY, load_model, load_tokenizer
+from raycompare.models.pretrained import CONFIG, MADE_BY, POOLED_BY, load_pretrained, load_tokenizer
 
 
 def save_model(model: PreTrainedModel, spec: ModelSpec, folder: Path, max_length: int) -> None:
@@ -25,15 +26,15 @@ def save_model(model: PreTrainedModel, spec: ModelSpec, folder: Path, max_length
     tokenizer.save_pretrained(folder)
 
 
-def load_saved(folder: Path, trust_remote_code: bool = False) -> PreTrainedModel:
-    """Load what a run has kept under `weights`, with its pooling, by its own class.
+def load_model(path: str | PathLike[str], trust_remote_code: bool = False) -> PreTrainedModel:
+    """Load a model from `best/` or `weights/` of a run, with its pooling and its own class.
 
-    `from_pretrained` alone does for every model of transformers that was not trained with `pooling:
-    mean` or `max`, which is no part of the model's own code.
+    Models trained without `pooling` and without `model_class` also load with `from_pretrained`.
 
     Raises:
         NoClassError: the model's class can't be imported here.
     """
+    folder = Path(path)
     config = json.loads((folder / CONFIG).read_text())
     spec = ModelSpec(
         name=folder.name,
@@ -41,7 +42,7 @@ def load_saved(folder: Path, trust_remote_code: bool = False) -> PreTrainedModel
         model_class=config.get(MADE_BY),
         trust_remote_code=trust_remote_code,
     )
-    loaded = load_model(spec, list(config["id2label"].values()))
+    loaded = load_pretrained(spec, list(config["id2label"].values()))
     how = getattr(loaded.config, POOLED_BY, None)
     if how is not None:
         pool(loaded, how)

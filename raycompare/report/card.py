@@ -190,33 +190,37 @@ class Card:
 
 
 def usage(saved: SavedModel, pairs: bool) -> str:
-    """Show how the model is loaded so that it answers as it was tested."""
+    """Show how to load the model so that it predicts as it did when it was tested."""
     example = '{"text": "...", "text_pair": "..."}' if pairs else '"..."'
-    if saved.pooling is None:
-        code = (
-            "from transformers import pipeline\n\n"
-            'classify = pipeline("text-classification", "PATH/OF/THIS/FOLDER", truncation=True)\n'
-            f"classify({example})"
-        )
-        why = (
-            f"`truncation=True` cuts texts to {number_of(saved.max_length, 'token')}, as in "
-            "training; without it the pipeline cuts nothing."
-        )
-        return f"```python\n{code}\n```\n\n{why}"
+    imports, model = _loading(saved)
     code = (
-        "from pathlib import Path\n\nfrom raycompare.models.saved import load_saved\n\n"
-        'model = load_saved(Path("PATH/OF/THIS/FOLDER"))'
+        f'{imports}\n\npath = "PATH/OF/THIS/FOLDER"\n'
+        f'classify = pipeline("text-classification", {model}, truncation=True)\n'
+        f"classify({example})"
     )
+    notes = [
+        f"`truncation=True` cuts texts to {number_of(saved.max_length, 'token')}, as in training; "
+        "without it the pipeline doesn't truncate."
+    ]
+    if saved.pooling:
+        notes.append(escape(not_plain(saved.pooling)))
+    return "\n\n".join([f"```python\n{code}\n```", *notes])
+
+
+def _loading(saved: SavedModel) -> tuple[str, str]:
+    """Return the imports that the pipeline needs, and its arguments for model and tokenizer."""
+    if saved.pooling is None:
+        return "from transformers import pipeline", "path"
     return (
-        f"{escape(not_plain(saved.pooling))}\n\n```python\n{code}\n```\n\n"
-        "`raycompare predict`, `raycompare serve` and `raycompare export --onnx` do that."
+        "from transformers import AutoTokenizer, pipeline\n\nfrom raycompare import load_model",
+        "load_model(path), tokenizer=AutoTokenizer.from_pretrained(path)",
     )
 
 
 def not_plain(pooling: str) -> str:
     """Say what does not work with a pooled model, and what does."""
     return (
-        f"Trained with pooling: {pooling}, which is no part of transformers' own classes: pipeline "
-        "and from_pretrained would load it and answer wrong. Load it with "
-        "raycompare.models.saved.load_saved."
+        f"The model was trained with pooling: {pooling}, which transformers' own classes don't "
+        "have: from_pretrained, or pipeline with a path, would load it and predict wrongly. Load "
+        "it with raycompare.load_model, or use raycompare predict, serve or export --onnx."
     )

@@ -119,7 +119,7 @@ def pack(folder: RunFolder, found: Winner) -> bytes:
             raise UserError(
                 f"{found.model} was trained with pooling: {how}, which the inference "
                 "container does not compute: its answers would be wrong. Serve it with code of "
-                "your own around raycompare.models.saved.load_saved, or deploy a model without it."
+                "your own around raycompare.load_model, or deploy a model without it."
             )
         packing = BytesIO()
         with tarfile.open(fileobj=packing, mode="w:gz") as archive:

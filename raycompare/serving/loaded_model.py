@@ -14,7 +14,7 @@ from transformers import AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from raycompare.data.tokenize import padding_of
-from raycompare.models.saved import load_saved
+from raycompare.models.saved import load_model
 from raycompare.records.run_folder import RunFolder
 from raycompare.serving.winner import saved_at
 from raycompare.training.classifier import Classifier, RawTexts
@@ -49,7 +49,7 @@ class LoadedModel:
         with TemporaryDirectory() as copied:
             local = place.get_folder("", Path(copied))
             tokenizer = AutoTokenizer.from_pretrained(local)
-            model = load_saved(local).to(device)  # type: ignore[arg-type]
+            model = load_model(local).to(device)  # type: ignore[arg-type]
         classifier = Classifier(
             model=model,
             tokenizer=tokenizer,

@@ -16,7 +16,7 @@ from torch import nn
 from transformers import AutoTokenizer, PreTrainedModel
 
 from raycompare.errors import RunError, UserError
-from raycompare.models.saved import load_saved
+from raycompare.models.saved import load_model
 from raycompare.records.run_folder import RunFolder
 from raycompare.serving.winner import saved_at
 
@@ -75,7 +75,7 @@ def write_onnx(place: Path) -> Agreement:
         RunError: a probability differs by more than `TOLERANCE`; no ONNX model is left.
     """
     _require_extra()
-    model = load_saved(place)
+    model = load_model(place)
     batches = _Batches.of(place, model)
     path = place / ONNX
     _write(_Logits(model, batches.names), batches, path)

@@ -21,7 +21,7 @@ from raycompare.data.tokens import TokenizedData
 from raycompare.experiment.spec import DataSpec, ModelItem, ModelSpec
 from raycompare.models.architectures import position_limit
 from raycompare.models.pretrained import build_model, load_config, load_tokenizer
-from raycompare.models.saved import load_saved, save_model
+from raycompare.models.saved import load_model, save_model
 from raycompare.training.task import TrialTask
 from tests.architectures import ARCHITECTURES, TOKENIZERS, random_model
 from tests.trials import ListSink, cut_off, gone_on, trained, with_arguments
@@ -75,7 +75,7 @@ def test_it_is_stopped_goes_on_and_ends_as_if_nothing_had_been(
     after = gone_on(paused, tmp_path)
     assert len(before.evaluations) == 1
     assert after.end.test_metrics == pytest.approx(whole.end.test_metrics)
-    kept = load_saved(tmp_path / "kept-weights").eval()
+    kept = load_model(tmp_path / "kept-weights").eval()
     assert kept.config.id2label == dict(enumerate(LABELS))
     assert answers(kept, finalist.data) == answered(after)
     assert AutoTokenizer.from_pretrained(tmp_path / "kept-weights").pad_token is not None

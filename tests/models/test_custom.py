@@ -14,8 +14,8 @@ import pytest
 from raycompare.experiment.file import parse_draft
 from raycompare.experiment.spec import ModelSpec
 from raycompare.models.custom import NoClassError, class_at
-from raycompare.models.pretrained import build_model, load_model
-from raycompare.models.saved import load_saved
+from raycompare.models.pretrained import build_model, load_pretrained
+from raycompare.models.saved import load_model
 from raycompare.running.check import check
 from raycompare.training.task import TrialTask
 from tests.bad import content_of, refused
@@ -51,14 +51,14 @@ def test_a_class_of_ones_own_is_trained_goes_on_and_is_kept(
     cut_off(paused, tmp_path, after=0)
     after = gone_on(paused, tmp_path)
     assert after.end.test_metrics == pytest.approx(whole.end.test_metrics)
-    kept = load_saved(tmp_path / "kept-weights")
+    kept = load_model(tmp_path / "kept-weights")
     assert type(kept) is MeanOfTokens
     assert kept.config.num_labels == 3
 
 
 def test_its_pretrained_layers_are_those_of_the_checkpoint(task: TrialTask) -> None:
     own = build_model(with_model(task, model_class=MEAN).model, task.label_names, {})
-    plain = load_model(task.model, task.label_names)
+    plain = load_pretrained(task.model, task.label_names)
     assert isinstance(own, MeanOfTokens)
     for name, weight in own.bert.named_parameters():
         assert (weight == plain.get_parameter(f"bert.{name}")).all()
@@ -71,7 +71,7 @@ def test_a_class_with_a_config_of_its_own(task: TrialTask, tmp_path: Path, tiny_
     own = with_model(task, model_class=BAG, **fields)
     sink = gone_on(own, tmp_path)
     assert sink.end.reason == "full_budget"
-    kept = load_saved(tmp_path / "kept-weights")
+    kept = load_model(tmp_path / "kept-weights")
     assert type(kept) is BagOfEmbeddings
     assert kept.config.width == 4
 
@@ -131,5 +131,5 @@ def test_code_that_a_checkpoint_brings_runs_only_where_the_file_asks_for_it(
     model = ModelSpec(name="b", checkpoint=brought, trust_remote_code=True)
     sink = gone_on(replace(task, model=model), tmp_path)
     assert sink.end.reason == "full_budget"
-    kept = load_saved(tmp_path / "kept-weights", trust_remote_code=True)
+    kept = load_model(tmp_path / "kept-weights", trust_remote_code=True)
     assert type(kept).__name__ == "Brought"

@@ -23,7 +23,7 @@ from raycompare.models.lora import (
     target_names,
     trained_parameters,
 )
-from raycompare.models.pretrained import build_model, load_model
+from raycompare.models.pretrained import build_model, load_pretrained
 from raycompare.models.saved import save_model
 from raycompare.running.check import check
 from raycompare.training.classifier import Classifier
@@ -82,7 +82,7 @@ def test_the_records_have_the_trained_parameters_beside_all(
 
 def test_it_begins_as_the_model_without_it(lora: TrialTask) -> None:
     torch.manual_seed(0)
-    plain = load_model(lora.model, LABELS)
+    plain = load_pretrained(lora.model, LABELS)
     torch.manual_seed(0)
     assert torch.equal(logits(build_model(lora.model, LABELS, {})), logits(plain))
 
@@ -180,13 +180,13 @@ def test_every_architecture_takes_it(name: str, targets: object, tmp_path: Path)
 @pytest.mark.skipif(not TOKENIZERS.is_dir(), reason="no genuine tokenizers here")
 def test_a_type_without_layers_of_its_own_is_told_which_there_are() -> None:
     spec = spec_of("xlnet-base-cased")  # its attention has no linear layers
-    (problem,) = lora_problems("models.0.peft", PeftSpec(), load_model(spec, LABELS))
+    (problem,) = lora_problems("models.0.peft", PeftSpec(), load_pretrained(spec, LABELS))
     assert problem.where == "models.0.peft.target_modules"
     assert "all-linear, or ends of names such as: layer_1, layer_2" in problem.allowed
 
 
 def test_no_layer_of_the_head_is_a_target(lora: TrialTask) -> None:
-    model = load_model(lora.model, LABELS)
+    model = load_pretrained(lora.model, LABELS)
     names = target_names(model, PeftSpec(target_modules="all-linear"))
     assert names
     assert all(name.startswith("bert.") for name in names)

@@ -14,7 +14,7 @@ import torch
 
 from raycompare.cli.use import app
 from raycompare.errors import RunError, UserError
-from raycompare.models.saved import load_saved
+from raycompare.models.saved import load_model
 from raycompare.records.run_folder import RunFolder
 from raycompare.serving import onnx_export
 from raycompare.serving.export import export
@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> RunFolder:
 def test_a_finalist_that_is_not_the_winner_is_exported(folder: RunFolder, tmp_path: Path) -> None:
     said = export(folder.uri, "minilm-2", str(tmp_path / "out"))
     assert said == [f"minilm-2, trial minilm-2-confirm-04: {tmp_path / 'out'}"]
-    assert load_saved(tmp_path / "out").config.id2label == dict(enumerate(LABELS))
+    assert load_model(tmp_path / "out").config.id2label == dict(enumerate(LABELS))
     assert "# minilm-2 on" in (tmp_path / "out" / "README.md").read_text()
 
 
@@ -68,7 +68,7 @@ def test_the_onnx_model_answers_as_the_saved_one(
     named = {each.name: inputs[each.name] for each in session.get_inputs()}
     (logits,) = session.run(["logits"], named)
     with torch.inference_mode():
-        expected = load_saved(place)(**{name: torch.from_numpy(x) for name, x in named.items()})
+        expected = load_model(place)(**{name: torch.from_numpy(x) for name, x in named.items()})
     assert logits == pytest.approx(expected.logits.numpy(), abs=1e-5)
     assert not (place / "model.onnx.data").exists()
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +20,8 @@ from raycompare.models.pretrained import POOLED_BY, build_model
 from raycompare.models.saved import save_model
 from raycompare.records.fetch import fetch
 from raycompare.records.run_folder import RunFolder
+from raycompare.report.card import usage
+from raycompare.serving.loaded_model import LoadedModel
 from raycompare.serving.winner import BEST, card, keep_best, lay_out, saved_at, winner
 from tests.runs import Run, typical
 from tests.tiny import save_tiny_bert
@@ -71,7 +75,7 @@ def test_a_pipeline_cuts_texts_as_training_did_only_if_it_is_told_to(folder: Run
     untold = pipeline("text-classification", place, top_k=None)
     assert told(long) == told(cut)
     assert untold(long) != untold(cut)
-    assert "without it the pipeline cuts nothing" in folder.read_text("best/README.md")
+    assert "without it the pipeline doesn't truncate" in folder.read_text("best/README.md")
 
 
 def test_the_card_gives_the_test_of_its_own_weights_beside_the_mean(folder: RunFolder) -> None:
@@ -114,15 +118,39 @@ def test_the_hub_reads_the_test_of_a_data_set_of_its_own(tmp_path: Path) -> None
     assert data.datasets == [dataset]
 
 
-def test_a_pooled_model_is_said_not_to_work_with_a_pipeline(folder: RunFolder) -> None:
-    found = winner(folder)
-    give_weights(Path(folder.uri) / "weights" / found.trial_id, pooling="mean")
+def test_a_pooled_model_is_said_to_need_raycompare(folder: RunFolder) -> None:
+    give_weights(Path(winner(folder).files(folder).uri), pooling="mean")
     (line,) = keep_best(folder, typical().compare())
     assert "pooling: mean" in line
-    assert "raycompare.models.saved.load_saved" in line
-    text = folder.read_text("best/README.md")
-    assert "pipeline(" not in text
-    assert front_matter(text)["library_name"] == "raycompare"
+    assert "raycompare.load_model" in line
+    assert front_matter(folder.read_text("best/README.md"))["library_name"] == "raycompare"
+
+
+@pytest.mark.parametrize("pooling", [None, "mean", "max"])
+def test_the_code_of_a_card_answers_as_the_model_was_tested(
+    folder: RunFolder, pooling: str | None
+) -> None:
+    give_weights(Path(winner(folder).files(folder).uri), pooling=pooling)
+    keep_best(folder, typical().compare())
+    best = Path(folder.uri) / BEST
+    (code,) = re.findall(r"```python\n(.*?)```", (best / "README.md").read_text(), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code.replace("PATH/OF/THIS/FOLDER", str(best)), names)
+    texts = ["cat", "a rose and a cat", "a rose " * 20]
+    expected = LoadedModel.at(RunFolder.at(str(best))).probabilities([texts], batch_size=2)
+    got = names["classify"](texts, top_k=None)
+    for answers, row in zip(got, expected, strict=True):
+        scores = {answer["label"]: answer["score"] for answer in answers}
+        assert [scores[label] for label in LABELS] == pytest.approx(row.tolist(), abs=1e-5)
+
+
+def test_the_code_of_a_card_takes_pairs(folder: RunFolder) -> None:
+    keep_best(folder, typical().compare())
+    code = usage(saved_at(folder.folder(BEST)), pairs=True).split("```")[1].removeprefix("python")
+    code = code.replace("PATH/OF/THIS/FOLDER", f"{folder.uri}/best")
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert names["classify"]({"text": "cat", "text_pair": "rose"})["label"] in LABELS
 
 
 @pytest.mark.parametrize("how", ["cls", None])

@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
-from raycompare.models.saved import load_saved
+from raycompare.models.saved import load_model
 from raycompare.records.messages import Evaluation
 from raycompare.training import trainer as trainer_module
 from raycompare.training.task import TrialTask
@@ -147,7 +147,7 @@ def test_a_full_disk_is_told_apart_from_a_mistake(
 
 def test_pooling_is_part_of_what_is_saved(task: TrialTask, tmp_path: Path) -> None:
     sink = gone_on(with_arguments(task, pooling="mean"), tmp_path)
-    saved = load_saved(tmp_path / "kept-weights").eval()
+    saved = load_model(tmp_path / "kept-weights").eval()
     rows = [task.data.test[row] for row in range(3)]
     batch = task.data.padding.collate(rows, with_segments=True)
     with torch.no_grad():
