@@ -7,8 +7,18 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from raycompare.cli.console import say, say_report, warn
+from raycompare.cli.options import (
+    ExperimentPath,
+    FetchInto,
+    ModelName,
+    OptionalExperiment,
+    Out,
+    Overrides,
+    RunDir,
+    Weights,
+)
 from raycompare.cli.sagemaker import app as sagemaker
 from raycompare.cli.use import app as use
 from raycompare.cli.watch import add_to
@@ -20,47 +30,28 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-ExperimentPath = Annotated[Path, typer.Argument(metavar="EXPERIMENT.yaml", show_default=False)]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Change the experiment: a dotted key and a YAML value, such as tune.num_samples=4.",
-    ),
-]
-RunDir = Annotated[str, typer.Argument(metavar="RUN_DIR", show_default=False)]
-Out = Annotated[
-    str,
-    typer.Option(
-        metavar="DIR",
-        envvar="RAYCOMPARE_OUT",
-        help="Where run folders go: a folder or a URI of a bucket.",
-    ),
-]
-
 
 @app.command()
 def run(
-    experiment: Annotated[
-        Path | None, typer.Argument(metavar="[EXPERIMENT.yaml]", show_default=False)
-    ] = None,
+    experiment: OptionalExperiment = None,
     overrides: Overrides = None,
     out: Out = "reports",
     resume: Annotated[
         str | None,
-        typer.Option(metavar="RUN_DIR", help="Finish an interrupted run; no file is needed."),
+        typer.Option(
+            metavar="RUN_DIR", help="Continue an interrupted run; needs no experiment file."
+        ),
     ] = None,
     warm_start: Annotated[
         str | None,
-        typer.Option(metavar="RUN_DIR", help="Tell the searcher what an earlier run has found."),
+        typer.Option(metavar="RUN_DIR", help="Start the search from the trials of an earlier run."),
     ] = None,
     wait_nodes: Annotated[
         int,
         typer.Option(
             metavar="N",
             min=1,
-            help="Wait until the cluster has so many machines, the head counted.",
+            help="Wait until the cluster has this many nodes, including the head.",
         ),
     ] = 1,
 ) -> None:
@@ -77,70 +68,60 @@ def run(
 
 @app.command()
 def check(experiment: ExperimentPath, overrides: Overrides = None, out: Out = "reports") -> None:
-    """Find every mistake of an experiment, its data and its models; start nothing."""
+    """Report every mistake in an experiment, its data and its models, without starting anything."""
     from raycompare.experiment.file import read_draft
 
     draft = read_draft(experiment, overrides or ())  # before imports that take seconds
     from raycompare.running.check import check
 
     ready = check(draft, out)
-    Console(highlight=False).print(ready.summary, markup=False, soft_wrap=True)
+    say(ready.summary)
 
 
 @app.command()
 def data(experiment: ExperimentPath, overrides: Overrides = None) -> None:
-    """Show what the data is like: labels, copies, tokens; proposes a max_length; starts nothing."""
+    """Summarise the data: labels, duplicates and token lengths; suggests a max_length."""
     from raycompare.experiment.file import read_draft
 
     draft = read_draft(experiment, overrides or ())  # before imports that take seconds
     from raycompare.report.sections.data import survey_text
     from raycompare.running.survey import survey_draft
 
-    survey = survey_draft(draft)
-    Console(highlight=False).print(survey_text(survey), markup=False, soft_wrap=True)
+    say(survey_text(survey_draft(draft)))
 
 
 @app.command()
 def report(run_dir: RunDir) -> None:
-    """Write the report of a run again from its records; needs neither Ray nor torch."""
+    """Rewrite the report of a run from its records, without Ray or torch."""
     from raycompare.records.run_folder import RunFolder
     from raycompare.report.write import write_report
 
     folder = RunFolder.at(run_dir)
     comparison = write_report(folder)
-    console = Console(highlight=False)
-    console.print(comparison.verdict, markup=False, soft_wrap=True)
-    console.print(folder.child("report.md"), markup=False, soft_wrap=True)
+    say(comparison.verdict, folder.child("report.md"))
 
 
 @app.command()
 def fetch(
     run_dir: RunDir,
-    directory: Annotated[
-        str, typer.Argument(metavar="[DIR]", help="Where run folders go here.", show_default=True)
-    ] = "reports",
-    weights: Annotated[
-        bool, typer.Option("--weights", help="Bring the models of the finalists too.")
-    ] = False,
+    directory: FetchInto = "reports",
+    weights: Weights = False,
 ) -> None:
-    """Bring report and records of a run home, from a bucket or another disk."""
+    """Copy the report and records of a run here, from a bucket or another disk."""
     from raycompare.records.fetch import fetch
     from raycompare.records.run_folder import RunFolder
 
-    folder = fetch(RunFolder.at(run_dir), RunFolder.at(directory), weights)
-    ended = folder.exists("report.md")
-    found = folder.child("report.md") if ended else f"{folder.uri}: the run has not ended yet"
-    Console(highlight=False).print(found, markup=False, soft_wrap=True)
+    say_report(fetch(RunFolder.at(run_dir), RunFolder.at(directory), weights))
 
 
 @app.command()
 def refine(
     run_dir: RunDir,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The new experiment file.")
+        Path | None, typer.Option(metavar="FILE", help="Name of the new experiment file.")
     ] = None,
 ) -> None:
-    """Write an experiment with ranges narrowed to where a run has found its best trials."""
+    """Write a new experiment file with ranges narrowed to the best trials of a run."""
     from raycompare.analysis.refine import refine
     from raycompare.experiment.file import read_experiment, write_experiment
     from raycompare.records.run_folder import RunFolder
@@ -152,19 +133,19 @@ def refine(
     if place.exists():
         raise UserError(f"{place} exists. Name another file with --out.")
     place.write_text(write_experiment(found.experiment), encoding="utf-8")
-    console = Console(highlight=False)
-    for line in (*found.changes, place):
-        console.print(str(line), markup=False, soft_wrap=True)
+    say(*map(str, (*found.changes, place)))
 
 
 @app.command()
 def extend(
     run_dir: RunDir,
-    epochs: Annotated[float, typer.Option(help="In all, not beside those it had.")],
-    model: Annotated[str | None, typer.Option(metavar="NAME", help="Left out: the winner.")] = None,
+    epochs: Annotated[
+        float, typer.Option(help="Total number of epochs, including those already trained.")
+    ],
+    model: ModelName = None,
     out: Out = "reports",
 ) -> None:
-    """Train the winner of a run, or another model, for more epochs; say what that bought."""
+    """Train the winner of a run, or another model, for more epochs, and report the gain."""
     from raycompare.running.display import Display
     from raycompare.running.train_longer import train_longer
 
@@ -181,5 +162,5 @@ def main() -> None:
     try:
         app()
     except RaycompareError as error:
-        Console(stderr=True, highlight=False).print(str(error), markup=False, soft_wrap=True)
+        warn(str(error))
         sys.exit(2 if isinstance(error, UserError) else 1)

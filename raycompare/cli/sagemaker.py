@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
+from raycompare.cli.console import say, say_report
+from raycompare.cli.options import FetchInto, ModelName, OptionalExperiment, RunDir, Weights
 from raycompare.cli.sagemaker_options import (
     Count,
-    Experiment,
     Groups,
     HeadType,
     Image,
@@ -38,19 +38,15 @@ if TYPE_CHECKING:
     from raycompare.sagemaker.request import Request
 
 app = typer.Typer(
-    help="Run an experiment as one SageMaker training job, and serve its winner. Needs "
+    help="Run an experiment as one SageMaker training job, and deploy its winner. Needs "
     "pip install 'raycompare\\[sagemaker]'.",
     no_args_is_help=True,
 )
 
 
-def _say(line: str) -> None:
-    Console(highlight=False).print(line, markup=False, soft_wrap=True)
-
-
 @app.command()
 def submit(
-    experiment: Experiment = None,
+    experiment: OptionalExperiment = None,
     *,
     role: Role,
     instance_type: InstanceType,
@@ -72,7 +68,7 @@ def submit(
     region: Region = None,
     yes: Yes = False,
 ) -> None:
-    """Check experiment and account, say what it costs, and send it as one training job."""
+    """Check the experiment and the account, show the price, and submit one training job."""
     from raycompare.sagemaker.aws import require_sdk
     from raycompare.sagemaker.request import Machines, Network, Request
 
@@ -95,10 +91,10 @@ def submit(
         tags=dict(_pair(text) for text in tag or ()),
         mlflow=mlflow,
     )
-    _submit(_wish(experiment, overrides, out, resume), request, region, yes)
+    _submit(_job_options(experiment, overrides, out, resume), request, region, yes)
 
 
-def _wish(
+def _job_options(
     experiment: Path | None, overrides: list[str] | None, out: str | None, resume: str | None
 ) -> JobOptions:
     from raycompare.records.run_folder import draft_for
@@ -107,16 +103,16 @@ def _wish(
     return JobOptions(draft=draft_for(experiment, overrides or (), resume), out=out, resume=resume)
 
 
-def _submit(wish: JobOptions, request: Request, region: str | None, yes: bool) -> None:
+def _submit(options: JobOptions, request: Request, region: str | None, yes: bool) -> None:
     from raycompare.sagemaker.aws import Aws
     from raycompare.sagemaker.plan import plan
 
-    planned = plan(wish, request, Aws(region))
+    planned = plan(options, request, Aws(region))
     for line in planned.lines:
-        _say(line)
-    _agree("Send it?", yes)
+        say(line)
+    _confirm("Submit the job?", yes)
     name = planned.send()
-    _say(f"{name}\n  raycompare sagemaker logs --follow {name}")
+    say(f"{name}\n  raycompare sagemaker logs --follow {name}")
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -126,95 +122,95 @@ def _pair(text: str) -> tuple[str, str]:
     return key, value
 
 
-def _agree(question: str, yes: bool) -> None:
+def _confirm(question: str, yes: bool) -> None:
     if not yes and not typer.confirm(question):
-        raise UserError("nothing was done.")
+        raise UserError("Cancelled; nothing was changed.")
 
 
 @app.command()
 def status(job: JobName, region: Region = None) -> None:
-    """Say how a job stands, and why it has failed."""
+    """Show the status of a job, and why it failed."""
     from raycompare.sagemaker.aws import Aws
     from raycompare.sagemaker.sent_jobs import state_of
 
-    _say("\n".join(state_of(job, Aws(region)).lines()))
+    say("\n".join(state_of(job, Aws(region)).lines()))
 
 
 @app.command()
 def logs(
     job: JobName,
-    follow: Annotated[bool, typer.Option("--follow", help="Until the job has ended.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Keep printing until the job ends.")
+    ] = False,
     region: Region = None,
 ) -> None:
-    """Print what the machines of a job log; exit with 1 if it has failed."""
+    """Print the logs of a job; exit with 1 if it failed."""
     from raycompare.sagemaker.aws import Aws
     from raycompare.sagemaker.sent_jobs import follow as follow_job
 
-    state = follow_job(job, Aws(region), _say, follow)
-    _say("\n".join(state.lines()))
+    state = follow_job(job, Aws(region), say, follow)
+    say("\n".join(state.lines()))
     if state.status == "Failed":
-        raise RunError(f"{job} has failed: {state.reason}")
+        raise RunError(f"{job} failed: {state.reason}")
 
 
 @app.command()
 def stop(job: JobName, region: Region = None) -> None:
-    """Stop a job; its run folder can be resumed."""
+    """Stop a job, whose run can be resumed later."""
     from raycompare.sagemaker.aws import Aws
     from raycompare.sagemaker.sent_jobs import stop as stop_job
 
-    _say("\n".join(stop_job(job, Aws(region)).lines()))
+    say("\n".join(stop_job(job, Aws(region)).lines()))
 
 
 @app.command()
 def ls(region: Region = None) -> None:
-    """List the last jobs, the newest first."""
+    """List recent jobs, newest first."""
     from raycompare.sagemaker.aws import Aws
     from raycompare.sagemaker.sent_jobs import recent
 
     found = recent(Aws(region))
     for name, standing, created in found:
-        _say(f"{created:%Y-%m-%d %H:%M}  {standing:<10}  {name}")
+        say(f"{created:%Y-%m-%d %H:%M}  {standing:<10}  {name}")
     if not found:
-        _say("no jobs")
+        say("no jobs")
 
 
 @app.command()
 def fetch(
     job: JobName,
-    directory: Annotated[
-        str, typer.Argument(metavar="[DIR]", help="Where run folders go here.")
-    ] = "reports",
-    weights: Annotated[
-        bool, typer.Option("--weights", help="Bring the models of the finalists too.")
-    ] = False,
+    directory: FetchInto = "reports",
+    weights: Weights = False,
     region: Region = None,
 ) -> None:
-    """Bring report and records of a job home."""
+    """Copy the report and records of a job here."""
     from raycompare.records.fetch import fetch as fetch_run
     from raycompare.records.run_folder import RunFolder
     from raycompare.sagemaker.aws import Aws
     from raycompare.sagemaker.sent_jobs import run_dir_of
 
     source = RunFolder.at(run_dir_of(job, Aws(region)))
-    folder = fetch_run(source, RunFolder.at(directory), weights)
-    ended = folder.exists("report.md")
-    _say(folder.child("report.md") if ended else f"{folder.uri}: the run has not ended yet")
+    say_report(fetch_run(source, RunFolder.at(directory), weights))
 
 
 @app.command()
 def deploy(
-    run_dir: Annotated[str, typer.Argument(metavar="RUN_DIR", show_default=False)],
+    run_dir: RunDir,
     *,
     role: Role,
-    model: Annotated[str | None, typer.Option(help="Left out: the winner.")] = None,
-    name: Annotated[str | None, typer.Option(help="Of the endpoint.")] = None,
-    instance_type: Annotated[str | None, typer.Option(help="Such as ml.g4dn.xlarge.")] = None,
-    serverless: Annotated[bool, typer.Option("--serverless", help="No machine; CPUs.")] = False,
+    model: ModelName = None,
+    name: Annotated[str | None, typer.Option(help="Name of the endpoint.")] = None,
+    instance_type: Annotated[
+        str | None, typer.Option(help="Instance type of the endpoint, such as ml.g4dn.xlarge.")
+    ] = None,
+    serverless: Annotated[
+        bool, typer.Option("--serverless", help="Serverless inference, on CPUs.")
+    ] = False,
     out: Out = None,
     region: Region = None,
     yes: Yes = False,
 ) -> None:
-    """Put the winner of a run, or another finalist, behind an endpoint; it costs until deleted."""
+    """Deploy a finalist to an endpoint, which costs money until it is deleted."""
     from raycompare.sagemaker.aws import Aws, require_sdk
     from raycompare.sagemaker.deploy import Choice, deployment
 
@@ -224,10 +220,10 @@ def deploy(
     choice = Choice(role=role, model=model, name=name, instance_type=instance_type, out=out)
     made = deployment(run_dir, choice, Aws(region))
     for line in made.lines():
-        _say(line)
-    _agree("Make it?", yes)
+        say(line)
+    _confirm("Create the endpoint?", yes)
     made.make()
-    _say(f"{made.serving.name} answers\n  raycompare sagemaker delete {made.serving.name}")
+    say(f"{made.serving.name} answers\n  raycompare sagemaker delete {made.serving.name}")
 
 
 EndpointName = Annotated[str, typer.Argument(metavar="ENDPOINT", show_default=False)]
@@ -236,15 +232,15 @@ EndpointName = Annotated[str, typer.Argument(metavar="ENDPOINT", show_default=Fa
 @app.command()
 def predict(
     endpoint: EndpointName,
-    text: Annotated[list[str], typer.Option(help="May be repeated.")],
+    text: Annotated[list[str], typer.Option(help="Text to classify; may be repeated.")],
     region: Region = None,
 ) -> None:
-    """Ask an endpoint for the labels of texts."""
+    """Classify texts with an endpoint."""
     from raycompare.sagemaker.aws import Aws
     from raycompare.sagemaker.endpoint import predict as ask
 
     for one, answer in zip(text, ask(endpoint, text, Aws(region)), strict=True):
-        _say(f"{answer['label']}  {answer['score']:.4f}  {one}")
+        say(f"{answer['label']}  {answer['score']:.4f}  {one}")
 
 
 @app.command()
@@ -255,17 +251,17 @@ def endpoints(region: Region = None) -> None:
 
     found = list(find(Aws(region)))
     for name, standing, created in found:
-        _say(f"{created:%Y-%m-%d %H:%M}  {standing:<10}  {name}")
+        say(f"{created:%Y-%m-%d %H:%M}  {standing:<10}  {name}")
     if not found:
-        _say("no endpoints")
+        say("no endpoints")
 
 
 @app.command()
 def delete(endpoint: EndpointName, region: Region = None, yes: Yes = False) -> None:
-    """Delete an endpoint with its configuration and model, also a half-made one."""
+    """Delete an endpoint with its configuration and model, even if only part of it exists."""
     from raycompare.sagemaker.aws import Aws
     from raycompare.sagemaker.endpoint import delete as delete_endpoint
 
-    _agree(f"Delete {endpoint}?", yes)
+    _confirm(f"Delete {endpoint}?", yes)
     gone = delete_endpoint(endpoint, Aws(region))
-    _say(f"{endpoint}: {', '.join(gone)} deleted; nothing of that name is left")
+    say(f"{endpoint}: {', '.join(gone)} deleted")

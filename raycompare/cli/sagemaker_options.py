@@ -2,55 +2,68 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 Region = Annotated[
-    str | None, typer.Option(metavar="REGION", help="Left out: that of the environment.")
+    str | None,
+    typer.Option(metavar="REGION", help="AWS region. Default: the region of the environment."),
 ]
 JobName = Annotated[str, typer.Argument(metavar="JOB", show_default=False)]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Don't ask for confirmation.")]
 Role = Annotated[
     str,
     typer.Option(
         metavar="ROLE",
         envvar="RAYCOMPARE_SAGEMAKER_ROLE",
-        help="What SageMaker may do: an ARN.",
+        help="ARN of the role that SageMaker assumes.",
         show_default=False,
     ),
 ]
 
-Experiment = Annotated[Path | None, typer.Argument(metavar="[EXPERIMENT.yaml]", show_default=False)]
-InstanceType = Annotated[str, typer.Option(help="Of the machines that run trials.")]
-Count = Annotated[int, typer.Option(min=1, help="How many of them.")]
+InstanceType = Annotated[str, typer.Option(help="Instance type that runs trials.")]
+Count = Annotated[int, typer.Option(min=1, help="Number of instances that run trials.")]
 HeadType = Annotated[
-    str | None, typer.Option(help="One more machine, without a GPU, that only drives.")
+    str | None, typer.Option(help="Instance type of an extra head node that runs no trials.")
 ]
-Spot = Annotated[bool, typer.Option("--spot", help="Managed spot training.")]
-MaxHours = Annotated[float, typer.Option(help="When SageMaker stops the job.")]
-VolumeGb = Annotated[int, typer.Option(min=30, help="The disk of each machine.")]
-JoinMinutes = Annotated[float, typer.Option(help="What the machines have to find each other.")]
+Spot = Annotated[bool, typer.Option("--spot", help="Use managed spot training.")]
+MaxHours = Annotated[float, typer.Option(help="Maximum duration of the job, in hours.")]
+VolumeGb = Annotated[int, typer.Option(min=30, help="Disk size of each instance, in GB.")]
+JoinMinutes = Annotated[
+    float, typer.Option(help="How long instances may take to join, in minutes.")
+]
 Out = Annotated[
     str | None,
     typer.Option(
         metavar="s3://BUCKET/PREFIX",
         envvar="RAYCOMPARE_OUT",
-        help="Where run folders go; left out, the account's SageMaker bucket.",
+        help="Bucket URI for run folders. Default: the account's SageMaker bucket.",
     ),
 ]
 Resume = Annotated[
-    str | None, typer.Option(metavar="RUN_DIR", help="Finish the run of a job; no file is needed.")
+    str | None,
+    typer.Option(
+        metavar="RUN_DIR", help="Continue the run of an earlier job; needs no experiment file."
+    ),
 ]
 Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As `raycompare run`.")
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, as in `raycompare run`."),
 ]
-Image = Annotated[str | None, typer.Option(help="Left out: AWS's image of the torch of here.")]
-Subnets = Annotated[list[str] | None, typer.Option(help="Of a VPC; may be repeated.")]
-Groups = Annotated[list[str] | None, typer.Option(help="Of a VPC; may be repeated.")]
-KmsKey = Annotated[str | None, typer.Option(help="For disks and results.")]
-Tags = Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="May be repeated.")]
+Image = Annotated[
+    str | None,
+    typer.Option(
+        help="Container image. Default: the AWS image for the torch version installed here."
+    ),
+]
+Subnets = Annotated[list[str] | None, typer.Option(help="VPC subnet; may be repeated.")]
+Groups = Annotated[list[str] | None, typer.Option(help="VPC security group; may be repeated.")]
+KmsKey = Annotated[str | None, typer.Option(help="KMS key for disks and results.")]
+Tags = Annotated[
+    list[str] | None, typer.Option(metavar="KEY=VALUE", help="Tag of the job; may be repeated.")
+]
 MLflow = Annotated[
-    str | None, typer.Option(metavar="ARN", help="SageMaker's MLflow, or a server's URL.")
+    str | None,
+    typer.Option(metavar="ARN", help="ARN of a SageMaker MLflow server, or any MLflow URL."),
 ]

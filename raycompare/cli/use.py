@@ -1,4 +1,4 @@
-"""`raycompare export`, `predict` and `serve`: from a verdict to something in use."""
+"""`raycompare export`, `predict` and `serve` use a finalist of a run."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
+from raycompare.cli.console import say, warn
+from raycompare.cli.options import ModelName, RunDir
 from raycompare.errors import UserError
 
 if TYPE_CHECKING:
@@ -16,22 +17,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-RunDir = Annotated[str, typer.Argument(metavar="RUN_DIR", show_default=False)]
 Place = Annotated[
-    str,
-    typer.Argument(metavar="RUN_DIR|MODEL_DIR", help="A run, or a saved model."),
+    str, typer.Argument(metavar="RUN_DIR|MODEL_DIR", help="A run folder, or a saved model.")
 ]
-Model = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Of a run's finalists. Left out: the winner.")
-]
-
-
-def _say(line: str) -> None:
-    Console(highlight=False).print(line, markup=False, soft_wrap=True)
-
-
-def _tell(line: str) -> None:
-    Console(stderr=True, highlight=False).print(line, markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -40,42 +28,50 @@ def export(
     model: Annotated[str, typer.Argument(metavar="MODEL", show_default=False)],
     directory: Annotated[str, typer.Argument(metavar="DIR", show_default=False)],
     onnx: Annotated[
-        bool, typer.Option("--onnx", help="As ONNX too, checked with onnxruntime; extra [onnx].")
+        bool,
+        typer.Option(
+            "--onnx", help="Also export to ONNX, checked with onnxruntime. Needs the onnx extra."
+        ),
     ] = False,
 ) -> None:
-    """Write a finalist of a run to a folder that `from_pretrained` reads, with a model card."""
+    """Write a finalist to a directory that `from_pretrained` reads, with a model card."""
     from raycompare.serving.export import export
 
     for line in export(run_dir, model, directory, onnx):
-        _say(line)
+        say(line)
 
 
 @app.command()
 def predict(
     place: Place,
-    text: Annotated[list[str] | None, typer.Option(help="A text; as often as you like.")] = None,
+    text: Annotated[
+        list[str] | None, typer.Option(help="Text to classify; may be repeated.")
+    ] = None,
     text_pair: Annotated[
-        list[str] | None, typer.Option(help="The second text of each, where pairs were trained.")
+        list[str] | None, typer.Option(help="Second text of each pair, for models of text pairs.")
     ] = None,
     file: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Texts as csv, tsv, jsonl or parquet.")
+        str | None, typer.Option(metavar="FILE", help="File of texts: csv, tsv, jsonl or parquet.")
     ] = None,
     out: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Predictions as csv, jsonl or parquet.")
+        str | None,
+        typer.Option(metavar="FILE", help="File for predictions: csv, jsonl or parquet."),
     ] = None,
-    model: Model = None,
+    model: ModelName = None,
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
     text_column: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMN", help="Twice for pairs.")
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Column with the texts; repeat it for pairs."),
     ] = None,
     label_column: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Scored against, where there is one.")
+        str | None,
+        typer.Option(metavar="COLUMN", help="Column with true labels, to score the predictions."),
     ] = None,
     on_ray: Annotated[
-        bool, typer.Option("--ray", help="With Ray Data: an actor for each card or CPU.")
+        bool, typer.Option("--ray", help="Predict with Ray Data, one actor per GPU or CPU.")
     ] = False,
 ) -> None:
-    """Give texts, or a file of them, labels and probabilities by a model of a run."""
+    """Predict labels and probabilities of texts, or of a file of texts."""
     from raycompare.serving.input_files import open_input
     from raycompare.serving.output_files import require_free
     from raycompare.serving.winner import model_files, saved_at
@@ -117,7 +113,7 @@ def _predict_texts(
         raise UserError(f"--text-pair: found {len(pairs)}, allowed one for each --text.")
     columns = [texts] if pairs is None else [texts, pairs]
     for line in describe_predictions(LoadedModel.at(model_files(place, model)), columns):
-        _say(line)
+        say(line)
 
 
 def _predict_file(asked: Prediction, on_ray: bool) -> None:
@@ -128,32 +124,34 @@ def _predict_file(asked: Prediction, on_ray: bool) -> None:
         from raycompare.serving.predict_on_ray import predict_on_ray
 
         with connect():
-            tally = write_predictions(asked, predict_on_ray(asked), _tell)
+            tally = write_predictions(asked, predict_on_ray(asked), warn)
     else:
-        tally = write_predictions(asked, predict_here(asked), _tell)
+        tally = write_predictions(asked, predict_here(asked), warn)
     for line in (*tally.lines(), asked.out):
-        _say(line)
+        say(line)
 
 
 @app.command()
 def serve(
     place: Place,
     host: Annotated[
-        str, typer.Option(help="0.0.0.0 for other machines; nobody is asked who they are.")
+        str, typer.Option(help="Use 0.0.0.0 to accept other machines. There is no authentication.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
-    model: Model = None,
-    max_batch: Annotated[int, typer.Option(min=1, help="Texts in a batch.")] = 32,
+    model: ModelName = None,
+    max_batch: Annotated[int, typer.Option(min=1, help="Maximum number of texts in a batch.")] = 32,
     wait_ms: Annotated[
-        float, typer.Option(min=0, help="How long a batch waits to be filled.")
+        float, typer.Option(min=0, help="Maximum time to wait for a full batch, in ms.")
     ] = 5.0,
-    replicas: Annotated[int, typer.Option(min=1, help="Each on a CPU or card of its own.")] = 1,
+    replicas: Annotated[
+        int, typer.Option(min=1, help="Number of copies of the model, each on its own CPU or GPU.")
+    ] = 1,
     max_queued: Annotated[
         int | None,
-        typer.Option(min=1, help="Requests that wait; the next is answered 503."),
+        typer.Option(min=1, help="Maximum number of waiting requests; more are answered with 503."),
     ] = None,
 ) -> None:
-    """Answer texts over HTTP by a model of a run, until Ctrl-C; extra [serve]."""
+    """Serve a model over HTTP until Ctrl-C. Needs the serve extra."""
     _require_serve()
     from raycompare.serving.serve import Service, serve_model
 
@@ -167,7 +165,7 @@ def serve(
         replicas=replicas,
         max_queued=max_queued,
     )
-    serve_model(service, _say)
+    serve_model(service, say)
 
 
 def _require_serve() -> None:

@@ -1,0 +1,37 @@
+"""What the commands print: results to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from raycompare.records.run_folder import RunFolder
+
+FILE_COLUMNS = 160
+"""Width of tables that are not printed to a terminal."""
+
+
+def stdout() -> Console:
+    """Return a console for results, wide enough for tables where there is no terminal."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=FILE_COLUMNS)
+
+
+def say(*things: object) -> None:
+    """Print results: lines of text, or tables."""
+    console = stdout()
+    for thing in things:
+        console.print(thing, markup=False, soft_wrap=True)
+
+
+def say_report(folder: RunFolder) -> None:
+    """Print the path of a run's report, or that the run has not ended yet."""
+    ended = folder.exists("report.md")
+    say(folder.child("report.md") if ended else f"{folder.uri}: the run has not ended yet")
+
+
+def warn(line: str) -> None:
+    """Print an error or a notice to standard error."""
+    Console(stderr=True, highlight=False).print(line, markup=False, soft_wrap=True)
