@@ -1,1 +1,1 @@
-"""What the records allow to be said: leaderboard, tests, cost, verdict. Pure functions."""
+"""What the records show: leaderboard, tests, cost and verdict, as pure functions."""

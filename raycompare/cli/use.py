@@ -20,6 +20,14 @@ app = typer.Typer()
 Place = Annotated[
     str, typer.Argument(metavar="RUN_DIR|MODEL_DIR", help="A run folder, or a saved model.")
 ]
+TextColumns = Annotated[
+    list[str] | None,
+    typer.Option(metavar="COLUMN", help="Column with the texts; repeat it for pairs."),
+]
+LabelColumn = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN", help="Column with true labels, to score the predictions."),
+]
 
 
 @app.command()
@@ -59,14 +67,8 @@ def predict(
     ] = None,
     model: ModelName = None,
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
-    text_column: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COLUMN", help="Column with the texts; repeat it for pairs."),
-    ] = None,
-    label_column: Annotated[
-        str | None,
-        typer.Option(metavar="COLUMN", help="Column with true labels, to score the predictions."),
-    ] = None,
+    text_column: TextColumns = None,
+    label_column: LabelColumn = None,
     on_ray: Annotated[
         bool, typer.Option("--ray", help="Predict with Ray Data, one actor per GPU or CPU.")
     ] = False,

@@ -1,1 +1,1 @@
-"""The Ray cluster: its machines, the connection to it, and what must hold before a run."""
+"""The Ray cluster: its machines, the connection to it, and the checks before a run."""

@@ -1,1 +1,1 @@
-"""What to run: the types of an experiment file, and how it is read, checked and written."""
+"""What to run: the types of an experiment file; reading, checking and writing it."""

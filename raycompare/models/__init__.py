@@ -1,1 +1,1 @@
-"""Pretrained checkpoints: loading, heads, LoRA, saving, and what is wrong with one."""
+"""Pretrained checkpoints: loading, heads, LoRA, saving, and their checks."""

@@ -1,1 +1,1 @@
-"""What happened: messages of trials, the rows they become, the run folder that keeps them."""
+"""What happened: the messages of trials, the rows they become, and the run folder."""

@@ -1,1 +1,1 @@
-"""What a person reads: Markdown, figures, HTML page, tables, terminal. No Ray, no torch."""
+"""What people read: Markdown, figures, HTML page, tables and terminal; no Ray, no torch."""

@@ -1,1 +1,1 @@
-"""Ray in a SageMaker training job, and endpoints."""
+"""Ray in a SageMaker training job, and endpoints for the winner."""

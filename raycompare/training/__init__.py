@@ -1,1 +1,1 @@
-"""One trial, measured and screened: the Hugging Face Trainer. Knows nothing of Ray."""
+"""One trial with the Hugging Face Trainer, and what else is computed with a model; no Ray."""

@@ -1,1 +1,1 @@
-"""The search: which configurations are tried, which trials go on, and how Ray Tune runs them."""
+"""The search: which configurations are tried and which trials continue, on Ray Tune."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,6 +64,19 @@ def test_what_troubleshooting_quotes_is_what_the_program_says() -> None:
 def test_every_kind_of_range_is_documented() -> None:
     page = (ROOT / "docs" / "experiment-file.md").read_text()
     assert [kind for kind in DOMAINS if f"{{{kind}: [" not in page] == []
+
+
+def test_the_page_on_architecture_shows_the_docstring_of_each_package() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    rows = re.findall(r"^\| \[(\w+)\]\(\S+\) \| (.*) \| \[", page, re.MULTILINE)
+    inits = (ROOT / "raycompare").glob("*/__init__.py")
+    docstrings = {i.parent.name: ast.get_docstring(ast.parse(i.read_text())) for i in inits}
+    assert {name: f"{contents}." for name, contents in rows} == docstrings
+
+
+def test_no_folder_has_more_than_twenty_modules() -> None:
+    folders = Counter(path.parent for path in sources() if path.name != "__init__.py")
+    assert [folder for folder, modules in folders.items() if modules > 20] == []
 
 
 def test_files_and_functions_stay_small() -> None:

@@ -1,1 +1,1 @@
-"""What `raycompare status`, `ls` and `diff` print."""
+"""The output of `raycompare status`, `ls` and `diff`."""

@@ -1,1 +1,1 @@
-"""TensorBoard, MLflow and Weights & Biases."""
+"""Experiment trackers: TensorBoard, MLflow, Weights & Biases, SageMaker."""

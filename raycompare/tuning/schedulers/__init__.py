@@ -1,1 +1,1 @@
-"""The rules by which trials go on, wait or end; one file each."""
+"""The rules that let a trial continue, wait or stop, one per file; no Ray."""
