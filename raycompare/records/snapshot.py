@@ -22,8 +22,8 @@ from raycompare.records.run_folder import RunFolder
 from raycompare.records.run_records import Records
 
 STARTED, LOCK = "started.json", ".lock"
-TOKEN_FOLDER = "tokens"
-"""The folder beside the runs of a name that keeps the tokens of their texts."""
+SHARED_FOLDERS = TOKEN_FOLDER, SCREEN_FOLDER = "tokens", "screens"
+"""What is next to the runs of a name and shared by them: tokens, and the scores of screens."""
 MANIFEST, RECORDS = "manifest.json", ("trials.parquet", "evaluations.parquet")
 FRESH = timedelta(minutes=5)
 """A run in a bucket that wrote nothing for longer has most likely ended. Trials are written every

@@ -16,12 +16,13 @@ from raycompare.formatting import duration
 from raycompare.records.rows import Screened, ScreenRecord
 from raycompare.records.run_folder import RunFolder
 from raycompare.records.run_records import only_kept
+from raycompare.records.snapshot import SCREEN_FOLDER
 from raycompare.training.failures import failure_of
 from raycompare.training.screening import ScreenTask, screen_model
 from raycompare.tuning.plans import make_plan
 from raycompare.tuning.tuner import Shared, task_of
 
-RECORDS, CACHE = "screen.parquet", "screens"
+RECORDS = "screen.parquet"
 VERSION = 1
 """Of the scores; raised when they are computed in another way, so that no old one is read."""
 
@@ -88,7 +89,7 @@ class Screening:
 
     @property
     def _cache(self) -> RunFolder:
-        return self.shared.folder.parent.folder(CACHE)
+        return self.shared.folder.parent.folder(SCREEN_FOLDER)
 
     def _file(self, model: ModelSpec, settings: ScreenSpec) -> str:
         length = self.shared.lengths[model.name]

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from raycompare.errors import UserError
 from raycompare.records.run_folder import RunFolder
-from raycompare.records.snapshot import TOKEN_FOLDER
+from raycompare.records.snapshot import SHARED_FOLDERS
 from raycompare.report.terminal.run_list import RunList, list_runs, remarks, run_table
 from tests import runs
 
@@ -97,8 +97,10 @@ def test_files_beside_the_runs_are_no_runs(tmp_path: Path) -> None:
     assert listed(tmp_path).broken == ()
 
 
-def test_the_tokens_beside_the_runs_are_no_run(tmp_path: Path) -> None:
-    (written(tmp_path, 2).parent / TOKEN_FOLDER).mkdir()
+def test_what_runs_share_is_no_run(tmp_path: Path) -> None:
+    place = written(tmp_path, 2).parent
+    for name in SHARED_FOLDERS:
+        (place / name).mkdir()
     (tmp_path / ".ipynb_checkpoints").mkdir()
     assert listed(tmp_path).broken == ()
 

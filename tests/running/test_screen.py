@@ -8,7 +8,8 @@ import pytest
 
 from raycompare.records.rows import ScreenRecord
 from raycompare.records.run_folder import RunFolder
-from raycompare.running.screen import CACHE, RECORDS
+from raycompare.records.snapshot import SCREEN_FOLDER
+from raycompare.running.screen import RECORDS
 from tests.real_runs import Content, go, tiny_experiment
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
@@ -35,7 +36,7 @@ def test_only_the_models_that_are_kept_are_trained_and_scores_are_known_again(
     assert "screen: 1 of 2 models go on, by log_me" in said
     assert "## Screening" in folder.read_text("report.md")
     assert folder.read_manifest().seconds["screen"] > 0
-    assert len(folder.parent.folder(CACHE).names("")) == 2
+    assert len(folder.parent.folder(SCREEN_FOLDER).names("")) == 2
 
     content["screen"]["score"] = "probe"
     again, _ = go(content, tmp_path)

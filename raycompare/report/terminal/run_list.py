@@ -17,7 +17,7 @@ from raycompare.formatting import NOTHING, dollars, duration
 from raycompare.metrics import LABELS, MetricName
 from raycompare.records.manifest import TOTAL
 from raycompare.records.run_folder import RunFolder
-from raycompare.records.snapshot import MANIFEST, RECORDS, STARTED, TOKEN_FOLDER, Snapshot, State
+from raycompare.records.snapshot import MANIFEST, RECORDS, SHARED_FOLDERS, STARTED, Snapshot, State
 
 OF_A_RUN = ("experiment.yaml", STARTED, MANIFEST, *RECORDS)
 """A folder with one of these is that of a run, or what is left of it."""
@@ -95,7 +95,7 @@ def _run_folders(place: RunFolder) -> Iterator[RunFolder]:
 
 def _below(place: RunFolder) -> Iterator[RunFolder]:
     for name in place.folders():
-        if name != TOKEN_FOLDER and not name.startswith("."):
+        if name not in SHARED_FOLDERS and not name.startswith("."):
             yield place.folder(name)
 
 
