@@ -20,7 +20,7 @@ from pyarrow import fs
 
 from raycompare.data.problems import cause_of, few, not_data
 from raycompare.data.readers import ENDINGS, READERS, format_of, stem_of
-from raycompare.records.storage import outlasting
+from raycompare.records.storage import open_filesystem, retry_outages
 
 ZIP = ".zip"
 _SHARD = re.compile(r"-\d+-of-\d+$")
@@ -60,11 +60,11 @@ class Location:
             DataProblems: a URI that pyarrow has no filesystem for.
         """
         if "://" not in dataset:
-            return cls(fs.LocalFileSystem(), str(Path(dataset).expanduser().absolute()))
+            return cls(*open_filesystem(dataset))
         # What is behind the first star would be taken for a part of the URI.
         head = _GLOB.split(dataset)[0].rpartition("/")[0] if _GLOB.search(dataset) else dataset
         try:
-            filesystem, path = fs.FileSystem.from_uri(head)
+            filesystem, path = open_filesystem(head)
         except (OSError, ValueError, ImportError, pa.ArrowException) as error:
             allowed = "a URI such as s3://bucket/data or gs://bucket/data"
             hint = "download it, and give the path" if dataset.startswith("http") else None
@@ -82,12 +82,12 @@ class Location:
         """The place as a user would write it."""
         return self.scheme + self.path
 
-    @outlasting
+    @retry_outages
     def kind(self, path: str | None = None) -> fs.FileType:
         """Say what there is."""
         return self.filesystem.get_file_info(path or self.path).type
 
-    @outlasting
+    @retry_outages
     def names(self, path: str | None = None) -> list[str]:
         """List the names in the folder, sorted."""
         if not self.scheme:  # pyarrow leaves out links to what is gone
@@ -95,7 +95,7 @@ class Location:
         selector = fs.FileSelector(path or self.path)
         return sorted(info.base_name for info in self.filesystem.get_file_info(selector))
 
-    @outlasting
+    @retry_outages
     def matches(self) -> list[str]:
         """List the paths that match the pattern, sorted; `**` stands for folders below folders."""
         if not self.scheme:
@@ -108,7 +108,7 @@ class Location:
         """Name a file of this place."""
         return DataFile(self.scheme + path, partial(self._read, path))
 
-    @outlasting
+    @retry_outages
     def _read(self, path: str) -> bytes:
         kind = self.kind(path)
         if kind == fs.FileType.NotFound:

@@ -28,7 +28,6 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Self
-from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -39,7 +38,12 @@ from raycompare.experiment.file import Draft, parse_draft, read_draft
 from raycompare.records.arrow import Row, rows_of, table_of
 from raycompare.records.manifest import FORMAT, Manifest
 from raycompare.records.rows import EvalRecord, TrialRecord
-from raycompare.records.storage import outlasting
+from raycompare.records.storage import (
+    absolute,
+    open_filesystem,
+    retry_outages,
+    write_atomically,
+)
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,7 @@ class RunFolder:
     @classmethod
     def at(cls, place: str | Path) -> Self:
         """Name a folder; a local path is made absolute, since trials run elsewhere."""
-        text = str(place)
-        return cls(text if "://" in text else str(Path(text).expanduser().absolute()))
+        return cls(absolute(place))
 
     @property
     def shown(self) -> str:
@@ -81,32 +84,31 @@ class RunFolder:
         return Path(path) if isinstance(filesystem, fs.LocalFileSystem) else None
 
     def _open(self, name: str) -> tuple[fs.FileSystem, str]:
-        filesystem, path = fs.FileSystem.from_uri(self.uri)
+        filesystem, path = open_filesystem(self.uri)
         return filesystem, f"{path.rstrip('/')}/{name}"  # a name may have what a URI may not
 
-    @outlasting
+    @retry_outages
     def exists(self, name: str) -> bool:
         """Say whether the folder has a file or folder of that name."""
         filesystem, path = self._open(name)
         return bool(filesystem.get_file_info(path).type != fs.FileType.NotFound)
 
-    @outlasting
+    @retry_outages
     def written_at(self, name: str) -> datetime | None:
         """Return when a file of the folder was last written, in UTC; None if it is not there."""
         filesystem, path = self._open(name)
         found: datetime | None = filesystem.get_file_info(path).mtime
         return found
 
-    @outlasting
+    @retry_outages
     def write_bytes(self, name: str, content: bytes) -> None:
         """Write a file whole or not at all."""
         filesystem, path = self._open(name)
-        parent, _, base = path.rpartition("/")
-        temporary = f"{parent}/.{base}.{uuid4().hex[:8]}.tmp"  # another run may write it too
-        filesystem.create_dir(parent, recursive=True)
-        with filesystem.open_output_stream(temporary) as stream:
+        with (
+            write_atomically(filesystem, path) as temporary,
+            filesystem.open_output_stream(temporary) as stream,
+        ):
             stream.write(content)
-        filesystem.move(temporary, path)
 
     def write_text(self, name: str, text: str) -> None:
         """Write a UTF-8 file whole or not at all."""
@@ -120,7 +122,7 @@ class RunFolder:
         """
         return self.read_bytes(name).decode()
 
-    @outlasting
+    @retry_outages
     def read_bytes(self, name: str) -> bytes:
         """Read a file.
 
@@ -136,21 +138,21 @@ class RunFolder:
         with filesystem.open_input_stream(path) as stream:
             return bytes(stream.read())
 
-    @outlasting
+    @retry_outages
     def delete(self, name: str) -> None:
         """Remove a folder and all that is in it, if it is there."""
         filesystem, path = self._open(name)
         if self.exists(name):
             filesystem.delete_dir(path)
 
-    @outlasting
+    @retry_outages
     def put_folder(self, local: Path, name: str) -> None:
         """Copy the files of a local folder under a name that is not taken."""
         filesystem, path = self._open(name)
         filesystem.create_dir(path, recursive=True)
         fs.copy_files(str(local), path, fs.LocalFileSystem(), filesystem)
 
-    @outlasting
+    @retry_outages
     def get_folder(self, name: str, local: Path) -> Path:
         """Return a local folder with the same files: the folder itself, or a copy at `local`."""
         filesystem, path = self._open(name)
@@ -160,44 +162,39 @@ class RunFolder:
         fs.copy_files(path, str(local), filesystem, fs.LocalFileSystem())
         return local
 
-    @outlasting
+    @retry_outages
+    def _list(self, folder: str, recursive: bool = False) -> list[fs.FileInfo]:
+        filesystem, path = self._open(folder)
+        selector = fs.FileSelector(path.rstrip("/"), allow_not_found=True, recursive=recursive)
+        return list(filesystem.get_file_info(selector))
+
     def names(self, folder: str) -> list[str]:
         """List what is in a folder, sorted; nothing if it is not there."""
-        filesystem, path = self._open(folder)
-        found = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
-        return sorted(info.base_name for info in found)
+        return sorted(info.base_name for info in self._list(folder))
 
-    @outlasting
     def folders(self, folder: str = "") -> list[str]:
         """List the folders in a folder, sorted; nothing if it is not there."""
-        filesystem, path = self._open(folder)
-        found = filesystem.get_file_info(fs.FileSelector(path.rstrip("/"), allow_not_found=True))
-        return sorted(info.base_name for info in found if info.type == fs.FileType.Directory)
+        return sorted(
+            info.base_name for info in self._list(folder) if info.type == fs.FileType.Directory
+        )
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Return the bytes of each file in a folder, by its name; nothing if it is not there."""
-        filesystem, path = self._open(folder)
-        found = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
-        return {info.base_name: info.size for info in found if info.is_file}
+        return {info.base_name: info.size for info in self._list(folder) if info.is_file}
 
-    @outlasting
+    @retry_outages
     def files(self) -> list[str]:
         """List the files in the folder and below, by their path in it, sorted."""
-        filesystem, path = fs.FileSystem.from_uri(self.uri)
-        root = path.rstrip("/")
-        selector = fs.FileSelector(root, recursive=True, allow_not_found=True)
-        found = [info.path for info in filesystem.get_file_info(selector) if info.is_file]
-        return sorted(file.removeprefix(f"{root}/") for file in found)
+        _, root = self._open("")
+        files = [info.path for info in self._list("", recursive=True) if info.is_file]
+        return sorted(file.removeprefix(root) for file in files)
 
-    @outlasting
+    @retry_outages
     def copy_file(self, name: str, to: RunFolder) -> None:
         """Copy a file to the same place in another folder, whole or not at all."""
         (source, here), (target, there) = self._open(name), to._open(name)
-        parent, _, base = there.rpartition("/")
-        temporary = f"{parent}/.{base}.{uuid4().hex[:8]}.tmp"
-        target.create_dir(parent, recursive=True)
-        fs.copy_files(here, temporary, source, target)
-        target.move(temporary, there)
+        with write_atomically(target, there) as temporary:
+            fs.copy_files(here, temporary, source, target)
 
     def write_table(self, name: str, table: pa.Table) -> None:
         """Write a Parquet file whole or not at all."""
@@ -230,22 +227,26 @@ class RunFolder:
         for name in self.names("predictions"):
             if not name.endswith(".parquet"):
                 continue
-            filesystem, path = self._open(f"predictions/{name}")
-            table = pq.read_table(
-                path,
-                filesystem=filesystem,
-                columns=["trial_id", "example_id", "label", "prediction"],
-                read_dictionary=["trial_id"],
-                partitioning=None,
-            )
+            table = self._read_predictions(f"predictions/{name}")
             if table.num_rows:
                 yield table["trial_id"][0].as_py(), table.drop_columns("trial_id")
+
+    @retry_outages
+    def _read_predictions(self, name: str) -> pa.Table:
+        filesystem, path = self._open(name)
+        return pq.read_table(
+            path,
+            filesystem=filesystem,
+            columns=["trial_id", "example_id", "label", "prediction"],
+            read_dictionary=["trial_id"],
+            partitioning=None,
+        )
 
     def write_rows(self, name: str, rows: Sequence[Row], row_type: type[Row]) -> None:
         """Replace a Parquet file of rows."""
         self.write_table(name, table_of(rows, row_type))
 
-    @outlasting
+    @retry_outages
     def read_rows(self, name: str, row_type: type[Row]) -> list[Row]:
         """Read a Parquet file of rows, in the order it was written; nothing if it is not there."""
         if not self.exists(name):

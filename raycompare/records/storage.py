@@ -1,11 +1,16 @@
-"""Storage that can't be reached for a while: what is asked of it is asked again."""
+"""Filesystems, local and remote: opening one, writing files atomically, retrying in an outage."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
+from pathlib import Path
 from time import monotonic, sleep
 from typing import ParamSpec, TypeVar
+from uuid import uuid4
+
+from pyarrow import fs
 
 PATIENCE_S = 120.0
 """How long an outage may last. A machine that is cut off for longer is taken for lost by Ray."""
@@ -20,6 +25,33 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+def absolute(place: str | Path) -> str:
+    """Return a path as an absolute one, and a URI unchanged."""
+    text = str(place)
+    return text if "://" in text else str(Path(text).expanduser().absolute())
+
+
+def open_filesystem(place: str | Path) -> tuple[fs.FileSystem, str]:
+    """Return the filesystem of a path or URI, and the path on it."""
+    filesystem, path = fs.FileSystem.from_uri(absolute(place))
+    return filesystem, path
+
+
+@contextmanager
+def write_atomically(filesystem: fs.FileSystem, path: str) -> Iterator[str]:
+    """Yield the path of a temporary file; move it to `path`, or remove it after an error."""
+    parent, _, base = path.rpartition("/")
+    temporary = f"{parent}/.{base}.{uuid4().hex[:8]}.tmp"  # another run may write it too
+    filesystem.create_dir(parent, recursive=True)
+    try:
+        yield temporary
+        filesystem.move(temporary, path)
+    except BaseException:
+        if filesystem.get_file_info(temporary).is_file:
+            filesystem.delete_file(temporary)
+        raise
+
+
 def is_outage(error: OSError) -> bool:
     """Say whether the same request may succeed in a while; a refused one or a full disk does not.
 
@@ -28,19 +60,19 @@ def is_outage(error: OSError) -> bool:
     return error.errno is None and any(words in str(error) for words in OUTAGES)
 
 
-def outlasting(ask: Callable[P, R]) -> Callable[P, R]:
-    """Have a function that may be called again do so, for up to `PATIENCE_S`, in an outage."""
+def retry_outages(function: Callable[P, R]) -> Callable[P, R]:
+    """Repeat a call that an outage interrupts, for up to `PATIENCE_S`; it must be repeatable."""
 
-    @wraps(ask)
-    def patient(*args: P.args, **kwargs: P.kwargs) -> R:
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
         until, pause = monotonic() + PATIENCE_S, FIRST_PAUSE_S
         while True:
             try:
-                return ask(*args, **kwargs)
+                return function(*args, **kwargs)
             except OSError as error:
                 if not is_outage(error) or monotonic() + pause > until:
                     raise
             sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
-    return patient
+    return call

@@ -19,10 +19,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
-from pyarrow import fs, types
+from pyarrow import types
 
 from raycompare.data.columns import is_empty
 from raycompare.errors import Problem, UserError, near, one_of
+from raycompare.records.storage import open_filesystem
 
 ROW, FAULT = "row", "fault"
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
@@ -185,13 +186,6 @@ def _looked_at_parquet(place: str) -> tuple[list[str], tuple[Piece, ...], int]:
         pieces.append(Piece(first=first, row_group=number))
         first += metadata.row_group(number).num_rows
     return names, tuple(pieces), first
-
-
-def open_filesystem(place: str) -> tuple[fs.FileSystem, str]:
-    """Return the filesystem of a path or URI, and the path there."""
-    text = place if "://" in place else str(Path(place).expanduser().absolute())
-    filesystem, path = fs.FileSystem.from_uri(text)
-    return filesystem, path
 
 
 def ending_of(place: str) -> str:

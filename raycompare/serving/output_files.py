@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, Self
-from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.csv
@@ -14,7 +13,8 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from raycompare.errors import UserError, one_of
-from raycompare.serving.input_files import Input, ending_of, open_filesystem
+from raycompare.records.storage import open_filesystem, write_atomically
+from raycompare.serving.input_files import Input, ending_of
 
 PREDICTED, PROBABILITY = "predicted_label", "probability_"
 OUT_FORMATS = (".csv", ".jsonl", ".parquet")
@@ -81,20 +81,12 @@ def require_free(place: str) -> None:
 
 
 @contextmanager
-def write_atomically(place: str, schema: pa.Schema) -> Iterator[PredictionWriter]:
+def open_output(place: str, schema: pa.Schema) -> Iterator[PredictionWriter]:
     """Write a file whole or not at all: under another name, and moved at the end."""
     filesystem, path = open_filesystem(place)
-    parent, _, base = path.rpartition("/")
-    temporary = f"{parent}/.{base}.{uuid4().hex[:8]}.tmp"
-    filesystem.create_dir(parent, recursive=True)
-    try:
-        with (
-            filesystem.open_output_stream(temporary) as stream,
-            _WRITERS[ending_of(place)](stream, schema) as sink,
-        ):
-            yield sink
-        filesystem.move(temporary, path)
-    except BaseException:
-        if filesystem.get_file_info(temporary).is_file:
-            filesystem.delete_file(temporary)
-        raise
+    with (
+        write_atomically(filesystem, path) as temporary,
+        filesystem.open_output_stream(temporary) as stream,
+        _WRITERS[ending_of(place)](stream, schema) as sink,
+    ):
+        yield sink

@@ -20,7 +20,7 @@ from raycompare.formatting import count, number_of, score
 from raycompare.records.run_folder import RunFolder
 from raycompare.serving.input_files import FAULT, ROW, Columns, Input
 from raycompare.serving.loaded_model import BATCH_SIZE, LoadedModel
-from raycompare.serving.output_files import PREDICTED, predicted_schema, write_atomically
+from raycompare.serving.output_files import PREDICTED, open_output, predicted_schema
 from raycompare.serving.winner import EXPERIMENT
 
 SECONDS_BETWEEN_NEWS = 10.0
@@ -164,7 +164,7 @@ def write_predictions(asked: Prediction, tables: Iterable[pa.Table], say: Say) -
     tally, began = Tally(asked.labels), perf_counter()
     next_news = began + SECONDS_BETWEEN_NEWS
     label = asked.source.columns.label
-    with write_atomically(asked.out, asked.schema) as sink:
+    with open_output(asked.out, asked.schema) as sink:
         for table in tables:
             _tell_faults(table, tally.faults, say)
             labels = table[label].to_pylist() if label else None

@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from pyarrow import fs
 
-from raycompare.records import storage as outages
-from raycompare.records.storage import is_outage, outlasting
+from raycompare.records import storage
+from raycompare.records.run_folder import RunFolder
+from raycompare.records.storage import is_outage, retry_outages
+from tests.runs import typical
 
 CUT = OSError(
     "When listing objects under key 'x/' in bucket 'b': AWS Error NETWORK_CONNECTION during "
@@ -19,8 +23,8 @@ DENIED = OSError("When getting information for key 'x' in bucket 'b': AWS Error 
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The pauses that were taken; they pass at once."""
     taken: list[float] = []
-    monkeypatch.setattr(outages, "sleep", taken.append)
-    monkeypatch.setattr(outages, "monotonic", lambda: sum(taken))
+    monkeypatch.setattr(storage, "sleep", taken.append)
+    monkeypatch.setattr(storage, "monotonic", lambda: sum(taken))
     return taken
 
 
@@ -35,7 +39,7 @@ def failing(error: OSError, times: float) -> Callable[[], str]:
             raise error
         return "there"
 
-    return outlasting(ask)
+    return retry_outages(ask)
 
 
 def test_what_an_outage_has_cut_off_is_asked_again(pauses: list[float]) -> None:
@@ -46,7 +50,7 @@ def test_what_an_outage_has_cut_off_is_asked_again(pauses: list[float]) -> None:
 def test_patience_ends(pauses: list[float]) -> None:
     with pytest.raises(OSError, match="NETWORK_CONNECTION"):
         failing(CUT, times=float("inf"))()
-    assert outages.PATIENCE_S - outages.LONGEST_PAUSE_S <= sum(pauses) <= outages.PATIENCE_S
+    assert storage.PATIENCE_S - storage.LONGEST_PAUSE_S <= sum(pauses) <= storage.PATIENCE_S
 
 
 @pytest.mark.parametrize(
@@ -59,3 +63,38 @@ def test_what_waiting_does_not_mend_is_raised_at_once(error: OSError, pauses: li
         failing(error, times=1)()
     assert not is_outage(error)
     assert pauses == []
+
+
+READS: dict[str, Callable[[RunFolder], object]] = {
+    "exists": lambda folder: folder.exists("manifest.json"),
+    "read_text": lambda folder: folder.read_text("experiment.yaml"),
+    "read_manifest": lambda folder: folder.read_manifest(),
+    "read_trials": lambda folder: folder.read_trials(),
+    "read_predictions": lambda folder: dict(folder.read_predictions()),
+    "names": lambda folder: folder.names("predictions"),
+    "folders": lambda folder: folder.folders(),
+    "files": lambda folder: folder.files(),
+    "sizes": lambda folder: folder.sizes("predictions"),
+}
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+def test_each_read_of_a_run_folder_is_repeated_in_an_outage(
+    read: Callable[[RunFolder], object],
+    pauses: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    folder = typical().write(tmp_path)
+    expected, reached = read(folder), set()
+    open_place = RunFolder._open
+
+    def open_at_the_second_try(self: RunFolder, name: str) -> tuple[fs.FileSystem, str]:
+        if name not in reached:
+            reached.add(name)
+            raise CUT
+        return open_place(self, name)
+
+    monkeypatch.setattr(RunFolder, "_open", open_at_the_second_try)
+    assert read(folder) == expected
+    assert len(pauses) == len(reached) > 0

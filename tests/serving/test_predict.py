@@ -24,7 +24,7 @@ from raycompare.records.run_folder import RunFolder
 from raycompare.serving import input_files as text_files
 from raycompare.serving.input_files import Columns, open_input
 from raycompare.serving.loaded_model import LoadedModel
-from raycompare.serving.output_files import require_free, write_atomically
+from raycompare.serving.output_files import open_output, require_free
 from raycompare.serving.predict import (
     Prediction,
     Tally,
@@ -236,7 +236,7 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
     schema = pa.schema([pa.field("row", pa.int64())])
 
     def interrupted() -> None:
-        with write_atomically(str(tmp_path / "out.parquet"), schema) as sink:
+        with open_output(str(tmp_path / "out.parquet"), schema) as sink:
             sink.write(pa.table({"row": [1]}, schema=schema))
             assert len(list(tmp_path.iterdir())) == 1
             raise KeyboardInterrupt
