@@ -20,11 +20,12 @@ from raycompare.analysis.comparison import Comparison, compare
 from raycompare.experiment.file import Draft, parse_draft, read_draft
 from raycompare.experiment.spec import Experiment as Spec
 from raycompare.records.arrow import Row, table_of
+from raycompare.records.layout import MANIFEST
 from raycompare.records.manifest import Manifest
 from raycompare.records.rows import EvalRecord, TrialRecord
 from raycompare.records.run_folder import RunFolder
 from raycompare.records.run_records import Records
-from raycompare.records.snapshot import MANIFEST, Snapshot
+from raycompare.records.snapshot import Snapshot
 from raycompare.report.figures.draw import Drawing, draw_figures
 from raycompare.report.sections import scores as report_scores
 from raycompare.report.tables import tables

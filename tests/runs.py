@@ -175,12 +175,12 @@ class Run:
         folder.write_trials(self.trials)
         folder.write_evaluations(self.evaluations)
         if self.baselines:
-            folder.write_rows("baselines.parquet", self.baselines, BaselineRecord)
-        folder.write_rows("baseline_failures.parquet", self.baseline_failures, BaselineFailure)
-        folder.write_rows("inference.parquet", self.inference, InferenceRecord)
-        folder.write_rows("inference_failures.parquet", self.inference_failures, InferenceFailure)
+            folder.write_rows(self.baselines, BaselineRecord)
+        folder.write_rows(self.baseline_failures, BaselineFailure)
+        folder.write_rows(self.inference, InferenceRecord)
+        folder.write_rows(self.inference_failures, InferenceFailure)
         if self.screened:
-            folder.write_rows("screen.parquet", self.screened, ScreenRecord)
+            folder.write_rows(self.screened, ScreenRecord)
         for trial_id, table in self.predictions():
             name = f"predictions/{trial_id.replace('/', '-')}.parquet"
             ids = pa.array([trial_id] * table.num_rows)

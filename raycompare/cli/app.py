@@ -93,12 +93,13 @@ def data(experiment: ExperimentPath, overrides: Overrides = None) -> None:
 @app.command()
 def report(run_dir: RunDir) -> None:
     """Rewrite the report of a run from its records, without Ray or torch."""
+    from raycompare.records.layout import REPORT
     from raycompare.records.run_folder import RunFolder
     from raycompare.report.write import write_report
 
     folder = RunFolder.at(run_dir)
     comparison = write_report(folder)
-    say(comparison.verdict, folder.child("report.md"))
+    say(comparison.verdict, folder.child(REPORT))
 
 
 @app.command()
@@ -123,12 +124,11 @@ def refine(
 ) -> None:
     """Write a new experiment file with ranges narrowed to the best trials of a run."""
     from raycompare.analysis.refine import refine
-    from raycompare.experiment.file import read_experiment, write_experiment
+    from raycompare.experiment.file import write_experiment
     from raycompare.records.run_folder import RunFolder
 
     folder = RunFolder.at(run_dir)
-    experiment = read_experiment(folder.read_text("experiment.yaml"))
-    found = refine(experiment, folder.read_trials())
+    found = refine(folder.read_experiment(), folder.read_trials())
     place = out or Path(f"{found.experiment.name}.yaml")
     if place.exists():
         raise UserError(f"{place} exists. Name another file with --out.")

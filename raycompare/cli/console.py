@@ -28,8 +28,10 @@ def say(*things: object) -> None:
 
 def say_report(folder: RunFolder) -> None:
     """Print the path of a run's report, or that the run has not ended yet."""
-    ended = folder.exists("report.md")
-    say(folder.child("report.md") if ended else f"{folder.uri}: the run has not ended yet")
+    from raycompare.records.layout import REPORT
+
+    ended = folder.exists(REPORT)
+    say(folder.child(REPORT) if ended else f"{folder.uri}: the run has not ended yet")
 
 
 def warn(line: str) -> None:

@@ -5,13 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from raycompare.errors import UserError
-from raycompare.experiment.file import read_experiment
+from raycompare.records.layout import EXPERIMENT, MANIFEST, ONLY_WHILE_IT_RUNS, WEIGHTS
 from raycompare.records.run_folder import RunFolder
-
-EXPERIMENT, MANIFEST = "experiment.yaml", "manifest.json"
-ONLY_WHILE_IT_RUNS = ("checkpoints", "ray")
-"""What a run that has not ended keeps beside its records, to be resumed where it is."""
-WEIGHTS = "weights"
 
 
 def fetch(source: RunFolder, out: RunFolder, weights: bool = False) -> RunFolder:
@@ -25,7 +20,7 @@ def fetch(source: RunFolder, out: RunFolder, weights: bool = False) -> RunFolder
     files = source.files()
     if EXPERIMENT not in files:
         raise UserError(_not_a_run(source, files))
-    name = read_experiment(source.read_text(EXPERIMENT)).name
+    name = source.read_experiment().name
     target = out.folder(name).folder(source.uri.rstrip("/").rpartition("/")[2])
     if target.uri.rstrip("/") == source.uri.rstrip("/"):
         raise UserError(f"{source.shown} is here already. Name another folder to copy it into.")

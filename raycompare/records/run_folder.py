@@ -1,21 +1,5 @@
 """The run folder: what a run leaves behind, on any filesystem that pyarrow reaches.
 
-    trials.parquet          a row per trial
-    evaluations.parquet     a row per evaluation
-    predictions/*.parquet   a row per test example, a file per finalist and seed
-    baselines.parquet       a row per baseline; its predictions are beside those of finalists
-    baseline_failures.parquet       a row per baseline that could not be fitted, if there is one
-    experiment.yaml         the experiment, every default spelled out
-    manifest.json           hashes, versions, hardware, timings; written last
-    inference.parquet       a row per model: what it takes to use its finalist
-    inference_failures.parquet      a row per model that could not be measured, if there is one
-    weights/*/              the model of one finalist each, as `from_pretrained` reads it
-    best/                   that of the winner, with a model card
-    analytics/*.csv         the run as SageMaker's and SimpleTransformers' tables
-    tensorboard/*/          the event files of a trial each; mlflow/ and wandb/ where they are asked
-    report.html             the report as one page that needs no network
-    report.md, figures/*.png, tables/*   the report, and each of its tables as CSV and Parquet
-
 Each file is written under a temporary name and moved into place, so that a reader never sees
 half of one. A folder without a manifest belongs to a run that has not ended.
 """
@@ -34,8 +18,10 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from raycompare.errors import UserError
-from raycompare.experiment.file import Draft, parse_draft, read_draft
+from raycompare.experiment.file import Draft, parse_draft, read_draft, read_experiment
+from raycompare.experiment.spec import Experiment
 from raycompare.records.arrow import Row, rows_of, table_of
+from raycompare.records.layout import EXPERIMENT, MANIFEST, PREDICTIONS, ROW_FILES, TRIALS
 from raycompare.records.manifest import FORMAT, Manifest
 from raycompare.records.rows import EvalRecord, TrialRecord
 from raycompare.records.storage import (
@@ -196,6 +182,14 @@ class RunFolder:
         with write_atomically(target, there) as temporary:
             fs.copy_files(here, temporary, source, target)
 
+    def read_experiment(self) -> Experiment:
+        """Read the experiment, with all its models.
+
+        Raises:
+            UserError: this is no run folder, or the file can't be read.
+        """
+        return read_experiment(self.read_text(EXPERIMENT))
+
     def write_table(self, name: str, table: pa.Table) -> None:
         """Write a Parquet file whole or not at all."""
         sink = pa.BufferOutputStream()
@@ -204,19 +198,23 @@ class RunFolder:
 
     def write_trials(self, rows: Sequence[TrialRecord]) -> None:
         """Replace trials.parquet."""
-        self.write_rows("trials.parquet", rows, TrialRecord)
+        self.write_rows(rows, TrialRecord)
 
     def write_evaluations(self, rows: Sequence[EvalRecord]) -> None:
         """Replace evaluations.parquet."""
-        self.write_rows("evaluations.parquet", rows, EvalRecord)
+        self.write_rows(rows, EvalRecord)
 
     def read_trials(self) -> list[TrialRecord]:
         """Read trials.parquet, in the order it was written."""
-        return self.read_rows("trials.parquet", TrialRecord)
+        return self.read_rows(TrialRecord)
 
     def read_evaluations(self) -> list[EvalRecord]:
         """Read evaluations.parquet, in the order it was written."""
-        return self.read_rows("evaluations.parquet", EvalRecord)
+        return self.read_rows(EvalRecord)
+
+    def write_predictions(self, trial_id: str, table: pa.Table) -> None:
+        """Write the predictions of one trial or baseline on the test split."""
+        self.write_table(f"{PREDICTIONS}/{trial_id}.parquet", table)
 
     def read_predictions(self) -> Iterator[tuple[str, pa.Table]]:
         """Read the answers of each finalist: its trial id, and a row per test example.
@@ -224,10 +222,10 @@ class RunFolder:
         The tables have the columns example_id, label and prediction; there are none if the run
         left no predictions.
         """
-        for name in self.names("predictions"):
+        for name in self.names(PREDICTIONS):
             if not name.endswith(".parquet"):
                 continue
-            table = self._read_predictions(f"predictions/{name}")
+            table = self._read_predictions(f"{PREDICTIONS}/{name}")
             if table.num_rows:
                 yield table["trial_id"][0].as_py(), table.drop_columns("trial_id")
 
@@ -242,13 +240,14 @@ class RunFolder:
             partitioning=None,
         )
 
-    def write_rows(self, name: str, rows: Sequence[Row], row_type: type[Row]) -> None:
-        """Replace a Parquet file of rows."""
-        self.write_table(name, table_of(rows, row_type))
+    def write_rows(self, rows: Sequence[Row], row_type: type[Row]) -> None:
+        """Replace the Parquet file of one type of rows."""
+        self.write_table(ROW_FILES[row_type], table_of(rows, row_type))
 
     @retry_outages
-    def read_rows(self, name: str, row_type: type[Row]) -> list[Row]:
-        """Read a Parquet file of rows, in the order it was written; nothing if it is not there."""
+    def read_rows(self, row_type: type[Row]) -> list[Row]:
+        """Read all rows of one type in the order they were written; empty without their file."""
+        name = ROW_FILES[row_type]
         if not self.exists(name):
             return []
         filesystem, path = self._open(name)
@@ -256,7 +255,7 @@ class RunFolder:
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Write the manifest, which says that the run has ended; call it last."""
-        self.write_text("manifest.json", json.dumps(asdict(manifest), indent=2) + "\n")
+        self.write_text(MANIFEST, json.dumps(asdict(manifest), indent=2) + "\n")
 
     def read_manifest(self) -> Manifest:
         """Read the manifest.
@@ -264,12 +263,12 @@ class RunFolder:
         Raises:
             UserError: there is none, so the run has not ended or this is no run folder.
         """
-        if not self.exists("manifest.json") and self.exists("trials.parquet"):
+        if not self.exists(MANIFEST) and self.exists(TRIALS):
             raise UserError(
                 f"{self.uri} has records but no manifest.json: its run was killed, or goes on. "
                 f"Finish it with `raycompare run --resume {self.uri}`."
             )
-        content = json.loads(self.read_text("manifest.json"))
+        content = json.loads(self.read_text(MANIFEST))
         if content.get("format") != FORMAT:
             raise UserError(
                 f"{self.child('manifest.json')} has format {content.get('format')}; this "
@@ -290,4 +289,4 @@ def draft_for(path: Path | None, overrides: Sequence[str], resume: str | None) -
     if resume is None:
         raise UserError("expected an experiment file, or --resume with the folder of a run.")
     folder = RunFolder.at(resume)
-    return parse_draft(folder.read_text("experiment.yaml"), folder.child("experiment.yaml"))
+    return parse_draft(folder.read_text(EXPERIMENT), folder.child(EXPERIMENT))

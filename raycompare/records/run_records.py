@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import Self
 
 from raycompare.errors import UserError
-from raycompare.experiment.file import read_experiment
 from raycompare.experiment.spec import Experiment
+from raycompare.records.layout import TRIALS
 from raycompare.records.manifest import Manifest
 from raycompare.records.rows import (
     BaselineFailure,
@@ -52,20 +52,20 @@ class Records:
         trials = folder.read_trials()
         if not trials:
             raise UserError(
-                f"{folder.child('trials.parquet')} is missing or empty, though the run has ended. "
+                f"{folder.child(TRIALS)} is missing or empty, though the run has ended. "
                 "Copy the whole run folder."
             )
-        screened = folder.read_rows("screen.parquet", ScreenRecord)
+        screened = folder.read_rows(ScreenRecord)
         return cls(
-            experiment=only_kept(read_experiment(folder.read_text("experiment.yaml")), screened),
+            experiment=only_kept(folder.read_experiment(), screened),
             screened=screened,
             manifest=manifest,
             trials=trials,
             evaluations=folder.read_evaluations(),
-            baselines=folder.read_rows("baselines.parquet", BaselineRecord),
-            baseline_failures=folder.read_rows("baseline_failures.parquet", BaselineFailure),
-            inference=folder.read_rows("inference.parquet", InferenceRecord),
-            inference_failures=folder.read_rows("inference_failures.parquet", InferenceFailure),
+            baselines=folder.read_rows(BaselineRecord),
+            baseline_failures=folder.read_rows(BaselineFailure),
+            inference=folder.read_rows(InferenceRecord),
+            inference_failures=folder.read_rows(InferenceFailure),
         )
 
     def trials_of(self, model: str, stage: str) -> list[TrialRecord]:

@@ -14,17 +14,15 @@ from typing import Any, Literal, Self
 
 from filelock import FileLock, Timeout
 
-from raycompare.experiment.file import read_experiment
 from raycompare.experiment.spec import Experiment
+from raycompare.records.layout import EVALUATIONS, LOCK, MANIFEST, STARTED, TRIALS
 from raycompare.records.manifest import TOTAL, Manifest
 from raycompare.records.rows import EvalRecord, TrialRecord
 from raycompare.records.run_folder import RunFolder
 from raycompare.records.run_records import Records
 
-STARTED, LOCK = "started.json", ".lock"
 SHARED_FOLDERS = TOKEN_FOLDER, SCREEN_FOLDER = "tokens", "screens"
 """What is next to the runs of a name and shared by them: tokens, and the scores of screens."""
-MANIFEST, RECORDS = "manifest.json", ("trials.parquet", "evaluations.parquet")
 FRESH = timedelta(minutes=5)
 """A run in a bucket that wrote nothing for longer has most likely ended. Trials are written every
 ten seconds; measuring inference, and baselines, can take minutes without a word."""
@@ -97,9 +95,9 @@ class Snapshot:
         Raises:
             UserError: the folder is not that of a run, or a file in it can't be read.
         """
-        experiment = read_experiment(folder.read_text("experiment.yaml"))
+        experiment = folder.read_experiment()
         ended = folder.read_manifest() if folder.exists(MANIFEST) else None
-        times = [folder.written_at(name) for name in (STARTED, *RECORDS, MANIFEST)]
+        times = [folder.written_at(name) for name in (STARTED, TRIALS, EVALUATIONS, MANIFEST)]
         written_at = max((time for time in times if time), default=None)
         silent_for = now - written_at if written_at else None
         return cls(

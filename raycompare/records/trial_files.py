@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from raycompare.metrics import Mode, better
+from raycompare.records.layout import CHECKPOINTS, WEIGHTS
 from raycompare.records.rows import FINISHED, TrialRecord
 from raycompare.records.run_folder import RunFolder
 
-CHECKPOINTS, WEIGHTS = "checkpoints", "weights"
 LATEST = "latest"
 
 

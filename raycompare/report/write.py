@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from raycompare.analysis.analytics import mirrors
 from raycompare.analysis.comparison import Comparison, compare
+from raycompare.records.layout import REPORT
 from raycompare.records.run_folder import RunFolder
 from raycompare.records.run_records import Records
 from raycompare.report.figures.draw import images
@@ -63,7 +64,7 @@ def write_report(folder: RunFolder) -> Comparison:
         folder.write_table(f"tables/{name}.parquet", table)
     for name, text in mirrors(records).items():
         folder.write_text(name, text)
-    folder.write_text("report.md", render(comparison, figures))
+    folder.write_text(REPORT, render(comparison, figures))
     folder.write_text("report.html", page(comparison, *around_figures(comparison)))
     return comparison
 

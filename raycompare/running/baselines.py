@@ -18,8 +18,6 @@ from raycompare.running.check import CheckedExperiment
 from raycompare.training.baseline import TRIAL_ID, fit_baseline
 from raycompare.training.failures import failure_of
 
-RECORDS, FAILURES = "baselines.parquet", "baseline_failures.parquet"
-
 Fitted = tuple[BaselineRecord, pa.Table]
 
 
@@ -39,7 +37,7 @@ class Baselines:
         experiment, metric = ready.experiment, ready.experiment.tune.metric
         if "tf-idf" not in experiment.baselines:
             return cls(folder, metric, None)
-        if any(row.trial_id == TRIAL_ID for row in folder.read_rows(RECORDS, BaselineRecord)):
+        if any(row.trial_id == TRIAL_ID for row in folder.read_rows(BaselineRecord)):
             say(f"baseline: {TF_IDF} was fitted before")
             return cls(folder, metric, None)
         # A process that keeps its memory would be in the way of the trials.
@@ -58,8 +56,8 @@ class Baselines:
             self._write_failure(error, say)
             return
         # The record comes last: it says that the rest is there.
-        self.folder.write_table(f"predictions/{record.trial_id}.parquet", predictions)
-        self.folder.write_rows(RECORDS, [record], BaselineRecord)
+        self.folder.write_predictions(record.trial_id, predictions)
+        self.folder.write_rows([record], BaselineRecord)
         value = getattr(record, self.metric)
         took = duration(record.seconds)
         say(f"baseline: {record.name}  test {LABELS[self.metric]} {value:.4f}  {took}")
@@ -67,5 +65,5 @@ class Baselines:
     def _write_failure(self, error: RayError, say: Callable[[str], None]) -> None:
         cause = failure_of(error.cause if isinstance(error, RayTaskError) else error).cause
         failure = BaselineFailure(name=TF_IDF, cause=cause, error=str(error))
-        self.folder.write_rows(FAILURES, [failure], BaselineFailure)
+        self.folder.write_rows([failure], BaselineFailure)
         say(f"baseline: {TF_IDF} could not be fitted ({cause})")

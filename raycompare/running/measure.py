@@ -14,15 +14,13 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raycompare.analysis.leaderboard import tested_finalists
 from raycompare.records.journal import Journal
+from raycompare.records.layout import WEIGHTS
 from raycompare.records.messages import TrialPlan
 from raycompare.records.rows import InferenceFailure, InferenceRecord, TrialRecord
-from raycompare.records.trial_files import WEIGHTS
 from raycompare.training.classifier import RawTexts
 from raycompare.training.failures import failure_of
 from raycompare.training.inference import MOST_TEXTS, InferenceTask, measure_inference
 from raycompare.tuning.tuner import Shared, task_of
-
-RECORDS, FAILURES = "inference.parquet", "inference_failures.parquet"
 
 
 def measure_finalists(
@@ -33,7 +31,7 @@ def measure_finalists(
     Nothing else may run on the cluster. A model that can't be measured is recorded with the cause.
     """
     finalists = _finalists(shared, journal)
-    records = shared.folder.read_rows(RECORDS, InferenceRecord)
+    records = shared.folder.read_rows(InferenceRecord)
     failures: list[InferenceFailure] = []
     todo = [model for model in finalists if model not in {row.model for row in records}]
     if not todo:
@@ -46,10 +44,10 @@ def measure_finalists(
         found = place.measure(finalists[model])
         if isinstance(found, InferenceRecord):
             records.append(found)
-            shared.folder.write_rows(RECORDS, records, InferenceRecord)
+            shared.folder.write_rows(records, InferenceRecord)
         else:
             failures.append(found)
-            shared.folder.write_rows(FAILURES, failures, InferenceFailure)
+            shared.folder.write_rows(failures, InferenceFailure)
         say(f"  [{number}/{len(todo)}] {model}  {_in_words(found)}")
 
 

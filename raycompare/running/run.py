@@ -17,9 +17,9 @@ from raycompare.formatting import duration
 from raycompare.metrics import MODES
 from raycompare.models.pretrained import load_config
 from raycompare.records.clock import Clock
+from raycompare.records.layout import ONLY_WHILE_IT_RUNS, REPORT, TRIALS
 from raycompare.records.rows import TrialRecord
 from raycompare.records.run_folder import RunFolder
-from raycompare.records.trial_files import CHECKPOINTS
 from raycompare.report.sections.cost import budget_note
 from raycompare.report.write import write_report
 from raycompare.running.baselines import Baselines
@@ -50,7 +50,6 @@ from raycompare.tuning.earlier_trials import EvaluatedPoint
 from raycompare.tuning.limits import MaxCost
 from raycompare.tuning.plans import identities
 from raycompare.tuning.resources import sharing
-from raycompare.tuning.tuner import WORK
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +129,7 @@ class _Pipeline:
             if not is_disk_full(error) and not isinstance(error, DiskFullError):
                 raise
             raise DiskFullError(_no_room(self.folder, error)) from error
-        for name in (WORK, CHECKPOINTS):
+        for name in ONLY_WHILE_IT_RUNS:
             self.folder.delete(name)
         self._write_manifest(complete=True)
         comparison = write_report(self.folder)
@@ -139,7 +138,7 @@ class _Pipeline:
         for line in filter(None, (budget_note(comparison), comparison.verdict)):
             self.display.say(f"\n{line}\n")
         took = duration(self.clock.total)
-        self.display.say(f"{took} in all. {self.folder.child('report.md')}")
+        self.display.say(f"{took} in all. {self.folder.child(REPORT)}")
         _require_one_finished(self.folder, self.journal.trials())
         return self.folder
 
@@ -258,5 +257,5 @@ def _require_one_finished(folder: RunFolder, trials: list[TrialRecord]) -> None:
     cause = f"{failed.trial_id}: {failed.reason}" if failed else "no trial was started in time"
     raise RunError(
         f"no trial of {len(trials)} was completed. First cause: {cause}. "
-        f"The tracebacks are in {folder.child('trials.parquet')}, column error."
+        f"The tracebacks are in {folder.child(TRIALS)}, column error."
     )

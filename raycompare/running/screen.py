@@ -22,7 +22,6 @@ from raycompare.training.screening import ScreenTask, screen_model
 from raycompare.tuning.plans import make_plan
 from raycompare.tuning.tuner import Shared, task_of
 
-RECORDS = "screen.parquet"
 VERSION = 1
 """Of the scores; raised when they are computed in another way, so that no old one is read."""
 
@@ -42,12 +41,12 @@ class Screening:
 
     def select(self, settings: ScreenSpec) -> Shared:
         """Return what is shared, with the models alone that go on."""
-        records = self.shared.folder.read_rows(RECORDS, ScreenRecord)
+        records = self.shared.folder.read_rows(ScreenRecord)
         if records:
             self.say(f"screen: {len(records)} models were screened before")
         else:
             records = rank(settings, self._screen_models(settings))
-            self.shared.folder.write_rows(RECORDS, records, ScreenRecord)
+            self.shared.folder.write_rows(records, ScreenRecord)
             self._tell(records, settings)
         return replace(self.shared, experiment=only_kept(self.experiment, records))
 

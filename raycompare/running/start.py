@@ -22,9 +22,10 @@ from raycompare.errors import UserError
 from raycompare.experiment.file import write_experiment
 from raycompare.experiment.spec import Experiment, ResourceSpec
 from raycompare.records.clock import Clock
+from raycompare.records.layout import EXPERIMENT, LOCK, MANIFEST, STARTED
 from raycompare.records.manifest import TOTAL, Manifest
 from raycompare.records.run_folder import RunFolder
-from raycompare.records.snapshot import LOCK, STARTED, time_so_far
+from raycompare.records.snapshot import time_so_far
 from raycompare.records.versions import RECORDED_PACKAGES, code_versions
 from raycompare.running.check import CheckedExperiment
 
@@ -38,7 +39,7 @@ def earlier_clock(folder: RunFolder) -> Clock:
     Of a session that was killed only the time up to its last evaluation is known, and of its
     machines those that trials were on.
     """
-    kept = folder.read_manifest() if folder.exists("manifest.json") else None
+    kept = folder.read_manifest() if folder.exists(MANIFEST) else None
     known, counted = (kept.seconds, kept.machine_seconds) if kept else ({}, {})
     so_far = time_so_far(known, counted, folder.read_trials(), folder.read_evaluations())
     return Clock(so_far.seconds, so_far.machine_seconds)
@@ -106,7 +107,7 @@ def begin(ready: CheckedExperiment, folder: RunFolder) -> RunStart:
     )
     if folder.exists(STARTED):
         return _same(RunStart(**json.loads(folder.read_text(STARTED))), begun, folder)
-    folder.write_text("experiment.yaml", write_experiment(ready.experiment))
+    folder.write_text(EXPERIMENT, write_experiment(ready.experiment))
     folder.write_text(STARTED, json.dumps(asdict(begun), indent=2) + "\n")
     return begun
 

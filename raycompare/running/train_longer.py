@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from raycompare.analysis.before_after import describe_gain, judge_runs
 from raycompare.analysis.extend import Finalist, extension, finalist
-from raycompare.experiment.file import parse_draft, read_experiment, write_experiment
+from raycompare.experiment.file import parse_draft, write_experiment
 from raycompare.records.run_folder import RunFolder
 from raycompare.running.display import Display
 from raycompare.running.run import RunOptions, run
@@ -19,7 +19,7 @@ def train_longer(
         UserError: there is nothing to extend, or `epochs` are not more than before.
     """
     before = RunFolder.at(run_dir)
-    experiment = read_experiment(before.read_text("experiment.yaml"))
+    experiment = before.read_experiment()
     records = before.read_trials(), before.read_evaluations()
     longer = extension(experiment, *records, epochs, model)
     draft = parse_draft(write_experiment(longer), f"the extension of {before.shown}")
@@ -32,5 +32,5 @@ def train_longer(
 
 
 def _only(folder: RunFolder) -> Finalist:
-    experiment = read_experiment(folder.read_text("experiment.yaml"))
+    experiment = folder.read_experiment()
     return finalist(experiment, folder.read_trials(), folder.read_evaluations())

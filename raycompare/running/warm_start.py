@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from raycompare.errors import UserError
-from raycompare.experiment.file import read_experiment
 from raycompare.formatting import number_of
 from raycompare.records.run_folder import RunFolder
 from raycompare.running.check import CheckedExperiment
@@ -49,7 +48,7 @@ def load_earlier_trials(
 def _read_earlier_trials(folder: RunFolder, ready: CheckedExperiment) -> EarlierTrials:
     earlier = EarlierRun(
         place=folder.shown,
-        experiment=read_experiment(folder.read_text("experiment.yaml")),
+        experiment=folder.read_experiment(),
         trials=folder.read_trials(),
         evaluations=folder.read_evaluations(),
         data_hash=folder.read_manifest().data["hash"],

@@ -15,13 +15,12 @@ from sklearn.metrics import accuracy_score, matthews_corrcoef
 from raycompare.data.batches import POOL
 from raycompare.data.problems import few
 from raycompare.errors import UserError
-from raycompare.experiment.file import read_experiment
 from raycompare.formatting import count, number_of, score
+from raycompare.records.layout import EXPERIMENT
 from raycompare.records.run_folder import RunFolder
 from raycompare.serving.input_files import FAULT, ROW, Columns, Input
 from raycompare.serving.loaded_model import BATCH_SIZE, LoadedModel
 from raycompare.serving.output_files import PREDICTED, open_output, predicted_schema
-from raycompare.serving.winner import EXPERIMENT
 
 SECONDS_BETWEEN_NEWS = 10.0
 MOST_NAMED = 20
@@ -63,7 +62,7 @@ def columns_of(place: str, text: Sequence[str], label: str | None) -> Columns:
     folder = RunFolder.at(place)
     usual = Columns(text=("text",), label="label")
     if folder.exists(EXPERIMENT):
-        data = read_experiment(folder.read_text(EXPERIMENT)).data
+        data = folder.read_experiment().data
         usual = Columns(text=data.text, label=data.label)
     return Columns(
         text=tuple(text) or usual.text,

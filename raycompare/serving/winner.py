@@ -11,18 +11,15 @@ from raycompare.analysis.comparison import Comparison, compare
 from raycompare.analysis.extend import finalist
 from raycompare.analysis.leaderboard import ModelRow
 from raycompare.errors import UserError
-from raycompare.experiment.file import read_experiment
 from raycompare.experiment.spec import UNLIMITED, Experiment
 from raycompare.models.heads import is_plain
 from raycompare.models.pretrained import POOLED_BY
+from raycompare.records.layout import BEST, EXPERIMENT, WEIGHTS
 from raycompare.records.rows import TrialRecord
 from raycompare.records.run_folder import RunFolder
 from raycompare.records.run_records import Records
-from raycompare.records.trial_files import WEIGHTS
 from raycompare.report.card import Card, SavedModel, not_plain
 
-BEST = "best"
-EXPERIMENT = "experiment.yaml"
 CARD = "README.md"
 CONFIG, TOKENIZER_CONFIG = "config.json", "tokenizer_config.json"
 
@@ -51,7 +48,7 @@ def winner(folder: RunFolder, model: str | None = None) -> Winner:
     Raises:
         UserError: no such model, it has not been tested, or its weights are not there.
     """
-    experiment = read_experiment(folder.read_text(EXPERIMENT))
+    experiment = folder.read_experiment()
     trials = folder.read_trials()
     row = finalist(experiment, trials, folder.read_evaluations(), model).row
     found = kept_trial(folder, trials, row.model)
@@ -83,7 +80,7 @@ def model_files(place: str | Path, model: str | None = None) -> RunFolder:
     if not folder.exists(EXPERIMENT):
         return _lone_model(folder, model)
     trials, evaluations = folder.read_trials(), folder.read_evaluations()
-    experiment = read_experiment(folder.read_text(EXPERIMENT))
+    experiment = folder.read_experiment()
     name = finalist(experiment, trials, evaluations, model).row.model
     is_leader = name == finalist(experiment, trials, evaluations).row.model
     if is_leader and kept_trial(folder, trials, name) is None and folder.exists(f"{BEST}/{CONFIG}"):

@@ -22,6 +22,7 @@ from raycompare.experiment.settings import SCHEDULERS
 from raycompare.experiment.spec import Experiment, ModelSpec, ResourceSpec
 from raycompare.metrics import MODES
 from raycompare.records.journal import Journal
+from raycompare.records.layout import RAY
 from raycompare.records.messages import Message, Stage, TrialPlan
 from raycompare.records.run_folder import RunFolder
 from raycompare.records.trial_files import TrialFiles
@@ -44,9 +45,6 @@ from raycompare.tuning.callback import (
 )
 from raycompare.tuning.plan_order import PlanOrder
 from raycompare.tuning.searcher import PLAN, Planned, pack
-
-WORK = "ray"
-"""Tune's own files, in the run folder; removed when the run has ended well."""
 
 Trainable = Callable[[dict[str, Any]], None]
 """What Tune calls in a worker, with the config of a trial."""
@@ -123,7 +121,7 @@ class TuneReporter:
 
     def save_predictions(self, table: pa.Table) -> None:
         """Write the predictions of a finalist."""
-        self.folder.write_table(f"predictions/{self.plan.trial_id}.parquet", table)
+        self.folder.write_predictions(self.plan.trial_id, table)
 
     def save_weights(self, folder: Path) -> None:
         """Store the model of a finalist."""
@@ -223,7 +221,7 @@ def run_stage(
         ),
         run_config=tune.RunConfig(
             name=queue.stage,
-            storage_path=shared.folder.child(WORK),
+            storage_path=shared.folder.child(RAY),
             verbose=0,
             callbacks=[JournalCallback(journal, shared.folder, scheduler, listen), NoProgress()],
             failure_config=tune.FailureConfig(max_failures=shared.experiment.failure.max_failures),

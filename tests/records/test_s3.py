@@ -15,15 +15,14 @@ from moto.server import ThreadedMotoServer
 
 from raycompare.api import load_run
 from raycompare.errors import UserError
-from raycompare.records.fetch import ONLY_WHILE_IT_RUNS, WEIGHTS, fetch
+from raycompare.records.fetch import fetch
+from raycompare.records.layout import ONLY_WHILE_IT_RUNS, WEIGHTS
 from raycompare.records.run_folder import RunFolder
 from raycompare.records.snapshot import Snapshot
-from raycompare.records.trial_files import CHECKPOINTS, TrialFiles
-from raycompare.records.trial_files import WEIGHTS as TRIAL_WEIGHTS
+from raycompare.records.trial_files import TrialFiles
 from raycompare.report.terminal.run_list import list_runs
 from raycompare.report.terminal.status import status_of
 from raycompare.report.write import write_report
-from raycompare.tuning.tuner import WORK
 from tests.runs import typical
 
 BUCKET = "runs"
@@ -141,11 +140,6 @@ def test_weights_are_fetched_where_they_are_asked_for(bucket: RunFolder, tmp_pat
     target = fetch(bucket, RunFolder.at(tmp_path / "home"), weights=True)
     assert target.read_text("weights/t-0/file") == "weights"
     assert not target.exists("checkpoints")
-
-
-def test_what_a_running_run_needs_has_these_names() -> None:
-    assert set(ONLY_WHILE_IT_RUNS) == {CHECKPOINTS, WORK}
-    assert WEIGHTS == TRIAL_WEIGHTS
 
 
 def test_the_run_folders_in_a_folder_are_named(bucket: RunFolder, tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ from filelock import FileLock
 from rich.console import Console
 
 from raycompare.errors import UserError
+from raycompare.records.layout import LOCK, MANIFEST, STARTED
 from raycompare.records.run_folder import RunFolder
-from raycompare.records.snapshot import FRESH, LOCK, MANIFEST, STARTED, Snapshot, is_locked
+from raycompare.records.snapshot import FRESH, Snapshot, is_locked
 from raycompare.report.terminal.follow import follow, looks
 from raycompare.report.terminal.status import (
     RunStatus,

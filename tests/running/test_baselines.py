@@ -70,7 +70,7 @@ def test_a_baseline_is_fitted_once_on_one_cpu_and_kept(
 ):
     folder = RunFolder.at(tmp_path)
     (line,) = go(ready, folder)
-    (record,) = folder.read_rows("baselines.parquet", BaselineRecord)
+    (record,) = folder.read_rows(BaselineRecord)
     assert line.startswith(f"baseline: {TF_IDF}  test MCC {record.matthews_correlation:.4f}  ")
     stored = pq.read_table(tmp_path / "predictions/baseline-tf-idf.parquet")
     assert stored.schema.equals(SCHEMAS["predictions"])
@@ -98,11 +98,11 @@ def test_a_baseline_that_fails_is_said_and_kept_and_tried_again(
     assert go(ready, folder) == [
         f"baseline: {TF_IDF} could not be fitted (ValueError: empty vocabulary)"
     ]
-    (failure,) = folder.read_rows("baseline_failures.parquet", BaselineFailure)
+    (failure,) = folder.read_rows(BaselineFailure)
     assert (failure.name, failure.cause) == (TF_IDF, "ValueError: empty vocabulary")
     assert "all of it" in failure.error
     assert not folder.exists("baselines.parquet")
 
     started.error = None
     go(ready, folder)
-    assert folder.read_rows("baselines.parquet", BaselineRecord)
+    assert folder.read_rows(BaselineRecord)

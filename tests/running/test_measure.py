@@ -9,7 +9,7 @@ from raycompare.records.journal import Journal
 from raycompare.records.rows import InferenceFailure, InferenceRecord, TrialRecord
 from raycompare.records.run_folder import RunFolder
 from raycompare.running import measure as inference_stage
-from raycompare.running.measure import FAILURES, RECORDS, measure_finalists
+from raycompare.running.measure import measure_finalists
 from raycompare.tuning.tuner import Shared
 from tests import runs
 
@@ -62,11 +62,11 @@ def test_a_model_that_fails_is_recorded_and_the_others_are_measured(
     folder = RunFolder.at(tmp_path)
     said = measured(place.run, folder)
     assert place.asked == [("minilm-2", 3), ("minilm-3", 3), ("bert|tiny", 3)]
-    assert [row.model for row in folder.read_rows(RECORDS, InferenceRecord)] == [
+    assert [row.model for row in folder.read_rows(InferenceRecord)] == [
         "minilm-3",
         "bert|tiny",
     ]
-    (failure,) = folder.read_rows(FAILURES, InferenceFailure)
+    (failure,) = folder.read_rows(InferenceFailure)
     assert failure.model == "minilm-2"
     assert said[:2] == [
         "inference: 3 models",
@@ -83,7 +83,7 @@ def test_a_resumed_run_measures_what_is_missing(place: Place, tmp_path: Path) ->
     place.fails = False
     measured(place.run, folder)
     assert place.asked == [("minilm-2", 3)]
-    assert len(folder.read_rows(RECORDS, InferenceRecord)) == 3
+    assert len(folder.read_rows(InferenceRecord)) == 3
     assert measured(place.run, folder) == ["inference: all 3 models were measured before"]
 
 
@@ -92,4 +92,4 @@ def test_models_without_a_tested_finalist_are_not_measured(place: Place, tmp_pat
     place.run.tune("minilm-2", 0.5)
     place.run.fail("minilm-3", "confirm", "boom")
     assert measured(place.run, RunFolder.at(tmp_path)) == []
-    assert not (tmp_path / RECORDS).exists()
+    assert not (tmp_path / "inference.parquet").exists()

@@ -76,7 +76,7 @@ def test_a_run_from_end_to_end_and_the_same_again(content: Content, tmp_path: Pa
 
 
 def check_baseline(folder: RunFolder, said: str) -> None:
-    (row,) = folder.read_rows("baselines.parquet", BaselineRecord)
+    (row,) = folder.read_rows(BaselineRecord)
     assert row.accuracy > 0.9
     assert json.loads(row.hyperparameters)["rows"] == 120
     answers = pq.read_table(folder.child(f"predictions/{row.trial_id}.parquet"))
@@ -88,7 +88,7 @@ def check_baseline(folder: RunFolder, said: str) -> None:
 
 
 def check_inference(folder: RunFolder, said: str) -> None:
-    rows = folder.read_rows("inference.parquet", InferenceRecord)
+    rows = folder.read_rows(InferenceRecord)
     trials = {trial.model: trial for trial in folder.read_trials() if trial.stage == "confirm"}
     assert [row.model for row in rows] == ["two layers", "one layer"]
     for row in rows:

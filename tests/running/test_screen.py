@@ -9,7 +9,6 @@ import pytest
 from raycompare.records.rows import ScreenRecord
 from raycompare.records.run_folder import RunFolder
 from raycompare.records.snapshot import SCREEN_FOLDER
-from raycompare.running.screen import RECORDS
 from tests.real_runs import Content, go, tiny_experiment
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
@@ -23,7 +22,7 @@ def content(tiny_model: str, tiny_data: str) -> Content:
 
 
 def screened(folder: RunFolder) -> list[ScreenRecord]:
-    return folder.read_rows(RECORDS, ScreenRecord)
+    return folder.read_rows(ScreenRecord)
 
 
 def test_only_the_models_that_are_kept_are_trained_and_scores_are_known_again(

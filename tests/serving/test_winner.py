@@ -19,10 +19,11 @@ from raycompare.experiment.spec import ModelSpec
 from raycompare.models.pretrained import POOLED_BY, build_model
 from raycompare.models.saved import save_model
 from raycompare.records.fetch import fetch
+from raycompare.records.layout import BEST
 from raycompare.records.run_folder import RunFolder
 from raycompare.report.card import usage
 from raycompare.serving.loaded_model import LoadedModel
-from raycompare.serving.winner import BEST, card, keep_best, lay_out, saved_at, winner
+from raycompare.serving.winner import card, keep_best, lay_out, saved_at, winner
 from tests.runs import Run, typical
 from tests.tiny import save_tiny_bert
 

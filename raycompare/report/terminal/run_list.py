@@ -15,11 +15,12 @@ from raycompare.analysis.leaderboard import ModelRow, Spread, leaderboard, sprea
 from raycompare.errors import UserError
 from raycompare.formatting import NOTHING, dollars, duration
 from raycompare.metrics import LABELS, MetricName
+from raycompare.records.layout import EVALUATIONS, EXPERIMENT, MANIFEST, STARTED, TRIALS
 from raycompare.records.manifest import TOTAL
 from raycompare.records.run_folder import RunFolder
-from raycompare.records.snapshot import MANIFEST, RECORDS, SHARED_FOLDERS, STARTED, Snapshot, State
+from raycompare.records.snapshot import SHARED_FOLDERS, Snapshot, State
 
-OF_A_RUN = ("experiment.yaml", STARTED, MANIFEST, *RECORDS)
+OF_A_RUN = (EXPERIMENT, STARTED, MANIFEST, TRIALS, EVALUATIONS)
 """A folder with one of these is that of a run, or what is left of it."""
 EXPECTED = "expected run folders as NAME/RUN_ID, as `raycompare run` writes them"
 

@@ -13,6 +13,7 @@ from typing import Protocol, Self
 from raycompare.analysis.comparison import Comparison
 from raycompare.experiment.spec import Experiment
 from raycompare.metrics import MODES, MetricName
+from raycompare.records.layout import REPORT
 from raycompare.records.rows import EvalRecord, TrialRecord
 from raycompare.records.run_folder import RunFolder
 
@@ -117,7 +118,7 @@ def report_files(folder: RunFolder) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="raycompare-report-") as place:
         local = Path(place)
         names = [f"{part}/{name}" for part in FOLDERS for name in folder.names(part)]
-        for name in ("report.md", *names):
+        for name in (REPORT, *names):
             (local / name).parent.mkdir(parents=True, exist_ok=True)
             (local / name).write_bytes(folder.read_bytes(name))
         yield local

@@ -1,0 +1,48 @@
+"""The names of the files and folders in a run folder.
+
+experiment.yaml          the experiment, every default spelled out
+started.json             what a resumed run must have in common with its earlier sessions
+trials.parquet           a row per trial
+evaluations.parquet      a row per evaluation
+predictions/*.parquet    a row per test example; a file per finalist and seed, and per baseline
+screen.parquet           a row per screened model
+baselines.parquet        a row per baseline; failures in baseline_failures.parquet
+inference.parquet        a row per measured model; failures in inference_failures.parquet
+weights/*/               one finalist per model, as `from_pretrained` reads it
+best/                    the winner's model, with a model card
+tensorboard/*/           event files of each trial; mlflow/ and wandb/ for those trackers
+manifest.json            hashes, versions, hardware, timings; written when the run ends
+report.md, figures/*.png the report
+report.html              the report as a single page that needs no network
+tables/*                 each table of the report as CSV and Parquet
+analytics/*.csv          the run as SageMaker's and SimpleTransformers' tables
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from raycompare.records.rows import (
+    BaselineFailure,
+    BaselineRecord,
+    EvalRecord,
+    InferenceFailure,
+    InferenceRecord,
+    ScreenRecord,
+    TrialRecord,
+)
+
+EXPERIMENT, STARTED, MANIFEST, LOCK = "experiment.yaml", "started.json", "manifest.json", ".lock"
+TRIALS, EVALUATIONS = "trials.parquet", "evaluations.parquet"
+ROW_FILES: Mapping[type, str] = {
+    TrialRecord: TRIALS,
+    EvalRecord: EVALUATIONS,
+    ScreenRecord: "screen.parquet",
+    BaselineRecord: "baselines.parquet",
+    BaselineFailure: "baseline_failures.parquet",
+    InferenceRecord: "inference.parquet",
+    InferenceFailure: "inference_failures.parquet",
+}
+PREDICTIONS, WEIGHTS, BEST, REPORT = "predictions", "weights", "best", "report.md"
+ONLY_WHILE_IT_RUNS = CHECKPOINTS, RAY = "checkpoints", "ray"
+"""Folders that a run is resumed from, Tune's own among them; deleted when it has ended."""
