@@ -77,10 +77,10 @@ class Savings:
     """Of every trial of the tune stage that started."""
 
     @classmethod
-    def of(cls, tune: Sequence[TrialRecord], ending: Ending) -> Self:
-        """Count the trials that ended this way."""
+    def of(cls, tune: Sequence[TrialRecord], *endings: Ending) -> Self:
+        """Count the trials that ended in one of these ways."""
         started = [(trial, trial.planned_steps) for trial in tune if trial.planned_steps]
-        saved = [planned - trial.steps for trial, planned in started if trial.ending == ending]
+        saved = [planned - trial.steps for trial, planned in started if trial.ending in endings]
         planned_steps = sum(planned for _, planned in started)
         return cls(trials=len(saved), steps=sum(saved), planned_steps=planned_steps)
 
@@ -176,7 +176,7 @@ def compare(records: Records, predictions: Iterable[tuple[str, pa.Table]]) -> Co
         trials=tuple(sorted(trials, key=lambda trial: _place(trial, models, metric))),
         stopped=Savings.of(tune, "rung"),
         out_of_patience=Savings.of(tune, "patience"),
-        out_of_budget=Savings.of(tune, "budget"),
+        out_of_budget=Savings.of(tune, "budget", "max_usd"),
         diverged=Savings.of(tune, "diverged"),
         failures=_failures(trials),
         cost=cost_of(records),

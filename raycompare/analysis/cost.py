@@ -26,7 +26,6 @@ from raycompare.analysis.spending import (
 )
 from raycompare.experiment.prices import Price, price_of
 from raycompare.formatting import SECONDS_PER_HOUR
-from raycompare.records.endings import dollars_spent
 from raycompare.records.manifest import TOTAL, Manifest
 from raycompare.records.rows import TrialRecord
 from raycompare.records.run_records import Records
@@ -224,11 +223,10 @@ def _savings(costs: Iterable[TrialCost]) -> StoppingSavings:
 
 def _count_untested_seeds(records: Records) -> dict[str, int]:
     """Count the seeds without a test, if dollars ended the run; in the order of the experiment."""
-    most, seeds = records.experiment.tune.max_usd, len(records.experiment.confirm.seeds)
-    if not most or not any(trial.reason == dollars_spent(most) for trial in records.trials):
+    if all(trial.ending != "max_usd" for trial in records.trials):
         return {}
     missing = {
-        model.name: seeds
+        model.name: len(records.experiment.confirm.seeds)
         - sum(
             bool(records.rows(trial, "test")) for trial in records.trials_of(model.name, "confirm")
         )

@@ -93,9 +93,9 @@ def _over_seeds(row: ModelRow, has_interval: bool) -> str:
     return f"{what} over {row.seeds_done}{of_planned} seeds"
 
 
-def p_text(p: float) -> str:
+def p_text(p: float, sign: str = "=") -> str:
     """Return a p value such as p = 0.012 or p < 0.001."""
-    return f"p < {SMALLEST_P}" if p < SMALLEST_P else f"p = {p:.3f}"
+    return f"p < {SMALLEST_P}" if p < SMALLEST_P else f"p {sign} {p:.3f}"
 
 
 def _against_others(
@@ -140,9 +140,9 @@ def _apart(how: str, pairs: Sequence[Pair]) -> str:
     if not pairs:
         return ""
     largest = max(pair.p_holm for pair in pairs if pair.p_holm is not None)
-    each = "each " if len(pairs) > 1 and largest >= SMALLEST_P else ""
-    p = p_text(largest).replace("=", "≤") if each else p_text(largest)
-    return f"{how} {_names([pair.second for pair in pairs])} ({each}{p}, Holm)"
+    several = len(pairs) > 1 and largest >= SMALLEST_P
+    p = f"each {p_text(largest, '≤')}" if several else p_text(largest)
+    return f"{how} {_names([pair.second for pair in pairs])} ({p}, Holm)"
 
 
 def _close(pairs: Sequence[Pair], tested: Sequence[ModelRow], judgement: Judgement) -> str:

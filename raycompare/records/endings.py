@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from raycompare.records.rows import FINISHED, Ending, Status, TrialRecord
 
@@ -14,17 +16,19 @@ STATUS_WORDS: Mapping[Status, str] = {
     "interrupted": "interrupted",
     "not_run": "not run",
 }
-_GRAVITY: Mapping[Ending, int] = {"error": 3, "diverged": 2, "cut_short": 1, "not_run": 1}
+_GRAVITY: Mapping[Status | Ending, int] = {
+    "errored": 3,
+    "diverged": 2,
+    "interrupted": 1,
+    "not_run": 1,
+}
+_old_max_usd = re.compile(r"the budget is spent \(max_usd: [^,]+\)")
 
 
-def budget_spent(name: str) -> str:
-    """Say that a budget is spent; `name` is the setting with its value."""
-    return f"the budget is spent ({name})"
-
-
-def dollars_spent(max_usd: float) -> str:
-    """Say that `tune.max_usd` is spent, with nothing of it kept for a later stage."""
-    return budget_spent(f"max_usd: {max_usd:g}")
+def name_ending(trial: TrialRecord) -> TrialRecord:
+    """Return a trial as read; older records say only in words that `tune.max_usd` was spent."""
+    old = trial.ending in ("budget", "not_run") and _old_max_usd.fullmatch(trial.reason)
+    return replace(trial, ending="max_usd") if old else trial
 
 
 def first_line(trial: TrialRecord) -> str:
@@ -34,8 +38,12 @@ def first_line(trial: TrialRecord) -> str:
 
 def first_cause(trials: Iterable[TrialRecord]) -> TrialRecord | None:
     """Return the first trial with the gravest ending: an error, divergence, a run cut short."""
-    wrong = [trial for trial in trials if trial.ending in _GRAVITY]
-    return min(wrong, key=lambda t: (-_GRAVITY[t.ending], t.stage != "tune", t.order), default=None)
+    wrong = [trial for trial in trials if _gravity(trial)]
+    return min(wrong, key=lambda t: (-_gravity(t), t.stage != "tune", t.order), default=None)
+
+
+def _gravity(trial: TrialRecord) -> int:
+    return max(_GRAVITY.get(trial.status, 0), _GRAVITY.get(trial.ending, 0))
 
 
 def has_value(trial: TrialRecord) -> bool:

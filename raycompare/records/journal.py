@@ -44,7 +44,7 @@ class TrialState:
     ended_at: float = 0.0
     stop: Stop | None = None
     failure: TrialFailure | None = None
-    refusal: str = ""
+    refusal: Stop | None = None
     """Why the trial was not started, if it was ruled out."""
     starts: int = 0
     """How often a worker began it, or went on with it."""
@@ -64,12 +64,14 @@ class TrialState:
             return self.end.reason
         if self.stop is not None:
             return self.stop.ending
-        return "cut_short" if self.running or self.start else "not_run"
+        if self.running or self.start:
+            return "cut_short"
+        return self.refusal.ending if self.refusal else "not_run"
 
     @property
     def status(self) -> Status:
         """How the trial stands, were the run to end now."""
-        return STATUS_OF[self.ending]
+        return "not_run" if self.refusal and not self.start else STATUS_OF[self.ending]
 
     @property
     def has_ended(self) -> bool:
@@ -81,7 +83,8 @@ class TrialState:
         """Why the trial ended, in a few words."""
         if self.failure:
             return self.failure.cause
-        detail = self.end.detail if self.end else self.stop.reason if self.stop else self.refusal
+        stop = self.stop or self.refusal
+        detail = self.end.detail if self.end else stop.reason if stop else ""
         return detail or self.ending.replace("_", " ")
 
     def held_until(self, now: float) -> float:
@@ -212,9 +215,9 @@ class Journal:
         entry.running, entry.paused, entry.stop, entry.ended_at = False, False, stop, self.elapsed
         self.endings.append(entry)
 
-    def refused(self, trial_id: str, reason: str) -> None:
+    def refused(self, trial_id: str, stop: Stop) -> None:
         """Note that a trial is not started."""
-        self.entries[trial_id].refusal = reason
+        self.entries[trial_id].refusal = stop
 
     def failed(self, trial_id: str, failure: TrialFailure) -> None:
         """Note that a trial was lost, and that it is not started again."""

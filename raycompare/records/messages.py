@@ -9,8 +9,9 @@ from typing import Any, Literal
 Stage = Literal["tune", "confirm"]
 EndReason = Literal["full_budget", "patience", "diverged"]
 """How a trial can end by itself."""
-StopReason = Literal["rung", "budget"]
-"""How the scheduler can end a trial: compared with others, or because the budget is spent."""
+StopReason = Literal["rung", "budget", "max_usd", "refused"]
+"""Why the scheduler ends a trial, or never starts it: others are better, what the search may take
+or what the run may cost is spent, or the trials of its model only fail."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +103,7 @@ Message = TrialStart | Evaluation | TrialEnd | TrialFailure
 
 @dataclass(frozen=True)
 class Stop:
-    """Why the scheduler ended a trial."""
+    """Why the scheduler ended a trial, or did not start it."""
 
     ending: StopReason
     reason: str

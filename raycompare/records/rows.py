@@ -56,7 +56,10 @@ class ScreenRecord(Screened):
 Split = Literal["validation", "test"]
 Status = Literal["completed", "stopped_early", "errored", "interrupted", "not_run"]
 Ending = EndReason | StopReason | Literal["error", "cut_short", "not_run"]
-"""How a trial can end: by itself, by the scheduler, by an error, with the run, or not at all."""
+"""How a trial can end: by itself, by the scheduler, by an error, with the run, or not at all.
+
+One that the scheduler did not start has the scheduler's reason and the status `not_run`.
+"""
 
 STATUS_OF: Mapping[Ending, Status] = {
     "full_budget": "completed",
@@ -64,8 +67,10 @@ STATUS_OF: Mapping[Ending, Status] = {
     "diverged": "stopped_early",
     "rung": "stopped_early",
     "budget": "stopped_early",
+    "max_usd": "stopped_early",
     "error": "errored",
     "cut_short": "interrupted",
+    "refused": "not_run",
     "not_run": "not_run",
 }
 FINISHED: tuple[Status, ...] = ("completed", "stopped_early")

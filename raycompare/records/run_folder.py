@@ -21,6 +21,7 @@ from raycompare.errors import UserError
 from raycompare.experiment.file import Draft, parse_draft, read_draft, read_experiment
 from raycompare.experiment.spec import Experiment
 from raycompare.records.arrow import Row, rows_of, table_of
+from raycompare.records.endings import name_ending
 from raycompare.records.layout import EXPERIMENT, MANIFEST, PREDICTIONS, ROW_FILES, TRIALS
 from raycompare.records.manifest import FORMAT, Manifest
 from raycompare.records.rows import EvalRecord, TrialRecord
@@ -206,7 +207,7 @@ class RunFolder:
 
     def read_trials(self) -> list[TrialRecord]:
         """Read trials.parquet, in the order it was written."""
-        return self.read_rows(TrialRecord)
+        return [name_ending(trial) for trial in self.read_rows(TrialRecord)]
 
     def read_evaluations(self) -> list[EvalRecord]:
         """Read evaluations.parquet, in the order it was written."""

@@ -64,7 +64,7 @@ def keep_best_weights(trials: Sequence[TrialRecord], folder: RunFolder, mode: Mo
     best: dict[str, TrialRecord] = {}
     # One that the budget has cut was not tested and has left no weights.
     finalists = [
-        t for t in trials if t.stage == "confirm" and t.status in FINISHED and t.ending != "budget"
+        t for t in trials if t.stage == "confirm" and t.status in FINISHED and t.ending != "max_usd"
     ]
     for trial in finalists:
         if trial.best_value is None:

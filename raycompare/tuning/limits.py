@@ -9,9 +9,8 @@ from raycompare.experiment.prices import price_of
 from raycompare.experiment.spec import Experiment
 from raycompare.formatting import SECONDS_PER_HOUR, duration
 from raycompare.records.clock import Clock
-from raycompare.records.endings import budget_spent, dollars_spent
 from raycompare.records.journal import Journal, TrialState
-from raycompare.records.messages import TrialPlan
+from raycompare.records.messages import Stop, TrialPlan
 
 
 class MaxCost:
@@ -23,18 +22,20 @@ class MaxCost:
         price = price_of(experiment.cost)
         self._per_second = price.usd_per_hour / SECONDS_PER_HOUR if price else 0.0
 
-    def refuses(self, plan: TrialPlan) -> str:
-        """Return why the trial must not start; empty if it may."""
+    def refuses(self, plan: TrialPlan) -> Stop | None:
+        """Return why the trial must not start; None if it may."""
         return self.spent
 
-    def cuts(self, plan: TrialPlan) -> str:
-        """Return why the trial must end at its next evaluation; empty if it may go on."""
+    def cuts(self, plan: TrialPlan) -> Stop | None:
+        """Return why the trial must end at its next evaluation; None if it may go on."""
         return self.spent
 
     @property
-    def spent(self) -> str:
-        """Say that the run has cost all that it may; empty while it has not."""
-        return dollars_spent(self._usd) if self._usd is not None and self.ends_within(0) else ""
+    def spent(self) -> Stop | None:
+        """Say that the run has cost all that it may; None while it has not."""
+        if self._usd is None or not self.ends_within(0):
+            return None
+        return Stop("max_usd", f"the budget is spent (max_usd: {self._usd:g})")
 
     def ends_within(self, seconds: float) -> bool:
         """Tell whether the dollars are spent if all machines of now stay for so many seconds."""
@@ -59,45 +60,47 @@ class Budgets:
         self._paces: dict[str, list[float]] = {}
         self._steps: dict[str, int] = {}
 
-    def refuses(self, plan: TrialPlan) -> str:
-        """Return why the trial must not start; empty if it may."""
+    def refuses(self, plan: TrialPlan) -> Stop | None:
+        """Return why the trial must not start; None if it may."""
         capped = self._cap.refuses(plan)
         if capped:
             return capped
         self._look()
         failed = self._failures.get(plan.model, [])
         if plan.model not in self._worked and len(failed) >= self._most_failures:
-            return (
+            return Stop(
+                "refused",
                 f"{plan.model} was taken out: its first {len(failed)} trials failed, "
-                f"the first with {failed[0].reason}"
+                f"the first with {failed[0].reason}",
             )
         if self._journal.starts[plan.model] < self._experiment.tune.min_trials_per_model:
-            return ""
-        return self._reason_spent()
+            return None
+        return self._spent
 
-    def cuts(self, plan: TrialPlan) -> str:
-        """Return why the trial must end at its next evaluation; empty if it may go on."""
+    def cuts(self, plan: TrialPlan) -> Stop | None:
+        """Return why the trial must end at its next evaluation; None if it may go on."""
         capped = self._cap.cuts(plan)
         if capped:
             return capped
         if plan.is_default:
-            return ""
+            return None
         self._look()
-        return self._reason_spent()
+        return self._spent
 
     @property
     def _most_failures(self) -> int:
         return self._experiment.failure.max_model_failures
 
-    def _reason_spent(self) -> str:
-        budget = self._ending
+    @property
+    def _spent(self) -> Stop | None:
+        budget = self._budget
         if not budget:
-            return ""
+            return None
         kept = f", {duration(self.reserve)} of it kept for the confirm stage" if self._paces else ""
-        return budget_spent(f"{budget}{kept}")
+        return Stop("budget", f"the budget is spent ({budget}{kept})")
 
     @property
-    def _ending(self) -> str:
+    def _budget(self) -> str:
         """Return the budget that the confirm stage needs all the rest of; empty if none is."""
         time = self._settings.time_budget_s
         if time and self._journal.elapsed + self.reserve >= time:

@@ -26,23 +26,21 @@ from raycompare.tuning.searcher import plan_of, unpack
 class StartPolicy(Protocol):
     """What may start, and go on, within the limits of a run."""
 
-    def refuses(self, plan: TrialPlan) -> str:
-        """Return why the trial must not start; empty if it may."""
+    def refuses(self, plan: TrialPlan) -> Stop | None:
+        """Return why the trial must not start; None if it may."""
 
-    def cuts(self, plan: TrialPlan) -> str:
-        """Return why the trial must end at its next evaluation; empty if it may go on."""
+    def cuts(self, plan: TrialPlan) -> Stop | None:
+        """Return why the trial must end at its next evaluation; None if it may go on."""
 
 
 class AlwaysStart:
     """Lets everything through."""
 
-    def refuses(self, plan: TrialPlan) -> str:
+    def refuses(self, plan: TrialPlan) -> None:
         """Let it start."""
-        return ""
 
-    def cuts(self, plan: TrialPlan) -> str:
+    def cuts(self, plan: TrialPlan) -> None:
         """Let it go on."""
-        return ""
 
 
 class PlanOrder(FIFOScheduler):
@@ -71,7 +69,7 @@ class PlanOrder(FIFOScheduler):
         """By trial id; they hold no resources."""
         self.stops: dict[str, Stop] = {}
         """Why each trial was ended that did not end by itself, by trial id."""
-        self.refusals: dict[str, str] = {}
+        self.refusals: dict[str, Stop] = {}
         """Why trials were not started, by trial id."""
 
     @property
@@ -172,8 +170,7 @@ class PlanOrder(FIFOScheduler):
         standing = self.standing(plan)
         if standing.say is Decision.STOP:
             return Stop("rung", standing.reason)
-        cut = self._gate.cuts(plan)
-        return Stop("budget", cut) if cut else None
+        return self._gate.cuts(plan)
 
     def on_trial_complete(
         self, tune_controller: TuneController, trial: Trial, result: Mapping[str, Any]

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from raycompare.analysis.cost import Cost, cost_of
 from raycompare.analysis.spending import StageCost
 from raycompare.formatting import dollars
-from raycompare.records.endings import dollars_spent
 from raycompare.records.rows import TrialRecord
 from raycompare.report.sections.cost import budget_note, budget_section, cost_section
 from raycompare.report.write import render
@@ -286,7 +285,7 @@ def test_a_run_that_its_dollars_ended_says_what_was_not_confirmed() -> None:
     made = runs.empty("a", "b", cost={"usd_per_hour": 1.0}, tune={"max_usd": 5})
     made.tune("a", 0.5, 0.6)
     made.confirm("a", [0.5])
-    cut = {"status": "stopped_early", "ending": "budget", "reason": dollars_spent(5)}
+    cut = {"status": "stopped_early", "ending": "max_usd", "reason": "no more"}
     made.add(replace(made.trials[-1], trial_id="cut", seed=2, **cut), 0.5)
     comparison = made.compare()
     assert budget_note(comparison) == (

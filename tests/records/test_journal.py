@@ -225,8 +225,10 @@ def test_what_a_trial_held_in_an_earlier_run_is_kept_and_added_to(clock: Clock) 
 
 def test_a_trial_that_was_ruled_out_says_why_it_was_not_run() -> None:
     made = journal()
-    made.refused("t0", "the budget is spent")
-    assert (only(made).status, only(made).reason) == ("not_run", "the budget is spent")
+    made.refused("t0", Stop("max_usd", "the budget is spent"))
+    trial = only(made)
+    assert (trial.status, trial.ending) == ("not_run", "max_usd")
+    assert trial.reason == "the budget is spent"
 
 
 def test_a_paused_trial_does_not_run_and_has_not_ended() -> None:

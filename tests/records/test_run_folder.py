@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from raycompare.errors import UserError
+from raycompare.records.rows import Ending, Status
 from raycompare.records.run_folder import RunFolder
 from raycompare.report.write import write_report
 from tests.runs import typical
@@ -27,6 +29,28 @@ def test_what_is_written_is_read_back(place: str) -> None:
     assert folder.read_trials() == run.trials
     assert folder.read_evaluations() == run.evaluations
     assert folder.read_manifest() == run.manifest
+
+
+OLD, KEPT = "the budget is spent (max_usd: 5)", "15 s of it kept for the confirm stage"
+
+
+@pytest.mark.parametrize(
+    ("status", "ending", "reason", "read"),
+    [
+        ("stopped_early", "budget", OLD, "max_usd"),
+        ("not_run", "not_run", OLD, "max_usd"),
+        ("stopped_early", "budget", f"{OLD[:-1]}, {KEPT})", "budget"),
+        ("stopped_early", "budget", "the budget is spent (time_budget_s: 5)", "budget"),
+        ("not_run", "not_run", "not run", "not_run"),
+        ("errored", "error", OLD, "error"),
+    ],
+)
+def test_an_older_record_says_only_in_words_that_the_dollars_are_spent(
+    status: Status, ending: Ending, reason: str, read: Ending, tmp_path: Path
+) -> None:
+    folder, trial = RunFolder.at(tmp_path), typical().trials[0]
+    folder.write_trials([replace(trial, status=status, ending=ending, reason=reason)])
+    assert [(t.status, t.ending) for t in folder.read_trials()] == [(status, read)]
 
 
 def test_no_half_files_are_left(tmp_path: Path) -> None:

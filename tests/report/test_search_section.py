@@ -28,7 +28,8 @@ def test_what_the_budget_ended_is_counted() -> None:
     run = runs.empty("a", tune={"time_budget_s": 60})
     run.tune("a", 0.5)
     run.tune("a", 0.4, status="stopped_early", ending="budget", reason="spent", steps=200)
-    assert "- The budget ended 1 trial of the tune stage early" in search_section(run.compare())
+    run.tune("a", 0.3, status="stopped_early", ending="max_usd", reason="spent", steps=200)
+    assert "- The budget ended 2 trials of the tune stage early" in search_section(run.compare())
 
 
 def test_trials_that_had_too_little_memory_are_told() -> None:

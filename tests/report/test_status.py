@@ -155,7 +155,7 @@ def test_the_first_cause_is_told_beside_the_number_of_failures(tmp_path: Path) -
 def test_a_trial_that_was_refused_does_not_wait(tmp_path: Path) -> None:
     run = runs.empty("a")
     spent = "the budget is spent (max_usd: 1)"
-    run.tune("a", 0.5, steps=0, status="not_run", ending="not_run", reason=spent)
+    run.tune("a", 0.5, steps=0, status="not_run", ending="max_usd", reason=spent)
     folder = run.write(tmp_path)
     with FileLock(tmp_path / LOCK):
         status = look(folder)

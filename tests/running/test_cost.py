@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from raycompare.analysis.cost import cost_of
-from raycompare.records.endings import dollars_spent
 from raycompare.records.journal import Journal
+from raycompare.records.messages import Stop
 from raycompare.records.run_records import Records
 from raycompare.tuning.limits import MaxCost
 from tests.real_runs import Content, go, tiny_experiment
@@ -36,8 +36,8 @@ def test_dollars_end_the_confirm_stage_and_the_report_says_what_is_missing(
         ended.add(trial_id)
         really(journal, trial_id, *args, **known)
 
-    def spent(cap: MaxCost) -> str:
-        return dollars_spent(5) if len(ended) >= 2 else ""
+    def spent(cap: MaxCost) -> Stop | None:
+        return Stop("max_usd", "no more") if len(ended) >= 2 else None
 
     really = Journal.ended
     monkeypatch.setattr(Journal, "ended", hear)
@@ -49,8 +49,8 @@ def test_dollars_end_the_confirm_stage_and_the_report_says_what_is_missing(
     assert len(trials) == 6
     assert 2 <= len(tested) < 6
     missing = [trial for trial in trials if trial.trial_id not in tested]
-    assert all(trial.reason == dollars_spent(5) for trial in missing)
-    assert {trial.ending for trial in missing} <= {"budget", "not_run"}
+    assert {(trial.ending, trial.reason) for trial in missing} == {("max_usd", "no more")}
+    assert {trial.status for trial in missing} <= {"stopped_early", "not_run"}
     assert {name.removesuffix(".parquet") for name in folder.names("predictions")} == tested
     assert set(folder.names("weights")) <= tested
     assert len(folder.names("weights")) == len({t.model for t in trials if t.trial_id in tested})

@@ -188,11 +188,11 @@ def test_a_paused_trial_that_may_go_on_comes_before_those_that_have_not_begun() 
 class Closing:
     """A gate that lets nothing begin."""
 
-    def refuses(self, plan: TrialPlan) -> str:
-        return f"no {plan.model}" if plan.model == "fast" else ""
+    def refuses(self, plan: TrialPlan) -> Stop | None:
+        return Stop("refused", "no fast") if plan.model == "fast" else None
 
-    def cuts(self, plan: TrialPlan) -> str:
-        return "enough" if plan.model == "fast" else ""
+    def cuts(self, plan: TrialPlan) -> Stop | None:
+        return Stop("budget", "enough") if plan.model == "fast" else None
 
 
 def test_what_the_gate_refuses_is_not_started() -> None:
@@ -200,7 +200,7 @@ def test_what_the_gate_refuses_is_not_started() -> None:
     controller = Controller(Trial.TERMINATED, Trial.PENDING, Trial.PENDING, Trial.PENDING)
     assert choose(scheduler, controller) is controller.trials[2]
     assert controller.stopped == [controller.trials[1]]
-    assert scheduler.refusals == {"fast1": "no fast"}
+    assert scheduler.refusals == {"fast1": Stop("refused", "no fast")}
 
 
 def test_what_the_gate_cuts_ends_at_its_next_evaluation() -> None:

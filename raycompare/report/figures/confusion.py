@@ -44,7 +44,7 @@ def draw_confusion(report: ClassReport) -> Figure:
 
 
 def _percent(share: float) -> str:
-    return f"{share:.1%}".replace("%", "") if share < 0.1 else f"{100 * share:.0f}"  # noqa: PLR2004
+    return f"{100 * share:.{1 if share < 0.1 else 0}f}"  # noqa: PLR2004
 
 
 def _readable_on(share: float) -> str:

@@ -24,8 +24,6 @@ from raycompare.records.snapshot import Snapshot, State
 
 STAGES: tuple[Stage, ...] = ("tune", "confirm")
 UNDER_WAY = ("running", "waiting")
-NOT_YET = "not run"
-"""The reason of a trial that waits; one that was refused has another."""
 STATE_WORDS: Mapping[State, str] = {
     "running": "running",
     "finished": "finished",
@@ -126,7 +124,7 @@ def status_of(snapshot: Snapshot, now: datetime) -> RunStatus:
 def _standing(trial: TrialRecord, running: bool) -> str:
     if running and trial.status == "interrupted":
         return "running"
-    if running and trial.status == "not_run" and trial.reason == NOT_YET:
+    if running and trial.ending == "not_run":
         return "waiting"
     return STATUS_WORDS[trial.status]
 
