@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -20,12 +19,11 @@ from raycompare.analysis.comparison import Comparison, compare
 from raycompare.experiment.file import Draft, parse_draft, read_draft
 from raycompare.experiment.spec import Experiment as Spec
 from raycompare.records.arrow import Row, table_of
-from raycompare.records.layout import MANIFEST
 from raycompare.records.manifest import Manifest
 from raycompare.records.rows import EvalRecord, TrialRecord
 from raycompare.records.run_folder import RunFolder
 from raycompare.records.run_records import Records
-from raycompare.records.snapshot import Snapshot
+from raycompare.records.snapshot import read_records
 from raycompare.report.figures.draw import Drawing, draw_figures
 from raycompare.report.sections import scores as report_scores
 from raycompare.report.tables import tables
@@ -167,6 +165,4 @@ def load_run(place: str | Path | RunFolder) -> Run:
         UserError: it is not the folder of a run.
     """
     folder = place if isinstance(place, RunFolder) else RunFolder.at(place)
-    if folder.exists(MANIFEST):
-        return Run(folder, Records.of(folder))
-    return Run(folder, Snapshot.of(folder, datetime.now(UTC)).records)
+    return Run(folder, read_records(folder))

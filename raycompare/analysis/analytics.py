@@ -181,7 +181,7 @@ def _deviation(values: Sequence[float]) -> float:
 
 
 def _jobs(records: Records) -> pd.DataFrame:
-    tune = [trial for trial in records.trials if trial.stage == "tune"]
+    tune = records.tune_trials
     names = sorted({name for trial in tune for name in json.loads(trial.hyperparameters)})
     rows = [_job(records, trial, names) for trial in tune]
     frame = pd.DataFrame(rows, columns=[*names, *_job_columns])
@@ -227,20 +227,13 @@ def _seconds(trial: TrialRecord) -> float | None:
 
 
 def _progress(records: Records) -> dict[str, pd.DataFrame]:
-    chosen = _best_by_model(records)
+    chosen = best_trials(records.search_trials, records.experiment.tune.metric)
     models = [spec.name for spec in records.experiment.models]
     return {
         model: _scores(records.rows(chosen[model], "validation"))
         for model in models
         if model in chosen
     }
-
-
-def _best_by_model(records: Records) -> dict[str, TrialRecord]:
-    """Return the best trial of each model: of the tune stage, or else of the confirm stage."""
-    tuned = {trial.model for trial in records.trials if trial.stage == "tune"}
-    own = [trial for trial in records.trials if trial.stage == "tune" or trial.model not in tuned]
-    return best_trials(own, records.experiment.tune.metric)
 
 
 def _scores(rows: Sequence[EvalRecord]) -> pd.DataFrame:

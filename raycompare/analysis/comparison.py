@@ -158,11 +158,11 @@ def compare(records: Records, predictions: Iterable[tuple[str, pa.Table]]) -> Co
     experiment, manifest = records.experiment, records.manifest
     trials, evaluations = records.trials, records.evaluations
     metric = experiment.tune.metric
-    rows = leaderboard(experiment, trials, evaluations)
+    rows = leaderboard(records)
     models = [row.model for row in rows]
     baselines = baseline_rows(records.baselines, manifest.data)
     judgement = _judgement(records, standings(rows, baselines, metric), predictions)
-    tune = [trial for trial in trials if trial.stage == "tune"]
+    tune = records.tune_trials
     test_rows = manifest.data.get("rows", {}).get("test")
     inference = _of_models(models, records.inference)
     return Comparison(
@@ -172,7 +172,7 @@ def compare(records: Records, predictions: Iterable[tuple[str, pa.Table]]) -> Co
         leaderboard=rows,
         judgement=judgement,
         baselines=baselines,
-        configurations=_configurations(models, trials, metric),
+        configurations=_configurations(models, records),
         trials=tuple(sorted(trials, key=lambda trial: _place(trial, models, metric))),
         stopped=Savings.of(tune, "rung"),
         out_of_patience=Savings.of(tune, "patience"),
@@ -254,13 +254,9 @@ def _failures(trials: Iterable[TrialRecord]) -> tuple[Failure, ...]:
     )
 
 
-def _configurations(
-    models: Iterable[str], trials: Sequence[TrialRecord], metric: MetricName
-) -> tuple[Configuration, ...]:
-    tune = [trial for trial in trials if trial.stage == "tune"]
-    chosen = best_trials(tune, metric) | {
-        trial.model: trial for trial in trials if trial.stage == "confirm"
-    }
+def _configurations(models: Iterable[str], records: Records) -> tuple[Configuration, ...]:
+    tune, metric = records.tune_trials, records.experiment.tune.metric
+    chosen = best_trials(tune, metric) | {trial.model: trial for trial in records.confirm_trials}
     default = best_trials((trial for trial in tune if trial.is_default), metric)
     tuned = best_trials((trial for trial in tune if not trial.is_default), metric)
     return tuple(

@@ -11,7 +11,8 @@ from raycompare.analysis.leaderboard import ModelRow, leaderboard
 from raycompare.analysis.refine import successor
 from raycompare.errors import UserError, near, one_of
 from raycompare.experiment.spec import Arguments, Experiment, ModelSpec
-from raycompare.records.rows import FINISHED, EvalRecord, TrialRecord
+from raycompare.records.rows import FINISHED, TrialRecord
+from raycompare.records.run_records import Records
 
 EPOCHS, STEPS = "num_train_epochs", "max_steps"
 TRAINERS_EPOCHS = 3.0
@@ -23,24 +24,21 @@ class Finalist:
     """A model that was confirmed and tested."""
 
     row: ModelRow
+    is_winner: bool
+    """Whether it leads the leaderboard."""
     configuration: Arguments
     """What was searched, as it was confirmed."""
     epochs: float
     """Of its whole schedule, also where patience ended it earlier."""
 
 
-def finalist(
-    experiment: Experiment,
-    trials: Sequence[TrialRecord],
-    evaluations: Sequence[EvalRecord],
-    model: str | None = None,
-) -> Finalist:
+def finalist(records: Records, model: str | None = None) -> Finalist:
     """Find the model with the best mean test value over its seeds, or the one named.
 
     Raises:
         UserError: no such model, or it has not been tested.
     """
-    rows = leaderboard(experiment, trials, evaluations)
+    experiment, rows = records.experiment, leaderboard(records)
     row = rows[0] if model is None else _row_of(rows, model)
     if not row.test:
         who = "no model" if model is None else model
@@ -48,15 +46,11 @@ def finalist(
             f"{experiment.name} has no finished confirm stage: {who} was tested ({row.reason}). "
             "Finish it with `raycompare run --resume RUN_DIR`, then extend it."
         )
-    confirmed = [
-        trial
-        for trial in trials
-        if trial.stage == "confirm" and trial.model == row.model and trial.status in FINISHED
-    ]
+    confirmed = [t for t in records.trials_of(row.model, "confirm") if t.status in FINISHED]
     configuration = json.loads(confirmed[0].hyperparameters)
     arguments = {**experiment.training_of(experiment.model_named(row.model)), **configuration}
-    epochs = _epochs(arguments) or _epochs_trained(confirmed, evaluations)
-    return Finalist(row=row, configuration=configuration, epochs=epochs)
+    epochs = _epochs(arguments) or _epochs_trained(records, confirmed)
+    return Finalist(row=row, is_winner=row is rows[0], configuration=configuration, epochs=epochs)
 
 
 def _row_of(rows: Sequence[ModelRow], model: str) -> ModelRow:
@@ -78,18 +72,12 @@ def _epochs(arguments: Arguments) -> float | None:
     return float(epochs)
 
 
-def _epochs_trained(trials: Sequence[TrialRecord], evaluations: Sequence[EvalRecord]) -> float:
+def _epochs_trained(records: Records, trials: Sequence[TrialRecord]) -> float:
     own = {trial.trial_id for trial in trials}
-    return max(row.epoch for row in evaluations if row.trial_id in own)
+    return max(row.epoch for row in records.evaluations if row.trial_id in own)
 
 
-def extension(
-    experiment: Experiment,
-    trials: Sequence[TrialRecord],
-    evaluations: Sequence[EvalRecord],
-    epochs: float,
-    model: str | None = None,
-) -> Experiment:
+def extension(records: Records, epochs: float, model: str | None = None) -> Experiment:
     """Return the experiment that trains one confirmed configuration for more epochs.
 
     Data, seeds, metric and resources stay; `max_steps` goes. Training starts from the pretrained
@@ -100,7 +88,7 @@ def extension(
     Raises:
         UserError: no such model, it has not been tested, or it had as many epochs already.
     """
-    found = finalist(experiment, trials, evaluations, model)
+    experiment, found = records.experiment, finalist(records, model)
     if not found.epochs < epochs < math.inf:
         raise UserError(
             f"--epochs: found {epochs:g}, allowed a number above {found.epochs:g}, which "

@@ -10,11 +10,11 @@ from typing import Any, Self, get_args
 
 import numpy as np
 
-from raycompare.experiment.spec import Experiment
 from raycompare.formatting import score
 from raycompare.metrics import MODES, Margins, MetricName, better, scores
 from raycompare.records.endings import first_cause, first_line
 from raycompare.records.rows import FINISHED, BaselineRecord, EvalRecord, Status, TrialRecord
+from raycompare.records.run_records import Records
 
 HEADLINE: tuple[MetricName, ...] = ("accuracy", "macro_f1", "matthews_correlation")
 """The test metrics that every table and verdict shows."""
@@ -72,18 +72,20 @@ class ModelRow:
         return next((spread.n for spread in self.test.values()), 0)
 
 
-def leaderboard(
-    experiment: Experiment, trials: Sequence[TrialRecord], evaluations: Sequence[EvalRecord]
-) -> tuple[ModelRow, ...]:
+def leaderboard(records: Records) -> tuple[ModelRow, ...]:
     """Order the models by their mean test value of the experiment's metric, best first."""
-    tests = {row.trial_id: row for row in evaluations if row.split == "test"}
+    experiment = records.experiment
+    tests = {row.trial_id: row for row in records.evaluations if row.split == "test"}
     rows = [
         _row(
-            [trial for trial in trials if trial.model == model.name], tests, model.name, experiment
+            [trial for trial in records.trials if trial.model == model.name],
+            tests,
+            model.name,
+            len(experiment.confirm.seeds),
         )
         for model in experiment.models
     ]
-    return tuple(sorted(rows, key=lambda row: _standing(row, experiment.tune.metric)))
+    return tuple(sorted(rows, key=lambda row: _place(row, experiment.tune.metric)))
 
 
 def tested_finalists(
@@ -92,10 +94,6 @@ def tested_finalists(
     """Return the confirm trials behind the test values of the leaderboard."""
     tests = {row.trial_id for row in evaluations if row.split == "test"}
     return [trial for trial in _finished_seeds(trials) if trial.trial_id in tests]
-
-
-def _standing(row: ModelRow, metric: MetricName) -> tuple[int, float]:
-    return place(row.test[metric].mean, metric) if row.test else (2, 0.0)
 
 
 def place(value: float, metric: MetricName) -> tuple[int, float]:
@@ -109,7 +107,7 @@ def _row(
     trials: Sequence[TrialRecord],
     tests: Mapping[str, EvalRecord],
     model: str,
-    experiment: Experiment,
+    seeds: int,
 ) -> ModelRow:
     tested = [trial for trial in _finished_seeds(trials) if trial.trial_id in tests]
     steps = [trial.best_step for trial in tested if trial.best_step is not None]
@@ -117,7 +115,7 @@ def _row(
         model=model,
         test=_spreads([tests[trial.trial_id] for trial in tested]),
         validation=_mean(trial.best_value for trial in tested),
-        seeds_planned=len(experiment.confirm.seeds),
+        seeds_planned=seeds,
         # Where layers are searched, those of the finalists are the ones that were tested.
         num_parameters=next(
             (t.num_parameters for t in (*tested, *trials) if t.num_parameters), None

@@ -189,9 +189,7 @@ def _decides(first: Snapshot) -> MetricName:
 
 
 def _rows(side: Snapshot) -> dict[str, ModelRow]:
-    records = side.records
-    rows = leaderboard(records.experiment, records.trials, records.evaluations)
-    return {row.model: row for row in rows}
+    return {row.model: row for row in leaderboard(side.records)}
 
 
 def _models(first: Snapshot, second: Snapshot) -> tuple[ModelDiff, ...]:

@@ -46,3 +46,8 @@ ROW_FILES: Mapping[type, str] = {
 PREDICTIONS, WEIGHTS, BEST, REPORT = "predictions", "weights", "best", "report.md"
 ONLY_WHILE_IT_RUNS = CHECKPOINTS, RAY = "checkpoints", "ray"
 """Folders that a run is resumed from, Tune's own among them; deleted when it has ended."""
+
+
+def weights_of(trial_id: str) -> str:
+    """Return the folder of a finalist's model."""
+    return f"{WEIGHTS}/{trial_id}"

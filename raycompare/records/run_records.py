@@ -68,6 +68,22 @@ class Records:
             inference_failures=folder.read_rows(InferenceFailure),
         )
 
+    @cached_property
+    def tune_trials(self) -> list[TrialRecord]:
+        """The trials of the tune stage."""
+        return [trial for trial in self.trials if trial.stage == "tune"]
+
+    @cached_property
+    def confirm_trials(self) -> list[TrialRecord]:
+        """The trials of the confirm stage."""
+        return [trial for trial in self.trials if trial.stage == "confirm"]
+
+    @cached_property
+    def search_trials(self) -> list[TrialRecord]:
+        """The trials of the tune stage, and the confirm trials of models that were not tuned."""
+        tuned = {trial.model for trial in self.tune_trials}
+        return [t for t in self.trials if t.stage == "tune" or t.model not in tuned]
+
     def trials_of(self, model: str, stage: str) -> list[TrialRecord]:
         """Return a model's trials of one stage, in the order of the plan."""
         own = (t for t in self.trials if t.model == model and t.stage == stage)

@@ -113,6 +113,17 @@ class Snapshot:
         return self.state != "running"
 
 
+def read_records(folder: RunFolder) -> Records:
+    """Read the records of a run that may not have ended.
+
+    Raises:
+        UserError: the folder is not that of a run, or a file in it can't be read.
+    """
+    if folder.exists(MANIFEST):
+        return Records.of(folder)
+    return _records(folder, folder.read_experiment(), None)
+
+
 def is_locked(folder: RunFolder) -> bool | None:
     """Say whether a process is at work in a run folder; None where that can't be told."""
     place = folder.local_path(LOCK)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from raycompare.metrics import Mode, better
-from raycompare.records.layout import CHECKPOINTS, WEIGHTS
+from raycompare.records.layout import CHECKPOINTS, weights_of
 from raycompare.records.rows import FINISHED, TrialRecord
 from raycompare.records.run_folder import RunFolder
 
@@ -51,12 +51,12 @@ class TrialFiles:
 
     def save_weights(self, local: Path) -> None:
         """Store the weights of a finalist."""
-        self._folder.delete(f"{WEIGHTS}/{self._trial_id}")
-        self._folder.put_folder(local, f"{WEIGHTS}/{self._trial_id}")
+        self.drop_weights()
+        self._folder.put_folder(local, weights_of(self._trial_id))
 
     def drop_weights(self) -> None:
         """Remove the weights of a finalist that another seed of its model has beaten."""
-        self._folder.delete(f"{WEIGHTS}/{self._trial_id}")
+        self._folder.delete(weights_of(self._trial_id))
 
 
 def keep_best_weights(trials: Sequence[TrialRecord], folder: RunFolder, mode: Mode) -> None:

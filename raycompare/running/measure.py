@@ -14,7 +14,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raycompare.analysis.leaderboard import tested_finalists
 from raycompare.records.journal import Journal
-from raycompare.records.layout import WEIGHTS
+from raycompare.records.layout import weights_of
 from raycompare.records.messages import TrialPlan
 from raycompare.records.rows import InferenceFailure, InferenceRecord, TrialRecord
 from raycompare.training.classifier import RawTexts
@@ -109,7 +109,7 @@ class _MeasuringNode:
         """Return the bytes of the weights that the run has kept of one of the finalists."""
         folder = self.shared.folder
         for trial in finalists:
-            files = folder.sizes(f"{WEIGHTS}/{trial.trial_id}")
+            files = folder.sizes(weights_of(trial.trial_id))
             if size := sum(files[name] for name in files if name.endswith(".safetensors")):
                 return size
         return None

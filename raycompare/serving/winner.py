@@ -14,10 +14,11 @@ from raycompare.errors import UserError
 from raycompare.experiment.spec import UNLIMITED, Experiment
 from raycompare.models.heads import is_plain
 from raycompare.models.pretrained import POOLED_BY
-from raycompare.records.layout import BEST, EXPERIMENT, WEIGHTS
+from raycompare.records.layout import BEST, EXPERIMENT, WEIGHTS, weights_of
 from raycompare.records.rows import TrialRecord
 from raycompare.records.run_folder import RunFolder
 from raycompare.records.run_records import Records
+from raycompare.records.snapshot import read_records
 from raycompare.report.card import Card, SavedModel, not_plain
 
 CARD = "README.md"
@@ -39,7 +40,7 @@ class Winner:
 
     def files(self, folder: RunFolder) -> RunFolder:
         """Return the folder of its weights in that of its run."""
-        return folder.folder(f"{WEIGHTS}/{self.trial_id}")
+        return folder.folder(weights_of(self.trial_id))
 
 
 def winner(folder: RunFolder, model: str | None = None) -> Winner:
@@ -48,23 +49,26 @@ def winner(folder: RunFolder, model: str | None = None) -> Winner:
     Raises:
         UserError: no such model, it has not been tested, or its weights are not there.
     """
-    experiment = folder.read_experiment()
-    trials = folder.read_trials()
-    row = finalist(experiment, trials, folder.read_evaluations(), model).row
-    found = kept_trial(folder, trials, row.model)
-    if found is None:
-        there = ", ".join(folder.names(WEIGHTS)) or "nothing"
-        raise UserError(
-            f"{folder.child(WEIGHTS)} has no weights of {row.model}; found {there}. Name the "
-            "folder where the run took place, or copy it with its weights."
-        )
-    return Winner(experiment=experiment, row=row, trial_id=found.trial_id)
+    records = read_records(folder)
+    row = finalist(records, model).row
+    kept = kept_trial(folder, records.trials, row.model)
+    if kept is None:
+        raise UserError(_no_weights(folder, row.model))
+    return Winner(experiment=records.experiment, row=row, trial_id=kept.trial_id)
+
+
+def _no_weights(folder: RunFolder, model: str) -> str:
+    there = ", ".join(folder.names(WEIGHTS)) or "nothing"
+    return (
+        f"{folder.child(WEIGHTS)} has no weights of {model}; found {there}. Name the folder where "
+        "the run took place, or copy it with its weights."
+    )
 
 
 def kept_trial(folder: RunFolder, trials: Sequence[TrialRecord], model: str) -> TrialRecord | None:
     """Return the finalist of a model whose weights are in the run folder, or None."""
     confirmed = (t for t in trials if t.stage == "confirm" and t.model == model)
-    kept = (t for t in confirmed if folder.exists(f"{WEIGHTS}/{t.trial_id}/{CONFIG}"))
+    kept = (t for t in confirmed if folder.exists(f"{weights_of(t.trial_id)}/{CONFIG}"))
     return next(kept, None)
 
 
@@ -79,14 +83,14 @@ def model_files(place: str | Path, model: str | None = None) -> RunFolder:
     folder = RunFolder.at(place)
     if not folder.exists(EXPERIMENT):
         return _lone_model(folder, model)
-    trials, evaluations = folder.read_trials(), folder.read_evaluations()
-    experiment = folder.read_experiment()
-    name = finalist(experiment, trials, evaluations, model).row.model
-    is_leader = name == finalist(experiment, trials, evaluations).row.model
-    if is_leader and kept_trial(folder, trials, name) is None and folder.exists(f"{BEST}/{CONFIG}"):
+    records = read_records(folder)
+    chosen = finalist(records, model)
+    kept = kept_trial(folder, records.trials, chosen.row.model)
+    if kept is not None:
+        return folder.folder(weights_of(kept.trial_id))
+    if chosen.is_winner and folder.exists(f"{BEST}/{CONFIG}"):
         return folder.folder(BEST)
-    found = winner(folder, name)
-    return found.files(folder)
+    raise UserError(_no_weights(folder, chosen.row.model))
 
 
 def _lone_model(folder: RunFolder, model: str | None) -> RunFolder:

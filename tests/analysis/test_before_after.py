@@ -9,6 +9,7 @@ import pytest
 from raycompare.analysis.before_after import describe_gain, judge_runs
 from raycompare.analysis.extend import finalist
 from raycompare.records.run_folder import RunFolder
+from raycompare.records.run_records import Records
 from tests import runs
 
 BEFORE = [0.80, 0.81, 0.82]
@@ -26,12 +27,9 @@ def sentence(place: Path, before: list[float], after: list[float], metric: str =
         written(place / "before", before, 2, **sections),
         written(place / "after", after, 6, **sections),
     )
-    found = []
-    for folder, epochs in zip(folders, (2, 6), strict=True):
-        experiment = runs.experiment("m", training={"num_train_epochs": epochs}, **sections)
-        found.append(finalist(experiment, folder.read_trials(), folder.read_evaluations()))
-    decides = experiment.tune.metric
-    return describe_gain(*found, judge_runs(*folders, "m", decides), decides)
+    decides = folders[0].read_experiment().tune.metric
+    trained = [finalist(Records.of(folder)) for folder in folders]
+    return describe_gain(*trained, judge_runs(*folders, "m", decides), decides)
 
 
 def test_longer_training_is_better_where_the_test_says_so(tmp_path: Path):

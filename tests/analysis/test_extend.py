@@ -10,9 +10,10 @@ import pytest
 
 from raycompare.analysis.extend import extension, finalist
 from raycompare.errors import UserError
-from raycompare.experiment.file import parse_draft, read_experiment, write_experiment
+from raycompare.experiment.file import parse_draft, write_experiment
 from raycompare.experiment.spec import Experiment
 from raycompare.records.run_folder import RunFolder
+from raycompare.records.run_records import Records
 from tests import ROOT, runs
 
 REAL = RunFolder.at(next(ROOT.glob("reports/ag-news/*/report.md")).parent)
@@ -27,7 +28,7 @@ def confirmed(**sections: Any) -> runs.Run:
 
 
 def extended(run: runs.Run, epochs: float = 6, model: str | None = None) -> Experiment:
-    return extension(run.experiment, run.trials, run.evaluations, epochs, model)
+    return extension(run.records, epochs, model)
 
 
 def refusal(run: runs.Run, epochs: float = 6, model: str | None = None) -> str:
@@ -146,14 +147,13 @@ def test_extending_twice_counts():
 
 
 def test_a_real_run_is_extended_into_an_experiment_without_mistakes():
-    before = read_experiment(REAL.read_text("experiment.yaml"))
-    records = REAL.read_trials(), REAL.read_evaluations()
-    found = extension(before, *records, epochs=6, model="minilm-2-layers")
+    records = Records.of(REAL)
+    found = extension(records, epochs=6, model="minilm-2-layers")
     draft = parse_draft(write_experiment(found), "extended.yaml")
     assert draft.problems == ()
     assert draft.experiment() == found
-    confirmed = [t for t in records[0] if t.stage == "confirm" and t.model == "minilm-2-layers"]
+    confirmed = records.trials_of("minilm-2-layers", "confirm")
     assert json.loads(confirmed[0].hyperparameters).items() <= found.training.items()
     rows = list(csv.DictReader(StringIO(REAL.read_text("tables/leaderboard.csv"))))
-    assert finalist(before, *records).row.model == rows[0]["model"]
-    assert finalist(before, *records).epochs == 2
+    assert finalist(records).row.model == rows[0]["model"]
+    assert finalist(records).epochs == 2

@@ -118,7 +118,7 @@ def _line(snapshot: Snapshot) -> RunLine:
     records = snapshot.records
     experiment, manifest = records.experiment, records.manifest
     metric, cost = experiment.tune.metric, cost_of(records)
-    rows = leaderboard(experiment, records.trials, records.evaluations)
+    rows = leaderboard(records)
     best = _winner(rows)
     return RunLine(
         run_id=manifest.run_id,

@@ -93,7 +93,7 @@ def status_of(snapshot: Snapshot, now: datetime) -> RunStatus:
     records, running = snapshot.records, snapshot.state == "running"
     experiment, trials, manifest = records.experiment, records.trials, records.manifest
     metric, cost = experiment.tune.metric, cost_of(records)
-    rows = leaderboard(experiment, trials, records.evaluations)
+    rows = leaderboard(records)
     silent = (now - snapshot.written_at).total_seconds() if snapshot.written_at else None
     cause = first_cause(trial for trial in trials if trial.status == "errored")
     confirmed = sum(trial.stage == "confirm" for trial in trials)
