@@ -70,6 +70,12 @@ class ExperimentError(UserError):
         super().__init__(f"{source}: {count}, nothing was started.\n\n{blocks}")
 
 
+def summarize(error: BaseException) -> str:
+    """Return the type of an error and the first line of its message."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else '(no message)'}"
+
+
 def near(word: str, known: Iterable[str]) -> str | None:
     """Return a hint that names the known word most like `word`, or None if none is close."""
     matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)

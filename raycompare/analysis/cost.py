@@ -25,7 +25,6 @@ from raycompare.analysis.spending import (
     add_stages,
 )
 from raycompare.experiment.prices import Price, price_of
-from raycompare.formatting import SECONDS_PER_HOUR
 from raycompare.records.manifest import TOTAL, Manifest
 from raycompare.records.rows import TrialRecord
 from raycompare.records.run_records import Records
@@ -71,7 +70,7 @@ def cost_of(records: Records) -> Cost:
     """Count what a run cost."""
     manifest, price = records.manifest, price_of(records.experiment.cost)
     machines = machines_of(manifest)
-    rate = price.usd_per_hour / SECONDS_PER_HOUR if price else 0.0
+    rate = price.usd(1) if price else 0.0
     trials = sorted(records.trials, key=lambda trial: (trial.stage, trial.order))
     raw = [_trial_cost(trial, machines, manifest.resources, rate) for trial in trials]
     walls = _walls(manifest, raw, len(machines))

@@ -11,14 +11,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from raycompare.analysis.verdict import CHANCE
 from raycompare.experiment.ranges import edge_at
 from raycompare.formatting import count, number_of, score, share
 from raycompare.metrics import MODES, better
 from raycompare.records.rows import EvalRecord, TrialRecord
 from raycompare.records.run_records import Records
 
-CHANCE = 0.02
-"""Below this distance from 0 a validation MCC is that of guessing."""
 GAP = 3.0
 """Validation may be above test by so many standard errors of the two sizes of samples."""
 CUT = 0.05

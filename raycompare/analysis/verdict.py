@@ -15,7 +15,7 @@ from raycompare.records.endings import first_line
 from raycompare.records.rows import TrialRecord
 
 CHANCE = 0.02
-"""Below this distance from 0, the test MCC is that of guessing."""
+"""An MCC closer to 0 is that of guessing."""
 
 MOST_NAMES = 3
 

@@ -255,8 +255,13 @@ def facts(data: LabelledData) -> dict[str, Any]:
     }
 
 
+def text_columns(split: Dataset) -> list[str]:
+    """Name the columns of text: one, or two for pairs."""
+    return [name for name in TEXT_COLUMNS if name in split.column_names]
+
+
 def _texts(split: Dataset) -> list[tuple[str, ...]]:
-    columns = [split[name] for name in TEXT_COLUMNS if name in split.column_names]
+    columns = [split[name] for name in text_columns(split)]
     return list(zip(*columns, strict=True))
 
 

@@ -16,7 +16,7 @@ from datasets import Dataset
 from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 from raycompare.data.problems import DataProblems, mistake
-from raycompare.data.splits import PARTS, TEXT_COLUMNS, LabelledData
+from raycompare.data.splits import PARTS, LabelledData, text_columns
 from raycompare.data.tokens import Ints, Padding, TokenizedData, Tokens, TokenSplit
 from raycompare.experiment.spec import UNLIMITED, DataSpec
 
@@ -105,7 +105,7 @@ def _asked_length(
 
 
 def _batches(split: Dataset) -> Iterator[list[list[str]]]:
-    columns = [column for column in TEXT_COLUMNS if column in split.column_names]
+    columns = text_columns(split)
     return ([batch[column] for column in columns] for batch in split.iter(batch_size=BATCH))
 
 

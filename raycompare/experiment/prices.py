@@ -16,6 +16,7 @@ from typing import Any
 
 from raycompare.errors import Problem, near
 from raycompare.experiment.settings import CostSpec
+from raycompare.formatting import SECONDS_PER_HOUR
 
 OLD_DAYS = 365
 """A price older than this is said to be old."""
@@ -58,6 +59,10 @@ class Price:
     instance: Instance | None = None
     """None where the experiment gives the price itself."""
     spot: bool = False
+
+    def usd(self, machine_seconds: float) -> float:
+        """Return the cost of one machine for a time, or of several for the sum of their times."""
+        return self.usd_per_hour * machine_seconds / SECONDS_PER_HOUR
 
     def is_old(self, on: date) -> bool:
         """Say whether the figure was found more than a year before a day."""

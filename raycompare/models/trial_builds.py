@@ -19,7 +19,7 @@ from huggingface_hub.errors import StrictDataclassError
 from pydantic import JsonValue
 from transformers import PretrainedConfig, PreTrainedModel
 
-from raycompare.errors import Problem
+from raycompare.errors import Problem, summarize
 from raycompare.experiment.hyperparameters import CONFIG, ModelSettings, hint_at
 from raycompare.experiment.spec import Arguments, ModelSpec
 from raycompare.models.architectures import set_fields
@@ -56,8 +56,7 @@ def _build(model: ModelSpec, config: PretrainedConfig) -> PreTrainedModel:
 
 
 def _reason(error: Exception) -> str:
-    cause = error.__cause__ or error
-    return f"{type(cause).__name__}: {cause}".splitlines()[0]
+    return summarize(error.__cause__ or error)
 
 
 def wrong_head(model: PreTrainedModel) -> str | None:

@@ -6,7 +6,18 @@ from importlib.metadata import PackageNotFoundError, version
 
 TRAINING_VERSION = 2
 """Raised when a change of raycompare gives a trial other numbers."""
-PACKAGES = ("torch", "transformers", "tokenizers")
+TRAINING_PACKAGES = ("torch", "transformers", "tokenizers")
+RECORDED_PACKAGES = (
+    "raycompare",
+    "ray",
+    *TRAINING_PACKAGES,
+    "datasets",
+    "accelerate",
+    "scikit-learn",
+    "numpy",
+    "pandas",
+    "pyarrow",
+)
 NOT_INSTALLED = "not installed"
 
 
@@ -14,7 +25,7 @@ def code_versions() -> dict[str, str]:
     """Return the versions of what computes a trial's numbers, raycompare's training among it."""
     return {
         "training": str(TRAINING_VERSION),
-        **{package: _version(package) for package in PACKAGES},
+        **{package: _version(package) for package in TRAINING_PACKAGES},
     }
 
 
@@ -23,18 +34,3 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return NOT_INSTALLED
-
-
-RECORDED_PACKAGES = (
-    "raycompare",
-    "ray",
-    "torch",
-    "transformers",
-    "tokenizers",
-    "datasets",
-    "accelerate",
-    "scikit-learn",
-    "numpy",
-    "pandas",
-    "pyarrow",
-)

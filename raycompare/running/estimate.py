@@ -15,7 +15,7 @@ from raycompare.cluster.machines import Node, this_machine
 from raycompare.data.splits import LabelledData
 from raycompare.experiment.prices import Instance, gpus, instances, price_of
 from raycompare.experiment.spec import Experiment, ModelSpec, ResourceSpec
-from raycompare.formatting import SECONDS_PER_HOUR, duration, number_of
+from raycompare.formatting import duration, number_of
 from raycompare.records.messages import Stage
 from raycompare.running.processors import Speed, cpu_speed, gpu_here, gpu_speed
 from raycompare.running.workload import ModelWork, TrialWork, workload
@@ -81,7 +81,6 @@ def estimate(experiment: Experiment, data: LabelledData, site: Site | None = Non
     speeds = _speeds(experiment, works, site)
     seconds = _seconds(experiment, works, speeds, site)
     price, machines = price_of(experiment.cost), len(site.nodes)
-    per_second = price.usd_per_hour * machines / SECONDS_PER_HOUR if price else None
     trials = [(work, count) for own in works for work, count in _trials(own).values()]
     return Estimate(
         tune_trials=sum(work.tune_trials for work in works),
@@ -91,7 +90,7 @@ def estimate(experiment: Experiment, data: LabelledData, site: Site | None = Non
         flop=sum(work.flop * count for work, count in trials),
         machines=machines,
         seconds=seconds,
-        usd=seconds * per_second if seconds is not None and per_second is not None else None,
+        usd=price.usd(machines * seconds) if price and seconds is not None else None,
         basis=_basis(speeds, site),
     )
 

@@ -64,8 +64,7 @@ class Gauges:
     ) -> None:
         """Watch the journal; `resources` is what a trial takes, by the model's name."""
         self._experiment, self._journal, self._resources = experiment, journal, resources
-        self._clock, price = clock, price_of(experiment.cost)
-        self._price = price.usd_per_hour if price else None
+        self._clock, self._price = clock, price_of(experiment.cost)
         self._kept = [t for t in journal.trials() if t.trial_id not in journal.entries]
         self._gauges = {name: _gauge(name, experiment.name) for name in GAUGES}
         self._board = Dashboard() if is_remote() else None
@@ -107,8 +106,8 @@ class Gauges:
 
     def _pay(self) -> None:
         if self._price is not None:
-            hours = self._clock.machine_total / SECONDS_PER_HOUR
-            self._gauges["raycompare_cost_usd"].set(hours * self._price)
+            usd = self._price.usd(self._clock.machine_total)
+            self._gauges["raycompare_cost_usd"].set(usd)
 
     def _count(self) -> None:
         counts = Counter((trial.model, str(trial.status)) for trial in self._kept)

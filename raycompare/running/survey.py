@@ -13,7 +13,7 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from raycompare.data.columns import values
-from raycompare.data.splits import PARTS, TEXT_COLUMNS, LabelledData, label_counts
+from raycompare.data.splits import PARTS, LabelledData, label_counts, text_columns
 from raycompare.data.tokenize import BATCH, token_key
 from raycompare.data.tokens import Ints
 from raycompare.experiment.file import Draft
@@ -77,15 +77,14 @@ def _number_texts(data: LabelledData) -> dict[str, Ints]:
     """Number the texts of each split: rows of the same text, or pair of texts, have one number."""
     parts = {part: getattr(data, part) for part in PARTS}
     numbers = np.zeros(sum(map(len, parts.values())), dtype=np.int64)
-    for column in TEXT_COLUMNS:
-        if column in data.train.column_names:
-            stored = [values(split, column) for split in parts.values()]
-            # Two gigabytes of text are too much for the offsets of a string array.
-            chunks = [chunk.cast(pa.large_string()) for part in stored for chunk in part.chunks]
-            encoded = pa.chunked_array(chunks, pa.large_string()).combine_chunks()
-            codes = encoded.dictionary_encode().indices.to_numpy(zero_copy_only=False)
-            pairs = np.stack([numbers, codes.astype(np.int64)])
-            numbers = np.unique(pairs, axis=1, return_inverse=True)[1].reshape(-1)
+    for column in text_columns(data.train):
+        stored = [values(split, column) for split in parts.values()]
+        # Two gigabytes of text are too much for the offsets of a string array.
+        chunks = [chunk.cast(pa.large_string()) for part in stored for chunk in part.chunks]
+        encoded = pa.chunked_array(chunks, pa.large_string()).combine_chunks()
+        codes = encoded.dictionary_encode().indices.to_numpy(zero_copy_only=False)
+        pairs = np.stack([numbers, codes.astype(np.int64)])
+        numbers = np.unique(pairs, axis=1, return_inverse=True)[1].reshape(-1)
     ends = np.cumsum([len(split) for split in parts.values()])[:-1]
     return dict(zip(parts, np.split(numbers, ends), strict=True))
 
@@ -139,9 +138,8 @@ def _present_lengths(experiment: Experiment, measured: Sequence[_MeasuredLengths
 
 def _sample(split: Dataset, seed: int) -> list[list[str]]:
     """Return the columns of text of as many rows as are tokenised."""
-    columns = [column for column in TEXT_COLUMNS if column in split.column_names]
     order = np.random.default_rng(seed).permutation(len(split))[:MOST_TEXTS]
-    chosen = [values(split, column).take(pa.array(order)) for column in columns]
+    chosen = [values(split, column).take(pa.array(order)) for column in text_columns(split)]
     characters = np.cumsum(sum(np.asarray(pc.utf8_length(column)) for column in chosen))
     fitting = max(int(np.searchsorted(characters, MOST_CHARACTERS, side="right")), 1)
     return [column[:fitting].to_pylist() for column in chosen]

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from raycompare.data.splits import TEXT_COLUMNS, LabelledData
+from raycompare.data.splits import LabelledData, text_columns
 from raycompare.data.tokens import Ints
 from raycompare.experiment.spec import Arguments, Experiment, ModelSpec
 from raycompare.models.heads import config_fields
@@ -104,7 +104,7 @@ def sample_lengths(tokenizer: PreTrainedTokenizerBase, data: LabelledData, lengt
     """
     rows = np.random.default_rng(0).permutation(len(data.train))[:SAMPLE]
     texts = data.train.select(np.sort(rows))
-    columns = [texts[name][:] for name in TEXT_COLUMNS if name in texts.column_names]
+    columns = [texts[name][:] for name in text_columns(texts)]
     lengths = np.array([len(ids) for ids in tokenizer(*columns, verbose=False)["input_ids"]])
     if isinstance(length, str):
         percentile = int(length.removeprefix("p"))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from raycompare.errors import ExperimentError, Problem
 from raycompare.experiment.file import Draft
+from raycompare.experiment.prices import Price
 from raycompare.experiment.spec import Experiment
 from raycompare.formatting import duration
 from raycompare.running.check import CheckedExperiment, check
@@ -19,7 +20,7 @@ from raycompare.running.trackers.sagemaker import definitions
 from raycompare.sagemaker.aws import Aws, require_sdk
 from raycompare.sagemaker.checks import Findings, bucket_of, findings
 from raycompare.sagemaker.job_environment import Job
-from raycompare.sagemaker.request import SECONDS_PER_HOUR, Machines, Request
+from raycompare.sagemaker.request import Machines, Request
 from raycompare.sagemaker.source import path_problems
 from raycompare.sagemaker.submit import MLFLOW, Submission, default_image, send
 
@@ -150,28 +151,26 @@ def tracker_problems(experiment: Experiment, request: Request) -> Iterator[Probl
 def _costs(ready: CheckedExperiment, machines: Machines) -> Iterator[str]:
     """Say what the machines cost, what the run may take, and where SageMaker ends it."""
     kinds = " + ".join(f"{count} x {name}" for name, count in machines.types())
-    usd = machines.usd_per_hour
-    if usd is None:
+    price = machines.price
+    if price is None:
         yield f"{kinds}: no price is known (raycompare/experiment/prices.toml lists them)"
     else:
-        yield f"{kinds}: ${usd:,.2f} an hour on demand, {_source(machines)}"
+        yield f"{kinds}: ${price.usd_per_hour:,.2f} an hour on demand, {_source(price)}"
     if machines.spot:
         yield "spot: mostly a good part less; what is said here is the price on demand"
     site = Site(nodes=machines.nodes(), instance=machines.instance)
     found = estimate(ready.experiment, ready.data, site)
-    priced = None
-    if usd is not None and found.seconds is not None:
-        priced = usd * found.seconds / SECONDS_PER_HOUR
-    yield from describe(replace(found, usd=priced), ready.experiment)
-    most = f", at ${usd * machines.max_hours:,.2f}" if usd is not None else ""
+    usd = price.usd(found.seconds) if price and found.seconds is not None else None
+    yield from describe(replace(found, usd=usd), ready.experiment)
+    most = f", at ${price.usd(machines.max_seconds):,.2f}" if price else ""
     yield (
         f"beside that some minutes for the start; SageMaker stops the job after "
         f"{duration(machines.max_seconds)}{most}"
     )
 
 
-def _source(machines: Machines) -> str:
-    instance = machines.instance
+def _source(price: Price) -> str:
+    instance = price.instance
     assert instance is not None, "its price is known"
     doubt = f" ({instance.doubt})" if instance.doubt else ""
     return f"listed {instance.found}{doubt}"

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from raycompare.cluster.machines import Node
-from raycompare.experiment.prices import Instance, instances
+from raycompare.experiment.prices import Instance, Price, instances
+from raycompare.formatting import SECONDS_PER_HOUR
 
-SECONDS_PER_HOUR = 3600
 VCPUS_OF_XLARGE = 4
 SIZES: Mapping[str, int] = {"medium": 1, "large": 2, "xlarge": VCPUS_OF_XLARGE}
 
@@ -40,12 +40,13 @@ class Machines:
         yield self.instance_type, self.count
 
     @property
-    def usd_per_hour(self) -> float | None:
-        """Of all, on demand; None where the price of a type is not known."""
+    def price(self) -> Price | None:
+        """Of all together, on demand; None where the price of a type is not known."""
         known = [(instances().get(name), count) for name, count in self.types()]
         if any(instance is None for instance, _ in known):
             return None
-        return sum(instance.on_demand * count for instance, count in known if instance)
+        usd = sum(instance.on_demand * count for instance, count in known if instance)
+        return Price(usd_per_hour=usd, instance=self.instance)
 
     def nodes(self) -> tuple[Node, ...]:
         """Return the machines that run trials, as far as their type says what they are."""

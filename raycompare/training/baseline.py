@@ -31,7 +31,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import resample
 from threadpoolctl import threadpool_limits
 
-from raycompare.data.splits import TEXT_COLUMNS, LabelledData
+from raycompare.data.splits import LabelledData, text_columns
 from raycompare.experiment.spec import TF_IDF
 from raycompare.metrics import MODES, MetricName, classification_metrics
 from raycompare.records.rows import SCHEMAS, BaselineRecord
@@ -94,7 +94,7 @@ class _Rows:
 
     @classmethod
     def of(cls, split: Dataset) -> _Rows:
-        columns = [split[name][:] for name in TEXT_COLUMNS if name in split.column_names]
+        columns = [split[name][:] for name in text_columns(split)]
         return cls([" ".join(parts) for parts in zip(*columns, strict=True)], _labels(split))
 
     def sample(self, most: int, seed: int) -> _Rows:

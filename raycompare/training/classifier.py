@@ -12,7 +12,7 @@ import torch
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from raycompare.data.splits import TEXT_COLUMNS
+from raycompare.data.splits import text_columns
 from raycompare.data.tokens import Padding, Row
 from raycompare.models.lora import merge_lora
 from raycompare.models.pretrained import build_model, load_tokenizer
@@ -35,7 +35,7 @@ class RawTexts:
         """Draw at most so many rows of a split with `seed`."""
         order = np.random.default_rng(seed).permutation(len(split))
         drawn = split.select(order[:rows])
-        return cls(tuple(tuple(drawn[name]) for name in TEXT_COLUMNS if name in drawn.column_names))
+        return cls(tuple(tuple(drawn[name]) for name in text_columns(drawn)))
 
     def __len__(self) -> int:
         """Count the texts, or the pairs."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import torch
 
+from raycompare.errors import summarize
 from raycompare.records.messages import TrialFailure
 
 NO_MEMORY = ("can't allocate memory", "not enough memory", "CUDA out of memory")
@@ -34,9 +35,8 @@ def is_disk_full(error: BaseException) -> bool:
 
 def failure_of(error: BaseException) -> TrialFailure:
     """Describe an error that ended a trial."""
-    lines = str(error).strip().splitlines()
     return TrialFailure(
-        cause=f"{type(error).__name__}: {lines[0] if lines else '(no message)'}",
+        cause=summarize(error),
         error="".join(traceback.format_exception(error)),
         disk_full=is_disk_full(error),
     )

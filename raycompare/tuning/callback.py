@@ -13,7 +13,7 @@ from ray.tune.experiment import Trial
 from ray.tune.progress_reporter import TrialProgressCallback
 from rich.text import Text
 
-from raycompare.errors import DiskFullError
+from raycompare.errors import DiskFullError, summarize
 from raycompare.records.journal import Journal
 from raycompare.records.messages import TrialFailure
 from raycompare.records.run_folder import RunFolder
@@ -134,6 +134,4 @@ def _error_of(trial: Trial) -> Exception:
 
 
 def _cause(error: Exception) -> str:
-    cause = error.cause if isinstance(error, RayTaskError) else error
-    lines = str(cause).strip().splitlines()
-    return f"{type(cause).__name__}: {lines[0] if lines else '(no message)'}"
+    return summarize(error.cause if isinstance(error, RayTaskError) else error)

@@ -7,7 +7,7 @@ from statistics import median
 
 from raycompare.experiment.prices import price_of
 from raycompare.experiment.spec import Experiment
-from raycompare.formatting import SECONDS_PER_HOUR, duration
+from raycompare.formatting import duration
 from raycompare.records.clock import Clock
 from raycompare.records.journal import Journal, TrialState
 from raycompare.records.messages import Stop, TrialPlan
@@ -19,8 +19,7 @@ class MaxCost:
     def __init__(self, experiment: Experiment, clock: Clock) -> None:
         """Watch the clock of a run, which counts its machines."""
         self._clock, self._usd = clock, experiment.tune.max_usd
-        price = price_of(experiment.cost)
-        self._per_second = price.usd_per_hour / SECONDS_PER_HOUR if price else 0.0
+        self._price = price_of(experiment.cost)
 
     def refuses(self, plan: TrialPlan) -> Stop | None:
         """Return why the trial must not start; None if it may."""
@@ -39,10 +38,10 @@ class MaxCost:
 
     def ends_within(self, seconds: float) -> bool:
         """Tell whether the dollars are spent if all machines of now stay for so many seconds."""
-        if self._usd is None:
+        if self._usd is None or self._price is None:
             return False
         machine = self._clock.machine_total + seconds * self._clock.machines
-        return machine * self._per_second >= self._usd
+        return self._price.usd(machine) >= self._usd
 
 
 class Budgets:

@@ -82,6 +82,12 @@ def test_a_price_is_old_when_it_is_more_than_a_year_old() -> None:
     assert not given.is_old(date(2099, 1, 1)), "whoever gives it knows it"
 
 
+def test_a_price_says_what_time_costs() -> None:
+    price = price_of(CostSpec(usd_per_hour=1.5))
+    assert price is not None
+    assert price.usd(2 * 3600) == 3.0
+
+
 @pytest.mark.parametrize("name", instances())
 def test_every_figure_has_a_source_and_a_known_card(name: str) -> None:
     instance = instances()[name]

@@ -10,6 +10,7 @@ from queue import SimpleQueue
 from threading import Thread
 from time import perf_counter
 
+from raycompare.errors import summarize
 from raycompare.metrics import MetricName, Mode
 from raycompare.records.journal import Journal, eval_records
 from raycompare.records.messages import Message, Stop
@@ -90,8 +91,7 @@ class TrackerThread:
 
 def without_secrets(error: Exception) -> str:
     """Return the kind of an error and its first line, with passwords and tokens left out."""
-    lines = str(error).strip().splitlines()
-    text = f"{type(error).__name__}: {lines[0] if lines else '(no message)'}"
+    text = summarize(error)
     for secret in filter(None, (os.environ.get(name) for name in SECRETS)):
         text = text.replace(secret, "...")
     return re.sub(r"://[^/\s@]+@", "://...@", text)
