@@ -16,6 +16,7 @@ from raycompare.formatting import number_of, score
 from raycompare.metrics import LABELS, MetricName
 from raycompare.records.rows import TrialRecord
 from raycompare.records.run_folder import RunFolder
+from raycompare.records.run_records import Records
 
 BEFORE, AFTER = "before", "after"
 
@@ -29,23 +30,21 @@ class RunPredictions:
     """Each table by its trial id."""
 
     @classmethod
-    def of(cls, folder: RunFolder) -> Self:
-        """Read them."""
+    def of(cls, folder: RunFolder, records: Records) -> Self:
+        """Read the predictions of a run whose records were read before."""
         return cls(
-            finalists=tested_finalists(folder.read_trials(), folder.read_evaluations()),
+            finalists=tested_finalists(records.trials, records.evaluations),
             predictions=list(folder.read_predictions()),
         )
 
 
-def judge_runs(before: RunFolder, after: RunFolder, model: str, metric: MetricName) -> Judgement:
-    """Judge two runs of one model, which were tested on the same rows, as if they were models."""
-    return judge_tests(RunPredictions.of(before), RunPredictions.of(after), model, metric)
-
-
-def judge_tests(
+def judge_runs(
     before: RunPredictions, after: RunPredictions, model: str, metric: MetricName
 ) -> Judgement:
-    """Do the same with what was read before; the only pair is `after` minus `before`."""
+    """Judge two runs of one model, tested on the same rows, as if they were two models.
+
+    The only pair is `after` minus `before`.
+    """
     finalists, predictions = [], []
     for name, tested in ((BEFORE, before), (AFTER, after)):
         finalists += [

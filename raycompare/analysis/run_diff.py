@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from raycompare.analysis.before_after import AFTER, RunPredictions, judge_tests
+from raycompare.analysis.before_after import AFTER, RunPredictions, judge_runs
 from raycompare.analysis.cost import cost_of
 from raycompare.analysis.leaderboard import ModelRow, Spread, leaderboard, shown_metrics
 from raycompare.analysis.pairwise import LEVEL, MeanTest, holm
@@ -194,7 +194,10 @@ def _rows(side: Snapshot) -> dict[str, ModelRow]:
 
 def _models(first: Snapshot, second: Snapshot) -> tuple[ModelDiff, ...]:
     rows = _rows(first), _rows(second)
-    tested = RunPredictions.of(first.folder), RunPredictions.of(second.folder)
+    tested = (
+        RunPredictions.of(first.folder, first.records),
+        RunPredictions.of(second.folder, second.records),
+    )
     shown = shown_metrics(_decides(first))
     found = [
         _model(
@@ -229,7 +232,7 @@ def _test(
     datasets = [side.records.experiment.data.dataset for side in (first, second)]
     if datasets[0] != datasets[1]:
         return f"the test rows are of other data: {datasets[0]}, {datasets[1]}"
-    judgement = judge_tests(*tested, model, _decides(first))
+    judgement = judge_runs(*tested, model, _decides(first))
     if judgement.gap is not None:
         return f"no paired test: {judgement.gap}"
     (pair,) = judgement.pairs

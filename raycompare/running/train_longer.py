@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raycompare.analysis.before_after import describe_gain, judge_runs
+from raycompare.analysis.before_after import RunPredictions, describe_gain, judge_runs
 from raycompare.analysis.extend import extension, finalist
 from raycompare.experiment.file import parse_draft, write_experiment
 from raycompare.records.run_folder import RunFolder
@@ -25,7 +25,8 @@ def train_longer(
     draft = parse_draft(write_experiment(longer), f"the extension of {before.shown}")
     after = run(draft, RunOptions(out=out), display)
     name, metric = longer.models[0].name, longer.tune.metric
-    judgement = judge_runs(before, after, name, metric)
-    trained = finalist(records, name), finalist(read_records(after))
-    display.say(describe_gain(*trained, judgement, metric))
+    now = read_records(after)
+    tested = RunPredictions.of(before, records), RunPredictions.of(after, now)
+    judgement = judge_runs(*tested, name, metric)
+    display.say(describe_gain(finalist(records, name), finalist(now), judgement, metric))
     return after

@@ -6,8 +6,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from raycompare.analysis.before_after import describe_gain, judge_runs
+from raycompare.analysis.before_after import RunPredictions, describe_gain, judge_runs
 from raycompare.analysis.extend import finalist
+from raycompare.analysis.significance import Judgement
+from raycompare.metrics import MetricName
 from raycompare.records.run_folder import RunFolder
 from raycompare.records.run_records import Records
 from tests import runs
@@ -29,7 +31,12 @@ def sentence(place: Path, before: list[float], after: list[float], metric: str =
     )
     decides = folders[0].read_experiment().tune.metric
     trained = [finalist(Records.of(folder)) for folder in folders]
-    return describe_gain(*trained, judge_runs(*folders, "m", decides), decides)
+    return describe_gain(*trained, judged(*folders, decides), decides)
+
+
+def judged(before: RunFolder, after: RunFolder, metric: MetricName) -> Judgement:
+    tested = [RunPredictions.of(folder, Records.of(folder)) for folder in (before, after)]
+    return judge_runs(*tested, "m", metric)
 
 
 def test_longer_training_is_better_where_the_test_says_so(tmp_path: Path):
@@ -68,7 +75,7 @@ def test_without_predictions_nothing_is_claimed(tmp_path: Path, lost: str):
     for file in files if lost == "all" else files[:1]:
         file.unlink()
     folders = RunFolder.at(tmp_path / "before"), RunFolder.at(tmp_path / "after")
-    assert "no predictions of" in str(judge_runs(*folders, "m", "accuracy").gap)
+    assert "no predictions of" in str(judged(*folders, "accuracy").gap)
 
 
 def test_other_test_rows_can_not_be_compared(tmp_path: Path):
@@ -76,4 +83,4 @@ def test_other_test_rows_can_not_be_compared(tmp_path: Path):
     for file in (tmp_path / "before" / "predictions").iterdir():
         pq.write_table(pq.read_table(file).slice(10), file)
     folders = RunFolder.at(tmp_path / "before"), RunFolder.at(tmp_path / "after")
-    assert "not of the same test examples" in str(judge_runs(*folders, "m", "accuracy").gap)
+    assert "not of the same test examples" in str(judged(*folders, "accuracy").gap)

@@ -13,13 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from raycompare.analysis.cost import cost_of
-from raycompare.analysis.leaderboard import ModelRow, Spread, best_trials, leaderboard, spread
+from raycompare.analysis.leaderboard import Spread, best_trials, leaderboard, spread
 from raycompare.formatting import NOTHING, dollars, duration, number_of, score
 from raycompare.metrics import LABELS, MetricName
 from raycompare.records.endings import STATUS_WORDS, first_cause, first_line
 from raycompare.records.manifest import TOTAL
 from raycompare.records.messages import Stage
 from raycompare.records.rows import TrialRecord
+from raycompare.records.run_records import Records
 from raycompare.records.snapshot import Snapshot, State
 
 STAGES: tuple[Stage, ...] = ("tune", "confirm")
@@ -93,10 +94,8 @@ def status_of(snapshot: Snapshot, now: datetime) -> RunStatus:
     records, running = snapshot.records, snapshot.state == "running"
     experiment, trials, manifest = records.experiment, records.trials, records.manifest
     metric, cost = experiment.tune.metric, cost_of(records)
-    rows = leaderboard(records)
     silent = (now - snapshot.written_at).total_seconds() if snapshot.written_at else None
     cause = first_cause(trial for trial in trials if trial.status == "errored")
-    confirmed = sum(trial.stage == "confirm" for trial in trials)
     all_confirmed = len(experiment.models) * len(experiment.confirm.seeds)
     return RunStatus(
         run_id=manifest.run_id,
@@ -111,8 +110,8 @@ def status_of(snapshot: Snapshot, now: datetime) -> RunStatus:
         seconds=manifest.seconds.get(TOTAL, 0.0),
         usd=cost.whole.usd if cost.price else None,
         stages=tuple(_stage(name, trials, manifest.seconds, running) for name in STAGES),
-        models=_models(rows, trials, metric, running),
-        to_confirm=0 if manifest.complete else max(all_confirmed - confirmed, 0),
+        models=_models(records, running),
+        to_confirm=0 if manifest.complete else max(all_confirmed - len(records.confirm_trials), 0),
         failures=sum(trial.status == "errored" for trial in trials),
         first_cause=f"{cause.trial_id}: {first_line(cause)}" if cause else None,
         resume=None
@@ -144,26 +143,22 @@ def _stage(
     )
 
 
-def _models(
-    rows: Sequence[ModelRow], trials: Sequence[TrialRecord], metric: MetricName, running: bool
-) -> tuple[ModelStatus, ...]:
-    tune = best_trials((trial for trial in trials if trial.stage == "tune"), metric)
-    best = best_trials(trials, metric) | tune
+def _models(records: Records, running: bool) -> tuple[ModelStatus, ...]:
+    metric = records.experiment.tune.metric
+    best = best_trials(records.trials, metric) | best_trials(records.tune_trials, metric)
     return tuple(
         ModelStatus(
             model=row.model,
             trials={
                 stage: Counter(
-                    _standing(trial, running)
-                    for trial in trials
-                    if trial.stage == stage and trial.model == row.model
+                    _standing(trial, running) for trial in records.trials_of(row.model, stage)
                 )
                 for stage in STAGES
             },
             best_validation=best[row.model].best_value if row.model in best else None,
             test=row.test.get(metric),
         )
-        for row in rows
+        for row in leaderboard(records)
     )
 
 
