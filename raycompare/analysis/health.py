@@ -17,6 +17,7 @@ from raycompare.formatting import count, number_of, score, share
 from raycompare.metrics import MODES, better
 from raycompare.records.rows import EvalRecord, TrialRecord
 from raycompare.records.run_records import Records
+from raycompare.records.survey import Survey
 
 GAP = 3.0
 """Validation may be above test by so many standard errors of the two sizes of samples."""
@@ -157,7 +158,8 @@ def _best(records: Records, trial: TrialRecord) -> EvalRecord | None:
 
 def _data_flags(data: Mapping[str, Any]) -> Iterator[Flag]:
     sizes = data.get("rows", {})
-    for split, copies in data.get("also_in_train", {}).items():
+    also_in_train, contradictory = _copies(data)
+    for split, copies in also_in_train.items():
         if copies:
             yield Flag(
                 about="data",
@@ -165,10 +167,10 @@ def _data_flags(data: Mapping[str, Any]) -> Iterator[Flag]:
                 f"also in train ({share(copies, sizes.get(split) or copies)})",
                 advice="remove them: they are remembered, not understood",
             )
-    if data.get("two_labels"):
+    if contradictory:
         yield Flag(
             about="data",
-            found=f"{count(data['two_labels'])} texts of train have more than one label",
+            found=f"{number_of(contradictory, 'text')} with more than one label",
             advice="look at them: no model can be right on both, so accuracy has a limit",
         )
     for model, cut in data.get("cut", {}).items():
@@ -178,3 +180,15 @@ def _data_flags(data: Mapping[str, Any]) -> Iterator[Flag]:
                 found=f"{cut:.0%} of the training texts are longer than max_length and are cut",
                 advice="try a larger data.max_length, or search it: `max_length: {choice: [...]}`",
             )
+
+
+def _copies(data: Mapping[str, Any]) -> tuple[Mapping[str, int], int]:
+    """Count the rows of other splits whose text is in train, and the texts with several labels.
+
+    Older manifests have both without a survey; their second count was of train alone.
+    """
+    if not data.get("survey"):
+        return data.get("also_in_train", {}), data.get("two_labels", 0)
+    survey = Survey.from_plain(data["survey"])
+    copies = {split.split: split.also_in.get("train", 0) for split in survey.splits}
+    return copies, survey.contradictory_texts

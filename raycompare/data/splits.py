@@ -250,31 +250,9 @@ def facts(data: LabelledData) -> dict[str, Any]:
         "labels": list(data.label_names),
         "rows": {part: len(getattr(data, part)) for part in PARTS},
         "test_label_counts": label_counts(data.test),
-        "also_in_train": _also_in_train(data),
-        "two_labels": _with_two_labels(data.train),
     }
 
 
 def text_columns(split: Dataset) -> list[str]:
     """Name the columns of text: one, or two for pairs."""
     return [name for name in TEXT_COLUMNS if name in split.column_names]
-
-
-def _texts(split: Dataset) -> list[tuple[str, ...]]:
-    columns = [split[name] for name in text_columns(split)]
-    return list(zip(*columns, strict=True))
-
-
-def _also_in_train(data: LabelledData) -> dict[str, int]:
-    """Count the rows of the other splits whose text is in train too."""
-    known = set(_texts(data.train))
-    splits = {part: getattr(data, part) for part in PARTS[1:]}
-    return {part: sum(text in known for text in _texts(split)) for part, split in splits.items()}
-
-
-def _with_two_labels(split: Dataset) -> int:
-    """Count the texts that stand there with more than one label."""
-    labels: dict[tuple[str, ...], set[int]] = {}
-    for text, label in zip(_texts(split), split["label"], strict=True):
-        labels.setdefault(text, set()).add(label)
-    return sum(len(found) > 1 for found in labels.values())

@@ -23,10 +23,9 @@ class Manifest:
     command: str
     """Makes the same run again from the run folder's experiment.yaml."""
     data: dict[str, Any]
-    """dataset, hash, labels (names in id order), rows per split, test_label_counts, also_in_train
-    (rows of the other splits), two_labels (texts of train), max_length and cut (share) per
-    model, model_types (as in the checkpoints' configs) per model, survey (see `survey`),
-    trust_remote_code: the models whose checkpoints' code could run, if any."""
+    """dataset, hash, labels (names in id order), rows per split, test_label_counts, max_length and
+    cut (share) per model, model_types (as in the checkpoints' configs) per model, survey (see
+    `survey`), trust_remote_code: the models whose checkpoints' code could run, if any."""
     seeds: dict[str, Any]
     """experiment: the seed of splits, samples and the tune stage; confirm: a list."""
     versions: dict[str, str]

@@ -9,6 +9,7 @@ import pytest
 from raycompare.analysis.health import Flag, flags
 from raycompare.experiment.ranges import edge_at
 from raycompare.experiment.space import Domain
+from raycompare.records.survey import SplitSurvey, Survey
 from raycompare.report.sections.health import health_section
 from tests import runs
 
@@ -33,6 +34,25 @@ def sound() -> runs.Run:
             worse = replace(row, matthews_correlation=0.9 - row.step / 1000)
             run.evaluations[number] = worse
     return run
+
+
+def surveyed(copies: int = 0, contradictory: int = 0) -> dict[str, Any]:
+    """A survey as a manifest has it."""
+    also_in = {"train": {}, "validation": {"train": 0}, "test": {"train": copies, "validation": 9}}
+    splits = tuple(
+        SplitSurvey(split=part, rows=1000, labels={}, repeated=0, also_in=others)
+        for part, others in also_in.items()
+    )
+    return Survey(
+        dataset="x",
+        splits=splits,
+        contradictory_texts=contradictory,
+        contradictory_rows=2 * contradictory,
+        asked=256,
+        batch=8,
+        tokenizers=(),
+        proposed=None,
+    ).to_plain()
 
 
 def test_a_sound_run_has_no_flags() -> None:
@@ -97,7 +117,9 @@ def test_validation_far_above_test_is_flagged() -> None:
     ("fact", "about", "says"),
     [
         ({"also_in_train": {"test": 10, "validation": 0}}, "data", "10 of the 1,000 texts of test"),
-        ({"two_labels": 3}, "data", "3 texts of train have more than one label"),
+        ({"two_labels": 3}, "data", "3 texts with more than one label"),
+        ({"survey": surveyed(copies=10)}, "data", "10 of the 1,000 texts of test"),
+        ({"survey": surveyed(contradictory=1), "two_labels": 0}, "data", "1 text with more than"),
         ({"cut": {"a": 0.2}}, "a", "20% of the training texts are longer than max_length"),
     ],
 )

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from raycompare.data.splits import facts, label_counts
+from raycompare.data.splits import label_counts
 from raycompare.running.check import CheckedExperiment
+from raycompare.running.survey import survey
 from tests.runs import experiment
 from tests.splits import Load, class_labels, problem, problems, rows
 
@@ -82,11 +83,12 @@ def test_a_map_that_leaves_one_label_is_an_error(load: Load) -> None:
     assert [one.found for one in found] == ["one label in split 'train': b"]
 
 
-def test_two_labels_of_one_text_are_one_when_they_are_merged(load: Load) -> None:
+def test_two_labels_of_one_text_are_one_when_they_are_merged(load: Load, tiny_model: str) -> None:
     train = {"text": ["same", "same", "other"], "label": ["pos", "1", "neg"]}
     splits = {"train": train, "validation": train, "test": train}
-    assert facts(load(None, **splits))["two_labels"] == 1
-    assert facts(load({"label_map": MAP}, **splits))["two_labels"] == 0
+    given = experiment({"name": "m", "checkpoint": tiny_model})
+    assert survey(given, load(None, **splits)).contradictory_texts == 1
+    assert survey(given, load({"label_map": MAP}, **splits)).contradictory_texts == 0
 
 
 def test_what_is_told_is_in_the_summary_of_a_check(load: Load, tiny_model: str) -> None:

@@ -168,20 +168,8 @@ def test_facts_are_plain_values(load: Load) -> None:
         "labels": ["a", "b", "c"],
         "rows": {"train": 103, "validation": 2, "test": 3},
         "test_label_counts": {"a": 1, "b": 0, "c": 2},
-        "also_in_train": {"validation": 2, "test": 3},
-        "two_labels": 0,
     }
     assert len(data.content_hash) == 16
-
-
-def test_copies_and_contradictions_are_counted(load: Load) -> None:
-    train = rows()
-    train["text"][0] = train["text"][70] = "the same"  # of two labels
-    train["text"][2] = "in test too"
-    test = {"text": ["in test too", "in test too", "not in train"], "label": ["a", "b", "c"]}
-    found = facts(load(train=train, validation=test, test=test))
-    assert found["two_labels"] == 1
-    assert found["also_in_train"] == {"validation": 2, "test": 2}
 
 
 @pytest.mark.skipif(not AG_NEWS.is_dir(), reason=f"needs the AG News sample in {AG_NEWS}")
