@@ -100,6 +100,13 @@ def _asked_length(
         return max_length
     encoded = (tokenizer(*texts, verbose=False) for texts in _batches(data.train))
     lengths = [len(ids) for batch in encoded for ids in batch["input_ids"]]
+    return resolve_length(max_length, np.asarray(lengths))
+
+
+def resolve_length(max_length: int | str, lengths: Ints) -> int:
+    """Return a `max_length` in tokens; one such as p99 is that percentile of the lengths."""
+    if isinstance(max_length, int):
+        return max_length
     percentile = int(max_length.removeprefix("p"))
     return int(np.percentile(lengths, percentile, method="higher"))
 

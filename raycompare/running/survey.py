@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 from raycompare.data.columns import values
 from raycompare.data.splits import PARTS, LabelledData, label_counts, text_columns
-from raycompare.data.tokenize import BATCH, token_key
+from raycompare.data.tokenize import BATCH, resolve_length, token_key
 from raycompare.data.tokens import Ints
 from raycompare.experiment.file import Draft
 from raycompare.experiment.spec import UNLIMITED, Experiment, ModelSpec
@@ -58,14 +58,15 @@ def survey(experiment: Experiment, data: LabelledData) -> Survey:
         _measure(tokenizer, models, sample) for tokenizer, models in _tokenizers(experiment, data)
     ]
     proposed = max((found.proposed for found in measured), default=None)
-    lengths = {proposed or 0, *_present_lengths(experiment, measured)}
+    asked = experiment.data.max_length
+    lengths = {proposed or 0, *(resolve_length(asked, found.lengths) for found in measured)}
     batch = _batch(experiment)
     return Survey(
         dataset=experiment.data.dataset,
         splits=tuple(_survey_split(part, texts, data) for part in PARTS),
         contradictory_texts=len(contradictory),
         contradictory_rows=sum(int(np.isin(of, contradictory).sum()) for of in texts.values()),
-        asked=experiment.data.max_length,
+        asked=asked,
         batch=batch,
         tokenizers=tuple(found.survey(lengths, batch, experiment.seed) for found in measured),
         proposed=proposed,
@@ -127,13 +128,6 @@ def _batch(experiment: Experiment) -> int:
     """Return the texts of a batch: what the file sets for all models, else the default."""
     given = experiment.training.get(TEXTS)
     return batch_size_of({TEXTS: given} if isinstance(given, int) else {}).texts
-
-
-def _present_lengths(experiment: Experiment, measured: Sequence[_MeasuredLengths]) -> Iterator[int]:
-    asked = experiment.data.max_length
-    for found in measured:
-        percentile = int(asked.removeprefix("p")) if isinstance(asked, str) else None
-        yield asked if isinstance(asked, int) else found.percentile(percentile or 100)
 
 
 def _sample(split: Dataset, seed: int) -> list[list[str]]:

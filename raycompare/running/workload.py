@@ -16,6 +16,7 @@ import torch
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from raycompare.data.splits import LabelledData, text_columns
+from raycompare.data.tokenize import resolve_length
 from raycompare.data.tokens import Ints
 from raycompare.experiment.spec import Arguments, Experiment, ModelSpec
 from raycompare.models.heads import config_fields
@@ -106,10 +107,8 @@ def sample_lengths(tokenizer: PreTrainedTokenizerBase, data: LabelledData, lengt
     texts = data.train.select(np.sort(rows))
     columns = [texts[name][:] for name in text_columns(texts)]
     lengths = np.array([len(ids) for ids in tokenizer(*columns, verbose=False)["input_ids"]])
-    if isinstance(length, str):
-        percentile = int(length.removeprefix("p"))
-        length = int(np.percentile(lengths, percentile, method="higher"))
-    cut: Ints = np.minimum(lengths, min(length, tokenizer.model_max_length))
+    most = min(resolve_length(length, lengths), tokenizer.model_max_length)
+    cut: Ints = np.minimum(lengths, most)
     return cut
 
 

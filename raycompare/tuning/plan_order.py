@@ -33,16 +33,6 @@ class StartPolicy(Protocol):
         """Return why the trial must end at its next evaluation; None if it may go on."""
 
 
-class AlwaysStart:
-    """Lets everything through."""
-
-    def refuses(self, plan: TrialPlan) -> None:
-        """Let it start."""
-
-    def cuts(self, plan: TrialPlan) -> None:
-        """Let it go on."""
-
-
 class PlanOrder(FIFOScheduler):
     """Compares no trials; starts them in the order of the plan, as far as the gate lets them.
 
@@ -60,7 +50,7 @@ class PlanOrder(FIFOScheduler):
     def __init__(self, gate: StartPolicy | None = None) -> None:
         """Begin at the first trial."""
         super().__init__()  # type: ignore[no-untyped-call]
-        self._gate = gate or AlwaysStart()
+        self._gate = gate
         self._finished = 0
         self._lost: dict[str, Trial] = {}
         self.most_at_once: int | None = None
@@ -136,7 +126,7 @@ class PlanOrder(FIFOScheduler):
         waiting = (t for t in islice(trials, self._finished, None) if t.status == Trial.PENDING)
         for trial in waiting:
             plan = plan_of(trial)
-            refusal = self._gate.refuses(plan)
+            refusal = self._gate.refuses(plan) if self._gate else None
             if refusal:
                 self.refusals[plan.trial_id] = refusal
                 trial.init_local_path()  # Tune asks every trial for its path in the end
@@ -170,7 +160,7 @@ class PlanOrder(FIFOScheduler):
         standing = self.standing(plan)
         if standing.say is Decision.STOP:
             return Stop("rung", standing.reason)
-        return self._gate.cuts(plan)
+        return self._gate.cuts(plan) if self._gate else None
 
     def on_trial_complete(
         self, tune_controller: TuneController, trial: Trial, result: Mapping[str, Any]
