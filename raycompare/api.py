@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
 from pydantic_core import to_json
@@ -24,10 +24,13 @@ from raycompare.records.rows import EvalRecord, TrialRecord
 from raycompare.records.run_folder import RunFolder
 from raycompare.records.run_records import Records
 from raycompare.records.snapshot import read_records
-from raycompare.report.figures.draw import Drawing, draw_figures
+from raycompare.report.drawing.draw import draw_figures
 from raycompare.report.sections import scores as report_scores
 from raycompare.report.tables import tables
 from raycompare.report.write import render
+
+if TYPE_CHECKING:
+    from raycompare.report.drawing.draw import Drawing
 
 SOURCE = "the experiment"
 """Names in messages what did not come from a file."""

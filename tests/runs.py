@@ -33,8 +33,8 @@ from raycompare.records.rows import (
 )
 from raycompare.records.run_folder import RunFolder
 from raycompare.records.run_records import Records
-from raycompare.report.figures.draw import drawings
-from raycompare.report.figures.style import THEMES
+from raycompare.report.drawing.registry import shown_figures
+from raycompare.report.drawing.style import THEMES
 from raycompare.report.write import render
 
 GOLDEN = Path(__file__).parent / "golden" / "report.md"
@@ -372,8 +372,8 @@ def typical_report() -> str:
     run.baseline(0.76)
     comparison = run.compare()
     paths = {
-        name: {theme.suffix: f"figures/{name}{theme.suffix}.png" for theme in THEMES}
-        for name in drawings(comparison)
+        figure.name: {theme.suffix: f"figures/{figure.name}{theme.suffix}.png" for theme in THEMES}
+        for figure in shown_figures(comparison)
     }
     return render(comparison, paths)
 

@@ -10,15 +10,6 @@ from typing import Any, Self, TypeVar
 import pyarrow as pa
 
 from raycompare.analysis.cost import Cost, cost_of
-from raycompare.analysis.curves import (
-    BestSoFar,
-    Curve,
-    WallClock,
-    best_so_far,
-    learning_curves,
-    wall_clock,
-)
-from raycompare.analysis.expected_best import ExpectedBest, expected_best
 from raycompare.analysis.health import Flag, flags
 from raycompare.analysis.leaderboard import (
     BaselineRow,
@@ -30,7 +21,6 @@ from raycompare.analysis.leaderboard import (
     standings,
     tested_finalists,
 )
-from raycompare.analysis.pareto import ParetoPoint, pareto_points
 from raycompare.analysis.significance import Judgement, judge
 from raycompare.analysis.verdict import verdict
 from raycompare.experiment.spec import Experiment
@@ -101,8 +91,7 @@ class Failure:
 class Comparison:
     """Everything that a report says, ready to be written down."""
 
-    experiment: Experiment
-    manifest: Manifest
+    records: Records
     verdict: str
     """One sentence of Markdown."""
     leaderboard: tuple[ModelRow, ...]
@@ -121,18 +110,22 @@ class Comparison:
     cost: Cost
     flags: tuple[Flag, ...]
     """What to look at."""
-    curves: tuple[Curve, ...]
-    """Of every evaluated trial that the figure is about; `figure_data.thinned` picks for it."""
-    wall_clock: tuple[WallClock, ...]
-    best_so_far: tuple[BestSoFar, ...]
-    expected_best: tuple[ExpectedBest, ...]
     inference: tuple[InferenceRecord, ...]
     """What it takes to use each model that was measured, in the order of the leaderboard."""
     inference_failures: tuple[InferenceFailure, ...]
     """In the same order."""
-    pareto: tuple[ParetoPoint, ...]
     screened: tuple[ScreenRecord, ...]
     """Best first; empty where nothing was screened."""
+
+    @property
+    def experiment(self) -> Experiment:
+        """What was compared."""
+        return self.records.experiment
+
+    @property
+    def manifest(self) -> Manifest:
+        """Hashes, versions, machines and times of the run."""
+        return self.records.manifest
 
     @property
     def metric(self) -> MetricName:
@@ -156,7 +149,7 @@ def compare(records: Records, predictions: Iterable[tuple[str, pa.Table]]) -> Co
     `predictions` are as `RunFolder.read_predictions` returns them.
     """
     experiment, manifest = records.experiment, records.manifest
-    trials, evaluations = records.trials, records.evaluations
+    trials = records.trials
     metric = experiment.tune.metric
     rows = leaderboard(records)
     models = [row.model for row in rows]
@@ -164,10 +157,8 @@ def compare(records: Records, predictions: Iterable[tuple[str, pa.Table]]) -> Co
     judgement = _judgement(records, standings(rows, baselines, metric), predictions)
     tune = records.tune_trials
     test_rows = manifest.data.get("rows", {}).get("test")
-    inference = _of_models(models, records.inference)
     return Comparison(
-        experiment=experiment,
-        manifest=manifest,
+        records=records,
         verdict=verdict(experiment, rows, judgement, first_cause(trials), test_rows, baselines),
         leaderboard=rows,
         judgement=judgement,
@@ -181,13 +172,8 @@ def compare(records: Records, predictions: Iterable[tuple[str, pa.Table]]) -> Co
         failures=_failures(trials),
         cost=cost_of(records),
         flags=flags(records),
-        curves=learning_curves(trials, evaluations, metric),
-        wall_clock=wall_clock(rows),
-        best_so_far=best_so_far(models, evaluations, metric),
-        expected_best=expected_best(models, trials, metric),
-        inference=inference,
+        inference=_of_models(models, records.inference),
         inference_failures=_failures_of(models, records),
-        pareto=pareto_points(rows, inference, judgement.intervals, metric),
         screened=tuple(records.screened),
     )
 

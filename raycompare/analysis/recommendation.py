@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from raycompare.analysis.leaderboard import ModelRow
 from raycompare.analysis.pairwise import Pair
-from raycompare.analysis.pareto import on_one_processor
 from raycompare.analysis.significance import Judgement
 from raycompare.records.rows import InferenceRecord
 
@@ -114,3 +113,8 @@ def _within(limit_ms: float, measured: Sequence[Candidate]) -> Within:
         best=next(quick, None),
         nearest=min(measured, key=lambda one: one.inference.latency_p95_ms),
     )
+
+
+def on_one_processor(inference: Iterable[InferenceRecord]) -> bool:
+    """Say whether the times can be compared: all from processors or cards of one kind."""
+    return len({(record.device.split(":")[0], record.processor) for record in inference}) <= 1

@@ -146,7 +146,7 @@ class Card:
         ]
         seeds = f"mean ± sd over {number_of(row.seeds_done, 'seed')}"
         own = table(("test", "these weights", seeds), lines)
-        models = leaderboard_section(self.comparison).replace("## ", "## All models: ", 1)
+        models = leaderboard_section(self.comparison, title="All models: Leaderboard")
         return f"## Test\n\n{own}\n\n{models}"
 
     def _data(self) -> str:

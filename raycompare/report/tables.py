@@ -16,6 +16,7 @@ from raycompare.analysis.spending import ModelCost, StageCost, TrialCost
 from raycompare.metrics import MODES
 from raycompare.records.arrow import table_of
 from raycompare.records.rows import TrialRecord
+from raycompare.report.drawing.registry import figures_of
 
 Row = Mapping[str, object]
 
@@ -29,20 +30,16 @@ def tables(comparison: Comparison) -> dict[str, pa.Table]:
         "search": map(_search, comparison.leaderboard),
         "screening": map(asdict, comparison.screened),
         "classes": _classes(comparison),
-        "confusion": _confusion(comparison),
         "flags": map(asdict, comparison.flags),
         "failures": map(asdict, comparison.failures),
-        "best_so_far": _best_so_far(comparison),
-        "expected_best": _expected_best(comparison),
-        "wall_clock": map(asdict, comparison.wall_clock),
         "inference": map(asdict, comparison.inference),
-        "pareto": map(asdict, comparison.pareto),
         "cost_stages": map(_stage_cost, [*comparison.cost.stages, comparison.cost.whole]),
         "cost_models": map(_model_cost, comparison.cost.models),
         "cost_trials": map(_trial_cost, comparison.cost.trials),
         "data": _data(comparison),
         "machines": comparison.manifest.hardware,
         "packages": _packages(comparison),
+        **{figure.name: figure.rows() for figure in figures_of(comparison)},
     }
     made = {name: _table(list(rows)) for name, rows in found.items()}
     made["trials"] = table_of(comparison.trials, TrialRecord)
@@ -165,34 +162,6 @@ def _classes(comparison: Comparison) -> Iterator[Row]:
     report = comparison.judgement.classes
     for scores in report.scores if report else ():
         yield {"model": report.model if report else None, **asdict(scores)}
-
-
-def _confusion(comparison: Comparison) -> Iterator[Row]:
-    """A row for each pair of labels that occurred."""
-    report = comparison.judgement.classes
-    if report is None:
-        return
-    for label, rows in zip(report.labels, report.matrix, strict=True):
-        for predicted, number in zip(report.labels, rows, strict=True):
-            if number:
-                yield {
-                    "model": report.model,
-                    "label": label,
-                    "predicted": predicted,
-                    "rows": number,
-                }
-
-
-def _best_so_far(comparison: Comparison) -> Iterator[Row]:
-    for model in comparison.best_so_far:
-        for seconds, value in zip(model.seconds, model.values, strict=True):
-            yield {"model": model.model, "seconds": seconds, "value": value}
-
-
-def _expected_best(comparison: Comparison) -> Iterator[Row]:
-    for model in comparison.expected_best:
-        for number, value in enumerate(model.values, 1):
-            yield {"model": model.model, "trials": number, "value": value}
 
 
 def _stage_cost(stage: StageCost) -> Row:

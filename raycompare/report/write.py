@@ -9,7 +9,7 @@ from raycompare.analysis.comparison import Comparison, compare
 from raycompare.records.layout import REPORT
 from raycompare.records.run_folder import RunFolder
 from raycompare.records.run_records import Records
-from raycompare.report.figures.draw import images
+from raycompare.report.drawing.draw import draw_images
 from raycompare.report.page.page import page
 from raycompare.report.sections import classes as report_classes
 from raycompare.report.sections import cost as report_cost
@@ -55,7 +55,7 @@ def write_report(folder: RunFolder) -> Comparison:
     records = Records.of(folder)
     comparison = compare(records, folder.read_predictions())
     figures = {}
-    for name, themes in images(comparison).items():
+    for name, themes in draw_images(comparison).items():
         figures[name] = {suffix: f"figures/{name}{suffix}.png" for suffix in themes}
         for suffix, png in themes.items():
             folder.write_bytes(figures[name][suffix], png)

@@ -6,21 +6,32 @@ from math import inf
 import pytest
 from matplotlib.figure import Figure
 
-from raycompare.analysis.curves import MOST_CURVES, MOST_LINES, BestSoFar, select_curves
+from raycompare.analysis.curves import Curve, learning_curves
+from raycompare.report.drawing.draw import draw_figures, draw_images
+from raycompare.report.drawing.style import MOST_LINES, time_unit, y_limits
+from raycompare.report.figures.best_so_far import BestSoFarFigure, Progress
 from raycompare.report.figures.confusion import MOST_LABELS
-from raycompare.report.figures.draw import drawings, images
-from raycompare.report.figures.training import SOME_OTHERS, time_unit, y_limits
+from raycompare.report.figures.learning_curves import MOST_CURVES, SOME_OTHERS, select_curves
+from raycompare.report.figures.wall_clock import WallClockFigure
 from raycompare.report.sections.figures import figures_section
 from tests import runs
 
 
 def drawn(run: runs.Run) -> dict[str, Figure]:
-    return {name: draw() for name, draw in drawings(run.compare()).items()}
+    return draw_figures(run.compare())
+
+
+def curves_of(run: runs.Run) -> tuple[Curve, ...]:
+    return learning_curves(run.records)
+
+
+def progress_of(run: runs.Run) -> list[Progress]:
+    return list(BestSoFarFigure(run.compare()).progress.values())
 
 
 def test_curves_hold_every_evaluated_tune_trial_and_mark_the_best_of_each_model():
     run = runs.typical()
-    curves = run.compare().curves
+    curves = curves_of(run)
     evaluated = [t.trial_id for t in run.trials if t.stage == "tune" and t.best_value is not None]
     assert [curve.trial_id for curve in curves] == evaluated
     best = {curve.model: max(curve.values) for curve in curves if curve.is_best}
@@ -31,7 +42,7 @@ def test_curves_hold_every_evaluated_tune_trial_and_mark_the_best_of_each_model(
 
 
 def test_a_stopped_curve_ends_where_the_trial_did():
-    stopped = [curve for curve in runs.typical().compare().curves if curve.stopped_early]
+    stopped = [curve for curve in curves_of(runs.typical()) if curve.stopped_early]
     assert sorted(curve.steps[-1] for curve in stopped) == [100, 100, 100, 150]
 
 
@@ -40,7 +51,7 @@ def test_a_model_that_was_not_tuned_shows_its_confirm_trials():
     run.tune("a", 0.5, 0.6)
     run.confirm("a", [0.6])
     run.confirm("b", [0.7, 0.8])
-    curves = run.compare().curves
+    curves = curves_of(run)
     assert sum(curve.model == "a" for curve in curves) == 2
     assert sum(curve.model == "b" for curve in curves) == 2
     assert {curve.steps for curve in curves} == {tuple(range(50, 401, 50))}
@@ -55,7 +66,7 @@ def test_best_so_far_only_improves_and_keeps_its_end():
     )
     second = [replace(row, experiment_seconds=row.experiment_seconds + 20) for row in second]
     run.evaluations = [*second, *first]
-    (progress,) = run.compare().best_so_far
+    (progress,) = progress_of(run)
     assert progress.values == tuple(row.matthews_correlation for row in first)
     assert progress.seconds == tuple(row.experiment_seconds for row in first)
     assert progress.ended_at == second[-1].experiment_seconds > progress.seconds[-1]
@@ -64,7 +75,7 @@ def test_best_so_far_only_improves_and_keeps_its_end():
 def test_best_so_far_falls_where_the_metric_is_the_loss():
     run = runs.empty("a", tune={"metric": "loss"})
     run.tune("a", 0.8)
-    (progress,) = run.compare().best_so_far
+    (progress,) = progress_of(run)
     assert list(progress.values) == sorted(progress.values, reverse=True)
     assert len(progress.values) > 1
 
@@ -72,7 +83,7 @@ def test_best_so_far_falls_where_the_metric_is_the_loss():
 def test_best_so_far_leaves_the_confirm_stage_out():
     run = runs.empty("a")
     run.confirm("a", [0.8])
-    assert run.compare().best_so_far == ()
+    assert progress_of(run) == []
 
 
 def test_wall_clock_is_the_mean_of_the_confirm_trials_only():
@@ -80,7 +91,7 @@ def test_wall_clock_is_the_mean_of_the_confirm_trials_only():
     run.tune("a", 0.5, train_seconds=1000.0)
     run.confirm("a", [0.5], train_seconds=10.0, eval_seconds=2.0)
     run.confirm("a", [0.5], train_seconds=30.0, eval_seconds=4.0)
-    (clock,) = run.compare().wall_clock
+    (clock,) = WallClockFigure(run.compare()).clocks
     assert (clock.train_seconds, clock.eval_seconds) == (20.0, 3.0)
 
 
@@ -99,9 +110,8 @@ def test_every_model_gets_a_panel_a_line_and_a_bar(models: int):
 def test_the_best_line_reaches_to_the_end_of_its_model():
     run = runs.empty("a")
     run.tune("a", 0.8, 0.2)
-    (progress,) = run.compare().best_so_far
+    (progress,) = progress_of(run)
     (line,) = drawn(run)["best_so_far"].axes[0].get_lines()
-    assert isinstance(progress, BestSoFar)
     assert line.get_xdata()[-1] == progress.ended_at
 
 
@@ -127,7 +137,7 @@ def test_nothing_is_drawn_without_data():
 def test_names_with_dollars_are_not_read_as_mathematics():
     run = runs.empty("$\\frac$")
     run.confirm("$\\frac$", [0.5])
-    assert all(png for themes in images(run.compare()).values() for png in themes.values())
+    assert all(png for themes in draw_images(run.compare()).values() for png in themes.values())
 
 
 def test_limits_follow_negative_scores_and_stop_at_the_bound():
@@ -160,7 +170,7 @@ def test_of_very_many_trials_a_panel_shows_some_from_the_best_to_the_worst():
     for number in range(200):
         run.tune("a", 0.4 + 0.002 * number)
     run.tune("b", 0.5, 0.6)
-    curves = run.compare().curves
+    curves = curves_of(run)
     kept = select_curves(curves, "matthews_correlation")
     assert [sum(curve.model == model for curve in kept) for model in "ab"] == [MOST_CURVES, 2]
     assert {curves[0].trial_id, curves[199].trial_id} <= {curve.trial_id for curve in kept}

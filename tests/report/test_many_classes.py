@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from raycompare.records.survey import SplitSurvey, Survey
-from raycompare.report.figures.draw import drawings
+from raycompare.report.drawing.registry import shown_figures
 from raycompare.report.write import render, write_report
 from tests.runs import Run, typical
 
@@ -79,7 +79,7 @@ def test_the_report_stays_short_and_names_the_worst_labels(run: ManyClasses) -> 
 
 
 def test_no_figure_has_hundreds_of_labels(run: ManyClasses) -> None:
-    assert "confusion" not in drawings(run.compare())
+    assert "confusion" not in [figure.name for figure in shown_figures(run.compare())]
 
 
 def test_the_tables_have_every_label(run: ManyClasses, tmp_path: Path) -> None:

@@ -170,10 +170,10 @@ def test_a_value_that_is_no_number_is_null_in_the_page() -> None:
 
 def test_each_line_of_the_explorer_is_a_trial_of_the_tune_stage() -> None:
     run = runs.typical()
-    (lines,) = explorer(run.compare()).data
+    (lines,) = explorer(run.compare()).traces
     evaluated = [t for t in run.trials if t.stage == "tune" and t.best_value is not None]
-    assert sorted(lines.customdata) == sorted(trial.trial_id for trial in evaluated)
-    assert [axis.label for axis in lines.dimensions] == [
+    assert sorted(lines["customdata"]) == sorted(trial.trial_id for trial in evaluated)
+    assert [axis["label"] for axis in lines["dimensions"]] == [
         "model",
         "learning_rate",
         "warmup_steps",
@@ -181,17 +181,17 @@ def test_each_line_of_the_explorer_is_a_trial_of_the_tune_stage() -> None:
         "minutes",
         "validation MCC",
     ]
-    rates = next(axis for axis in lines.dimensions if axis.label == "learning_rate")
+    rates = next(axis for axis in lines["dimensions"] if axis["label"] == "learning_rate")
     default = next(t.trial_id for t in run.trials if t.is_default)
-    assert rates["values"][lines.customdata.index(default)] == pytest.approx(5e-5)
+    assert rates["values"][lines["customdata"].index(default)] == pytest.approx(5e-5)
 
 
 def test_a_trial_without_a_value_stands_under_the_axis() -> None:
-    (lines,) = explorer(runs.typical().compare()).data
-    steps = next(axis for axis in lines.dimensions if axis.label == "warmup_steps")
+    (lines,) = explorer(runs.typical().compare()).traces
+    steps = next(axis for axis in lines["dimensions"] if axis["label"] == "warmup_steps")
     assert min(steps["values"]) < 0
-    assert steps.ticktext[0] == "not set"
-    assert steps.range[0] == min(steps["values"])
+    assert steps["ticktext"][0] == "not set"
+    assert steps["range"][0] == min(steps["values"])
 
 
 def test_a_wide_range_has_powers_of_ten() -> None:
@@ -201,10 +201,10 @@ def test_a_wide_range_has_powers_of_ten() -> None:
         run.tune("a", 0.5 + 0.1 * number)
         trial = run.trials[-1]
         run.trials[-1] = runs.replace(trial, hyperparameters=json.dumps({"learning_rate": rate}))
-    (lines,) = explorer(run.compare()).data
-    rates = next(axis for axis in lines.dimensions if axis.label == "learning_rate")
+    (lines,) = explorer(run.compare()).traces
+    rates = next(axis for axis in lines["dimensions"] if axis["label"] == "learning_rate")
     assert sorted(rates["values"])[::3] == pytest.approx([-6, -2])
-    assert rates.ticktext[0] == "1e-06"
+    assert rates["ticktext"][0] == "1e-06"
 
 
 def browse(path: Path) -> tuple[str, list[str]]:

@@ -1,158 +1,211 @@
-"""Draws which models give the most for the time a text takes."""
+"""Which models give the most for the time that a text takes: score against latency."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from html import escape
 from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
-from matplotlib import rcParams
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
-from matplotlib.textpath import TextPath
-from matplotlib.ticker import LogLocator
-from matplotlib.transforms import Affine2D, Transform
+from raycompare.analysis.recommendation import on_one_processor
+from raycompare.metrics import MODES
+from raycompare.report.drawing.figure import ReportFigure
+from raycompare.report.drawing.plot import Plot, make_axis, make_plot
+from raycompare.report.drawing.style import MEDIUM, colour, ink, tidy
 
-from raycompare.analysis.pareto import ParetoPoint
-from raycompare.metrics import LABELS, MetricName
-from raycompare.report.figures.label_layout import Anchor, Box, Ground, place_labels
-from raycompare.report.figures.style import MEDIUM, SMALL, colour, label, tidy
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from raycompare.report.drawing.point_labels import Line, Spot
 
 LOG_FROM = 10.0
 """The ratio of the longest to the shortest time from which the axis is logarithmic."""
 MOST_LABELLED = 12
 """Models whose names fit beside their points; of more, only those on the front are named."""
-POINTS_PER_INCH = 72
-POINT_SIZE, LINE_HEIGHT = 6.0, 1.2
-NEAR_ENOUGH = 10.0
-"""Points of a figure. A label that is farther from its point has a line to it."""
-THIN, THICK = 1.0, 1.8
-Spot = tuple[float, float]
-"""Milliseconds and test value."""
+POINT_SIZE, THIN, THICK = 6.0, 1.0, 1.8
+GREY = "#888888"
 
 
-def draw_pareto(points: Sequence[ParetoPoint], metric: MetricName) -> Figure:
-    """Draw the test value of each model against its latency, and the front as a line."""
-    figure = Figure(figsize=(8.0, 5.0), layout="constrained")
-    axes = figure.subplots()
-    best = sorted((p for p in points if p.on_front), key=lambda point: point.latency_ms)
-    others = [point for point in points if not point.on_front]
-    for chosen, line_colour in ((others, rcParams["text.color"]), (best, colour(0))):
-        _draw_points(axes, chosen, str(line_colour))
-    times, values = [p.latency_ms for p in best], [p.value for p in best]
-    axes.plot(times, values, color=colour(0), linewidth=THICK, drawstyle="steps-post", zorder=1)
-    _scale(axes, [point.latency_ms for point in points])
-    axes.set_xlabel("milliseconds for a text, median", fontsize=MEDIUM)
-    axes.set_ylabel(f"test {LABELS[metric]}", fontsize=MEDIUM)
-    tidy(axes, grid="both")
-    _name_points(axes, points, [*best, *others] if len(points) <= MOST_LABELLED else best)
-    return figure
+@dataclass(frozen=True, kw_only=True)
+class ParetoPoint:
+    """A tested model that was measured."""
+
+    model: str
+    latency_ms: float
+    """The median latency of a text."""
+    value: float
+    """The mean test value."""
+    low: float | None
+    """Bound of the 95 % interval; None, as `high` is, where there is no interval."""
+    high: float | None
+    on_front: bool
+    """No other model is as quick and as good, and better in one of the two."""
+
+    @property
+    def spot(self) -> Spot:
+        """Where the point is drawn."""
+        return self.latency_ms, self.value
+
+
+class ParetoFigure(ReportFigure):
+    """A point per model, and a line through those that no other model dominates."""
+
+    order = 50
+
+    @cached_property
+    def points(self) -> list[ParetoPoint]:
+        """The models that were tested and measured, in the order of the leaderboard.
+
+        There are none where the models were measured on different processors.
+        """
+        inference, intervals = self.comparison.inference, self.comparison.judgement.intervals
+        if not on_one_processor(inference):
+            return []
+        latencies = {record.model: record.latency_p50_ms for record in inference}
+        spots = {
+            row.model: (latencies[row.model], row.test[self.metric].mean)
+            for row in self.comparison.leaderboard
+            if row.model in latencies and row.test and math.isfinite(row.test[self.metric].mean)
+        }
+        best = front(spots, MODES[self.metric] == "max")
+        return [
+            ParetoPoint(
+                model=model,
+                latency_ms=latency,
+                value=value,
+                low=interval.low if interval else None,
+                high=interval.high if interval else None,
+                on_front=model in best,
+            )
+            for model, (latency, value) in spots.items()
+            for interval in [intervals.get(model, {}).get(self.metric)]
+        ]
+
+    @property
+    def best(self) -> list[ParetoPoint]:
+        """The points on the front, quickest first."""
+        return sorted((p for p in self.points if p.on_front), key=lambda point: point.latency_ms)
+
+    @property
+    def has_data(self) -> bool:
+        """Whether there are two models to compare."""
+        return len(self.points) > 1
+
+    def caption(self) -> str:
+        """Explain the points and the line."""
+        return (
+            f"Mean test {self.metric_label} with its 95 % interval, where it has one, against the "
+            "median latency of a text. No model is both quicker and better than those on the line."
+        )
+
+    def draw(self, figure: Figure) -> None:
+        """Draw points with their intervals and names, and the front as steps."""
+        from raycompare.report.drawing.point_labels import name_points
+
+        figure.set_size_inches(8.0, 5.0)
+        axes = figure.subplots()
+        best, others = self.best, [point for point in self.points if not point.on_front]
+        _draw_points(axes, others, ink())
+        _draw_points(axes, best, colour(0))
+        times, values = [p.latency_ms for p in best], [p.value for p in best]
+        axes.plot(times, values, color=colour(0), linewidth=THICK, drawstyle="steps-post", zorder=1)
+        _scale(axes, [point.latency_ms for point in self.points])
+        axes.set_xlabel("milliseconds for a text, median", fontsize=MEDIUM)
+        axes.set_ylabel(f"test {self.metric_label}", fontsize=MEDIUM)
+        tidy(axes, grid="both")
+        named = [*best, *others] if len(self.points) <= MOST_LABELLED else best
+        names = {point.model: point.spot for point in named}
+        lines = [*_intervals(self.points), *_steps(best)]
+        name_points(axes, names, [point.spot for point in self.points], lines, POINT_SIZE)
+
+    def plot(self) -> Plot:
+        """Return points with their intervals, and the front as a dotted line."""
+        line = {
+            "type": "scatter",
+            "x": [point.latency_ms for point in self.best],
+            "y": [point.value for point in self.best],
+            "mode": "lines",
+            "line": {"dash": "dot", "color": GREY},
+            "hoverinfo": "skip",
+            "showlegend": False,
+        }
+        traces = [line, *map(self._trace, self.points)]
+        latency = make_axis("ms for a text, median", type="log")
+        return make_plot(traces, "", f"test {self.metric_label}", xaxis=latency)
+
+    def _trace(self, point: ParetoPoint) -> dict[str, Any]:
+        return {
+            "type": "scatter",
+            "x": [point.latency_ms],
+            "y": [point.value],
+            "error_y": {
+                "type": "data",
+                "symmetric": False,
+                "array": [(point.high or point.value) - point.value],
+                "arrayminus": [point.value - (point.low or point.value)],
+                "visible": point.low is not None,
+            },
+            "name": escape(point.model),
+            "mode": "markers",
+            "marker": {"size": 12, "symbol": "circle" if point.on_front else "circle-open"},
+            "hovertemplate": "%{x:.3g} ms, %{y:.4f}",
+            "meta": {"place": self.models.index(point.model)},
+        }
+
+    def rows(self) -> Iterator[dict[str, object]]:
+        """Return a row per model."""
+        return map(asdict, self.points)
+
+
+def front(points: Mapping[str, tuple[float, float]], higher_is_better: bool) -> set[str]:
+    """Return the names of the points that no other dominates; a point is (latency, value).
+
+    From the quickest on, those that are better than all before; points that are equal stand or
+    fall together.
+    """
+    sign = -1.0 if higher_is_better else 1.0
+    kept: set[str] = set()
+    least, latest = math.inf, (math.nan, math.nan)
+    for name in sorted(points, key=lambda name: (points[name][0], sign * points[name][1])):
+        loss = sign * points[name][1]
+        if loss < least or points[name] == latest:
+            kept.add(name)
+            least, latest = loss, points[name]
+    return kept
 
 
 def _draw_points(axes: Axes, points: Sequence[ParetoPoint], point_colour: str) -> None:
-    for point in points:
-        if point.low is not None and point.high is not None:
-            axes.vlines(
-                point.latency_ms,
-                point.low,
-                point.high,
-                color=point_colour,
-                linewidth=THIN,
-                alpha=0.45,
-            )
+    for (time, low), (_, high), _ in _intervals(points):
+        axes.vlines(time, low, high, color=point_colour, linewidth=THIN, alpha=0.45)
     times, values = [p.latency_ms for p in points], [p.value for p in points]
     axes.plot(times, values, "o", color=point_colour, markersize=POINT_SIZE)
 
 
 def _scale(axes: Axes, times: Sequence[float]) -> None:
+    from matplotlib.ticker import LogLocator
+
+    axes.margins(x=0.12)
     if max(times) / min(times) > LOG_FROM:
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter("")
-        axes.margins(x=0.12)
     else:
-        axes.margins(x=0.12)
         axes.set_xlim(left=0)
 
 
-def _name_points(axes: Axes, points: Sequence[ParetoPoint], named: Sequence[ParetoPoint]) -> None:
-    """Write names beside their points; the layout is made first, and they don't change it."""
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    figure.draw_without_rendering()
-    to_points = axes.transData + Affine2D().scale(POINTS_PER_INCH / figure.dpi)
-    texts = [label(point.model) for point in named]
-    anchors = [_anchor(to_points, p, text) for p, text in zip(named, texts, strict=True)]
-    boxes = place_labels(anchors, _ground(axes, to_points, points))
-    for point, text, anchor, box in zip(named, texts, anchors, boxes, strict=True):
-        written = axes.annotate(
-            text,
-            (point.latency_ms, point.value),
-            xytext=(box.left - anchor.x, (box.bottom + box.top) / 2 - anchor.y),
-            textcoords="offset points",
-            va="center_baseline",
-            fontsize=SMALL,
-            arrowprops=_line(anchor, box),
-            path_effects=[withStroke(linewidth=2, foreground=rcParams["axes.facecolor"])],
-        )
-        written.set_in_layout(False)
+def _intervals(points: Sequence[ParetoPoint]) -> Iterator[Line]:
+    for point in points:
+        if point.low is not None and point.high is not None:
+            yield (point.latency_ms, point.low), (point.latency_ms, point.high), THIN
 
 
-def _line(anchor: Anchor, box: Box) -> dict[str, object] | None:
-    """Return a line from the nearest side of a label to its point; none where it is near."""
-    if box.distance(anchor.x, anchor.y) <= NEAR_ENOUGH:
-        return None
-    across = (anchor.x - box.left) / anchor.width
-    along = (anchor.y - box.bottom) / anchor.height
-    return {
-        "arrowstyle": "-",
-        "color": rcParams["text.color"],
-        "linewidth": 0.6,
-        "relpos": (min(max(across, 0), 1), min(max(along, 0), 1)),
-        "shrinkA": 0,
-        "shrinkB": POINT_SIZE / 2,
-    }
-
-
-def _anchor(to_points: Transform, point: ParetoPoint, text: str) -> Anchor:
-    x, y = to_points.transform((point.latency_ms, point.value))
-    width = TextPath((0, 0), text, size=SMALL).get_extents().width
-    return Anchor(float(x), float(y), width=width, height=LINE_HEIGHT * SMALL)
-
-
-def _ground(axes: Axes, to_points: Transform, points: Sequence[ParetoPoint]) -> Ground:
-    """Return where points and lines are, in points of the figure."""
-
-    def box(first: Spot, last: Spot, width: float) -> Box:
-        corners = to_points.transform([first, last])
-        left, bottom = corners.min(axis=0) - width / 2
-        right, top = corners.max(axis=0) + width / 2
-        return Box(float(left), float(bottom), float(right), float(top))
-
-    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
-    intervals = [
-        ((p.latency_ms, p.low), (p.latency_ms, p.high))
-        for p in points
-        if p.low is not None and p.high is not None
-    ]
-    return Ground(
-        frame=box((left, low), (right, high), 0),
-        points=[box(spot, spot, POINT_SIZE) for spot in map(_spot, points)],
-        lines=[
-            *(box(*ends, THIN) for ends in intervals),
-            *(box(*ends, THICK) for ends in _steps(points)),
-        ],
-    )
-
-
-def _spot(point: ParetoPoint) -> Spot:
-    return point.latency_ms, point.value
-
-
-def _steps(points: Sequence[ParetoPoint]) -> Iterator[tuple[Spot, Spot]]:
-    """Yield the ends of the lines that the front is drawn with."""
-    best = sorted(_spot(point) for point in points if point.on_front)
-    for (start, value), (end, next_value) in pairwise(best):
-        yield (start, value), (end, value)
-        yield (end, value), (end, next_value)
+def _steps(best: Sequence[ParetoPoint]) -> Iterator[Line]:
+    """Yield the lines that the front is drawn with."""
+    for (start, value), (end, next_value) in pairwise(point.spot for point in best):
+        yield (start, value), (end, value), THICK
+        yield (end, value), (end, next_value), THICK

@@ -17,37 +17,47 @@ from html import escape
 from importlib.resources import files
 from itertools import pairwise
 from string import Template
-from typing import Any
+from typing import Any, NamedTuple
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-from plotly.offline import get_plotlyjs
 
 from raycompare.analysis.comparison import Comparison
-from raycompare.metrics import LABELS
-from raycompare.report.figures.style import DARK, LIGHT, Theme
-from raycompare.report.page.figures import curve_caption, plot_figures
-from raycompare.report.page.trials import EXPLORER_CAPTION
-from raycompare.report.sections.figures import captions
+from raycompare.report.drawing.plot import Plot
+from raycompare.report.drawing.registry import shown_figures
+from raycompare.report.drawing.style import DARK, LIGHT, Theme
+from raycompare.report.page.trials import explain_explorer, explorer
 
 _fold = re.compile(r"<details>\n<summary>([^<>]*)</summary>\n?")
 _unfold = re.compile(r"</details>\n?")
 _no_letters = re.compile(r"[^a-z0-9]+")
 
 
+class Shown(NamedTuple):
+    """A figure of the page."""
+
+    caption: str
+    """How to read it, in Markdown."""
+    plot: Plot
+
+
 def page(comparison: Comparison, before: str, after: str) -> str:
     """Return the page; `before` and `after` are the report's Markdown around its figures."""
     script = _file("page.js")
-    figures = plot_figures(comparison)
-    content = {name: json.loads(figure.to_json()) for name, figure in figures.items()}
+    figures = _shown(comparison)
     return Template(_file("page.html")).substitute(
         title=escape(f"{comparison.experiment.name}: {comparison.manifest.run_id}"),
-        policy=_policy(script, get_plotlyjs()),
+        policy=_policy(script, _plotly()),
         style=_colours() + _file("page.css"),
         before=html(before),
-        figures=_figures(comparison, list(figures)),
+        figures=_figures(figures),
         after=html(after),
-        data=_data({"figures": content, "themes": {"light": _theme(LIGHT), "dark": _theme(DARK)}}),
+        data=_data(
+            {
+                "figures": {name: _to_json(figure.plot) for name, figure in figures.items()},
+                "themes": {"light": _theme(LIGHT), "dark": _theme(DARK)},
+            }
+        ),
         plotly=_compress_plotly(),
         script=script,
     )
@@ -91,13 +101,23 @@ def _name_headings(tokens: Sequence[Token]) -> None:
             token.attrSet("id", f"section-{name}")  # no name of a user's is that of a script's data
 
 
-def _figures(comparison: Comparison, names: Sequence[str]) -> str:
-    texts = {
-        **captions(comparison),
-        "trial_explorer": EXPLORER_CAPTION.format(metric=LABELS[comparison.metric]),
-        "learning_curves": curve_caption(comparison),
-    }
-    shown = [_figure(name, texts[name]) for name in names]
+def _shown(comparison: Comparison) -> dict[str, Shown]:
+    """Return the figures that have data by name, the trial explorer first."""
+    trials = explorer(comparison)
+    first = {"trial_explorer": Shown(explain_explorer(comparison), trials)} if trials.traces else {}
+    others = shown_figures(comparison)
+    return first | {one.name: Shown(one.page_caption(), one.plot()) for one in others}
+
+
+def _to_json(plot: Plot) -> Any:
+    """Return a plot as Plotly's JSON; Plotly checks it, and puts null for what is not finite."""
+    import plotly.graph_objects as go
+
+    return json.loads(go.Figure(plot.traces, plot.layout).to_json())
+
+
+def _figures(figures: Mapping[str, Shown]) -> str:
+    shown = [_figure(name, figure.caption) for name, figure in figures.items()]
     return "\n".join(['<h2 id="section-figures">Figures</h2>', *shown]) if shown else ""
 
 
@@ -159,9 +179,16 @@ def _digest(text: str) -> str:
 
 
 @cache
+def _plotly() -> str:
+    from plotly.offline import get_plotlyjs
+
+    return str(get_plotlyjs())
+
+
+@cache
 def _compress_plotly() -> str:
     """Return Plotly's script in 40 % of its size; the page unpacks it."""
-    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()
+    return base64.b64encode(gzip.compress(_plotly().encode(), mtime=0)).decode()
 
 
 @cache

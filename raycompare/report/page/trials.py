@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-import plotly.graph_objects as go
-
 from raycompare.analysis.comparison import Comparison
 from raycompare.metrics import LABELS, MODES
 from raycompare.records.rows import TrialRecord
+from raycompare.report.drawing.plot import Plot
 
 LOG_SPAN = 20
 """Positive values whose largest is so many times the smallest have an axis of powers of ten."""
@@ -22,16 +21,20 @@ MOST_NAMED, MOST_TICKS = 20, 6
 LONGEST = 20
 NOT_SET = "not set"
 
-EXPLORER_CAPTION = (
-    "Each line is a trial of the tune stage; of the confirm stage where nothing was tuned. Drag "
-    "along an axis to keep the trials in that range, also in the table of trials below; click the "
-    "axis to keep all again; drag its name to move it. Bluer lines have a better {metric}. The "
-    "untuned default has what the experiment fixes, or stands under the axis."
-)
+
+def explain_explorer(comparison: Comparison) -> str:
+    """Explain how to read and use the explorer, in Markdown."""
+    return (
+        "Each line is a trial of the tune stage; of the confirm stage where nothing was tuned. "
+        "Drag along an axis to keep the trials in that range, also in the table of trials below; "
+        "click the axis to keep all again; drag its name to move it. Bluer lines have a better "
+        f"{LABELS[comparison.metric]}. The untuned default has what the experiment fixes, or "
+        "stands under the axis."
+    )
 
 
-def explorer(comparison: Comparison) -> go.Figure:
-    """Return parallel coordinates; an empty figure if no trial was evaluated."""
+def explorer(comparison: Comparison) -> Plot:
+    """Return parallel coordinates; a plot without traces if no trial was evaluated."""
     evaluated = [
         trial
         for trial in comparison.trials
@@ -40,7 +43,7 @@ def explorer(comparison: Comparison) -> go.Figure:
     tune = [trial for trial in evaluated if trial.stage == "tune"]
     trials = tune or evaluated
     if not trials:
-        return go.Figure()
+        return Plot([], {})
     values = [trial.best_value for trial in trials]
     label = f"validation {LABELS[comparison.metric]}"
     settings = [_settings(comparison, trial) for trial in trials]
@@ -52,19 +55,20 @@ def explorer(comparison: Comparison) -> go.Figure:
         _axis("minutes", [(trial.train_seconds or 0.0) / 60 for trial in trials]),
         _axis(label, values),
     ]
-    lines = go.Parcoords(
-        dimensions=dimensions,
-        line={
+    lines = {
+        "type": "parcoords",
+        "dimensions": dimensions,
+        "line": {
             "color": values,
             "reversescale": MODES[comparison.metric] == "min",
             "showscale": True,
         },
-        labelangle=-20,
-        labelside="bottom",
-        customdata=[trial.trial_id for trial in trials],
-    )
+        "labelangle": -20,
+        "labelside": "bottom",
+        "customdata": [trial.trial_id for trial in trials],
+    }
     layout = {"template": "none", "height": 520, "margin": {"l": 140, "r": 60, "t": 30, "b": 110}}
-    return go.Figure([lines], layout)
+    return Plot([lines], layout)
 
 
 def _settings(comparison: Comparison, trial: TrialRecord) -> dict[str, Any]:

@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from raycompare.analysis.comparison import Comparison
-from raycompare.analysis.pareto import on_one_processor
-from raycompare.analysis.recommendation import Candidate, Choices, TopTier, Within, choices
+from raycompare.analysis.recommendation import (
+    Candidate,
+    Choices,
+    TopTier,
+    Within,
+    choices,
+    on_one_processor,
+)
 from raycompare.formatting import count, escape, listing, number_of, score, share, table
 from raycompare.metrics import LABELS, MetricName
 from raycompare.records.rows import InferenceRecord

@@ -12,7 +12,7 @@ from typing import Self
 
 from raycompare.analysis.analytics import METRICS, average
 from raycompare.analysis.comparison import Comparison
-from raycompare.analysis.curves import Curve
+from raycompare.analysis.curves import Curve, learning_curves
 from raycompare.analysis.leaderboard import ModelRow, spread
 from raycompare.formatting import escape, score, table
 from raycompare.metrics import LABELS, MODES, MetricName, better
@@ -34,7 +34,8 @@ class Averaged:
     @classmethod
     def all_of(cls, comparison: Comparison) -> list[Self]:
         """Return the tested models that were evaluated, in the order of the averages."""
-        best = {curve.model: curve for curve in comparison.curves if curve.is_best}
+        curves = learning_curves(comparison.records)
+        best = {curve.model: curve for curve in curves if curve.is_best}
         rows = [row for row in comparison.leaderboard if row.test and row.model in best]
         found = [
             cls(row=row, curve=best[row.model], average=mean, place=place)

@@ -27,10 +27,10 @@ from raycompare.metrics import LABELS, MODES
 METHODS = "How and why: docs/statistics.md of raycompare."
 
 
-def leaderboard_section(comparison: Comparison) -> str:
+def leaderboard_section(comparison: Comparison, title: str = "Leaderboard") -> str:
     """Rank the models, and say how to read the ranks."""
     parts = [
-        "## Leaderboard",
+        f"## {title}",
         table(_headers(comparison), _lines(comparison), left=2),
         _list_untested(comparison),
         _how_to_read(comparison),

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raycompare.analysis.pareto import front
-from raycompare.report.figures.draw import drawings
-from raycompare.report.figures.label_layout import Anchor, Box, Ground, place_labels
-from raycompare.report.figures.pareto import draw_pareto
+from raycompare.report.drawing.draw import draw
+from raycompare.report.drawing.label_layout import Anchor, Box, Ground, place_labels
+from raycompare.report.drawing.registry import shown_figures
+from raycompare.report.figures.pareto import ParetoFigure, front
 from tests import runs
 
 Points = dict[str, tuple[float, float]]
@@ -43,12 +43,17 @@ def test_a_quick_model_and_a_good_one_are_both_on_the_front() -> None:
 
 def test_points_have_the_latency_the_mean_and_the_interval_of_their_model() -> None:
     comparison = runs.typical().compare()
-    (point,) = [p for p in comparison.pareto if p.model == "minilm-2"]
+    points = ParetoFigure(comparison).points
+    (point,) = [p for p in points if p.model == "minilm-2"]
     row = next(row for row in comparison.leaderboard if row.model == "minilm-2")
     interval = comparison.judgement.intervals["minilm-2"]["matthews_correlation"]
     assert (point.latency_ms, point.value) == (8.05, row.test["matthews_correlation"].mean)
     assert (point.low, point.high) == (interval.low, interval.high)
-    assert [p.model for p in comparison.pareto] == ["minilm-3", "minilm-2", "bert|tiny"]
+    assert [p.model for p in points] == [
+        "minilm-3",
+        "minilm-2",
+        "bert|tiny",
+    ]
 
 
 def test_models_that_were_not_tested_or_not_measured_are_no_points() -> None:
@@ -57,15 +62,15 @@ def test_models_that_were_not_tested_or_not_measured_are_no_points() -> None:
         run.confirm(model, [0.5, 0.6])
     for model in "ac":
         run.measure(model, 3.0)
-    assert [point.model for point in run.compare().pareto] == ["a"]
+    assert [point.model for point in ParetoFigure(run.compare()).points] == ["a"]
     run.evaluations = [replace(row, loss=nan) for row in run.evaluations]
-    assert run.compare().pareto == ()
+    assert ParetoFigure(run.compare()).points == []
 
 
 def test_times_of_different_processors_are_not_compared() -> None:
     run = runs.typical()
     run.measure("minilm-2", 1.0, processor="Example 100")
-    assert run.compare().pareto == ()
+    assert ParetoFigure(run.compare()).points == []
 
 
 def measured(models: int, ratio: float = 30.0) -> runs.Run:
@@ -77,7 +82,7 @@ def measured(models: int, ratio: float = 30.0) -> runs.Run:
 
 @pytest.mark.parametrize("models", [2, 3, 12])
 def test_every_model_has_its_name_by_its_point_and_none_hides_another(models: int) -> None:
-    figure = drawings(measured(models).compare())["pareto"]()
+    figure = draw(ParetoFigure(measured(models).compare()))
     figure.draw_without_rendering()
     boxes = [text.get_window_extent() for text in figure.axes[0].texts]
     assert len(boxes) == models
@@ -89,19 +94,20 @@ def test_of_very_many_models_only_those_on_the_front_are_named() -> None:
     run = measured(13)
     slow = run.experiment.models[-1].name
     run.measure(slow, 500.0)
-    names = {text.get_text() for text in drawings(run.compare())["pareto"]().axes[0].texts}
+    names = {text.get_text() for text in draw(ParetoFigure(run.compare())).axes[0].texts}
     assert len(names) == 12
     assert slow not in names
 
 
 @pytest.mark.parametrize(("ratio", "scale"), [(9.0, "linear"), (11.0, "log")])
 def test_the_axis_is_logarithmic_where_the_times_are_far_apart(ratio: float, scale: str) -> None:
-    comparison = measured(3, ratio).compare()
-    assert draw_pareto(comparison.pareto, comparison.metric).axes[0].get_xscale() == scale
+    figure = ParetoFigure(measured(3, ratio).compare())
+    assert draw(figure).axes[0].get_xscale() == scale
 
 
 def test_one_model_makes_no_figure() -> None:
-    assert "pareto" not in drawings(measured(1).compare())
+    shown = shown_figures(measured(1).compare())
+    assert "pareto" not in [figure.name for figure in shown]
 
 
 sizes = st.floats(5, 60)

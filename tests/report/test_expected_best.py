@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raycompare.analysis.expected_best import best_of, expected_best
+from raycompare.report.figures.expected_best import ExpectedBestFigure, best_of
 from tests import runs
 
 values = st.lists(st.floats(-1, 1), min_size=1, max_size=6)
@@ -40,6 +40,6 @@ def test_a_model_with_one_trial_or_none_of_the_tune_stage_has_no_curve():
     run.tune("searched", 0.5, 0.7, 0.6)
     run.tune("once", 0.5)
     run.confirm("never", [0.5, 0.6])
-    (found,) = expected_best(["searched", "once", "never"], run.trials, "matthews_correlation")
-    assert found.model == "searched"
-    assert len(found.values) == 3
+    ((model, values),) = ExpectedBestFigure(run.compare()).curves.items()
+    assert model == "searched"
+    assert len(values) == 3

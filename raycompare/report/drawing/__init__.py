@@ -1,0 +1,1 @@
+"""How the figures of the report are found, drawn and styled."""

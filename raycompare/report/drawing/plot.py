@@ -1,0 +1,50 @@
+"""A figure of the HTML page as plain data for Plotly, which colours it when the page is shown.
+
+Plotly interprets some HTML in its texts (`<b>`, `<a>`), so names that users chose must be escaped.
+A trace with a `place` in its `meta` gets the colour and the dash of the model at that place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from raycompare.report.drawing.style import MOST_LINES
+
+HEIGHT, ROW_HEIGHT = 460, 26
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Traces and layout of a Plotly figure."""
+
+    traces: list[dict[str, Any]]
+    layout: Mapping[str, Any]
+
+
+def make_plot(traces: Iterable[dict[str, Any]], x: str, y: str, **layout: Any) -> Plot:
+    """Return a plot with titles on both axes; `layout` overrides the defaults of all plots."""
+    return Plot(
+        list(traces),
+        {
+            "template": "none",
+            "height": HEIGHT,
+            "margin": {"l": 70, "r": 20, "t": 20, "b": 60},
+            "hovermode": "closest",
+            "legend": {"orientation": "v"},
+            "xaxis": make_axis(x),
+            "yaxis": make_axis(y),
+            **layout,
+        },
+    )
+
+
+def make_axis(title: str, **settings: Any) -> dict[str, Any]:
+    """Return an axis with a title."""
+    return {"title": {"text": title}, "automargin": True, **settings}
+
+
+def visibility(place: int) -> bool | str:
+    """Show the leading models at once, the others after a click on their names in the legend."""
+    return True if place < MOST_LINES else "legendonly"

@@ -1,0 +1,114 @@
+"""The best of any number of trials of a model, averaged over all orders of its trials."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from raycompare.metrics import MODES, MetricName
+from raycompare.report.drawing.figure import ReportFigure
+from raycompare.report.drawing.plot import Plot, make_axis, make_plot, visibility
+from raycompare.report.drawing.style import MEDIUM, draw_lines, leaders, name_leaders
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+OPTUNA = " Optuna learns from its trials, so the later ones are better than their average."
+FEW_TRIALS = 20
+"""Trials that an axis of the page can number one by one."""
+
+
+class ExpectedBestFigure(ReportFigure):
+    """A line per model over the number of its trials."""
+
+    order = 30
+
+    @cached_property
+    def curves(self) -> dict[str, list[float]]:
+        """The expected best validation value of 1, 2, ... trials of the tune stage.
+
+        Models with one trial have no curve. A trial counts with its best value, also where it was
+        stopped early.
+        """
+        values: dict[str, list[float]] = {model: [] for model in self.models}
+        for trial in self.comparison.records.trials:
+            if trial.stage == "tune" and trial.best_value is not None:
+                values[trial.model].append(trial.best_value)
+        return {model: best_of(own, self.metric) for model, own in values.items() if len(own) > 1}
+
+    @property
+    def has_data(self) -> bool:
+        """Whether a model has two trials of the tune stage."""
+        return bool(self.curves)
+
+    def caption(self) -> str:
+        """Explain the average, and where it misleads."""
+        optuna = self.comparison.experiment.tune.search_alg == "optuna"
+        return (
+            f"The best validation {self.metric_label} of so many trials, on average over which "
+            "of the model's trials they are. Where a curve still rises at its end, more trials may "
+            "find better. Trials that were stopped early count with what they had."
+            f"{OPTUNA if optuna else ''}{name_leaders(len(self.curves), self.name)}"
+        )
+
+    def draw(self, figure: Figure) -> None:
+        """Draw a dot for each number of trials."""
+        from matplotlib.ticker import MaxNLocator
+
+        lines = {
+            model: (range(1, len(values) + 1), values)
+            for model, values in leaders(self.curves).items()
+        }
+        axes = draw_lines(figure, lines, self.metric)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel("trials of the model", fontsize=MEDIUM)
+        axes.set_ylabel(f"expected best validation {self.metric_label}", fontsize=MEDIUM)
+
+    def plot(self) -> Plot:
+        """Return a dot for each number of trials."""
+        traces = [
+            {
+                "type": "scatter",
+                "x": list(range(1, len(values) + 1)),
+                "y": values,
+                "name": escape(model),
+                "visible": visibility(self.models.index(model)),
+                "mode": "lines+markers",
+                "hovertemplate": "%{x} trials: %{y:.4f}",
+                "meta": {"place": self.models.index(model)},
+            }
+            for model, values in self.curves.items()
+        ]
+        few = max(map(len, self.curves.values())) <= FEW_TRIALS
+        axis = make_axis("trials", **({"dtick": 1} if few else {}))
+        return make_plot(traces, "", f"expected best validation {self.metric_label}", xaxis=axis)
+
+    def rows(self) -> Iterator[dict[str, object]]:
+        """Return a row per number of trials."""
+        for model, values in self.curves.items():
+            for number, value in enumerate(values, 1):
+                yield {"model": model, "trials": number, "value": value}
+
+
+def best_of(values: Sequence[float], metric: MetricName) -> list[float]:
+    """Return the mean best of 1, 2, ... of the values, over all orders in which they can come.
+
+    Drawn without putting back, which has no bias (Tang et al. 2020, "Showing Your Work Doesn't
+    Always Work"; Dodge et al. 2019 draw with putting back).
+    """
+    sign = 1.0 if MODES[metric] == "max" else -1.0
+    rising = np.sort(sign * np.asarray(values, float))
+    number = len(rising)
+    expected = []
+    chances = np.full(number, 1 / number)  # of the value at each place to be the best of those
+    for drawn in range(1, number + 1):
+        expected.append(sign * float(chances @ rising))
+        # C(place, drawn) / C(number, drawn + 1), from C(place, drawn - 1) / C(number, drawn)
+        places = np.arange(number)
+        chances = chances * np.maximum(places - drawn + 1, 0) / drawn
+        chances = chances * (drawn + 1) / max(number - drawn, 1)
+    return expected

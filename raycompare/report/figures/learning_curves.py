@@ -1,0 +1,233 @@
+"""The validation values of every trial against its optimizer steps."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from html import escape
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from raycompare.analysis.curves import Curve, learning_curves
+from raycompare.formatting import number_of
+from raycompare.metrics import MODES, MetricName
+from raycompare.records.rows import TrialRecord
+from raycompare.report.drawing.figure import ReportFigure
+from raycompare.report.drawing.plot import Plot, make_plot, visibility
+from raycompare.report.drawing.style import (
+    MEDIUM,
+    colour,
+    ink,
+    label,
+    legend_above,
+    tidy,
+    y_limits,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_CURVES = 30
+"""Curves of one model in its panel; more lines than that hide each other."""
+PANEL_COLUMNS = {1: 1, 2: 2, 3: 3, 4: 2, 5: 3, 6: 3, 7: 4, 8: 4}
+MOST_COLUMNS = 4
+SOME_OTHERS = "some of the other trials, from the best to the worst"
+GAP = (None,)
+"""Between two curves of one trace."""
+PALE, STRONG = 0.45, 1.0
+
+
+class LearningCurvesFigure(ReportFigure):
+    """A panel per model: its trials thin, the best one thick; of very many only some."""
+
+    order = 10
+
+    @cached_property
+    def all_curves(self) -> tuple[Curve, ...]:
+        """The curve of every evaluated trial."""
+        return learning_curves(self.comparison.records)
+
+    @cached_property
+    def curves(self) -> list[Curve]:
+        """The curves that are drawn."""
+        return select_curves(self.all_curves, self.metric)
+
+    @property
+    def hidden(self) -> int:
+        """How many curves are not drawn."""
+        return len(self.all_curves) - len(self.curves)
+
+    @property
+    def has_data(self) -> bool:
+        """Whether a trial was evaluated."""
+        return bool(self.curves)
+
+    def caption(self) -> str:
+        """Explain lines and crosses, and which trials are drawn."""
+        lines = [
+            f"Validation {self.metric_label} against optimizer steps, one panel per model: "
+            f"{'some trials' if self.hidden else 'every trial'} of the tune stage, or of the "
+            "confirm stage where a model was not tuned. The thick line is the model's best trial, "
+            "a cross marks where a trial was stopped early."
+        ]
+        if self.hidden:
+            lines.append(
+                f"Of each model at most {MOST_CURVES} are drawn, at even distances from the best "
+                "to the worst by their best value; evaluations.parquet has the other "
+                f"{number_of(self.hidden, 'trial')}."
+            )
+        if self.metric == "loss":
+            lines.append("Losses far above the best trials' leave the axis.")
+        return " ".join(lines)
+
+    def page_caption(self) -> str:
+        """Explain what the pointer does."""
+        hidden = f" {self.hidden:,} more are in evaluations.parquet." if self.hidden else ""
+        return (
+            f"Validation {self.metric_label} against optimizer steps. Point at a curve to see its "
+            "trial; a click on a model hides it, a double click hides the others. The thick line "
+            "is the model's best trial, an open circle the end of a trial that was stopped early."
+            f"{hidden}"
+        )
+
+    def draw(self, figure: Figure) -> None:
+        """Draw the panels on common axes."""
+        by_model = _by_model(self.curves)
+        drawn = [model for model in self.models if model in by_model]
+        columns = PANEL_COLUMNS.get(len(drawn), MOST_COLUMNS)
+        rows = math.ceil(len(drawn) / columns)
+        figure.set_size_inches(max(6.4, 2.9 * columns), 1.0 + 2.3 * rows)
+        grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+        panels: list[Axes] = list(grid.flat)
+        for index, (panel, model) in enumerate(zip(panels, drawn, strict=False)):
+            _draw_panel(panel, by_model[model], colour(index))
+            panel.set_title(label(model), fontsize=MEDIUM)
+            panel.xaxis.set_tick_params(labelbottom=index + columns >= len(drawn))
+        for unused in panels[len(drawn) :]:
+            unused.set_visible(False)
+        panels[0].set_xlim(left=0)
+        panels[0].set_ylim(*self._limits())
+        figure.supxlabel("optimizer steps", fontsize=MEDIUM)
+        figure.supylabel(f"validation {self.metric_label}", fontsize=MEDIUM)
+        self._draw_legend(figure)
+
+    def _limits(self) -> tuple[float, float]:
+        best = [value for curve in self.curves if curve.is_best for value in curve.values]
+        return y_limits([v for curve in self.curves for v in curve.values], best, self.metric)
+
+    def _draw_legend(self, figure: Figure) -> None:
+        from matplotlib.lines import Line2D
+
+        others = SOME_OTHERS if self.hidden else "other trials"
+        handles = [Line2D([], [], color=ink(), linewidth=2.2, label="best trial of the model")]
+        if not all(curve.is_best for curve in self.curves):
+            handles.append(Line2D([], [], color=ink(), linewidth=0.9, alpha=0.6, label=others))
+        if any(curve.stopped_early for curve in self.curves):
+            handles.append(
+                Line2D([], [], color=ink(), marker="x", linestyle="", label="stopped early here")
+            )
+        legend_above(figure, handles)
+
+    def plot(self) -> Plot:
+        """Return two traces per model: the best trial, and the others behind it."""
+        trials = {trial.trial_id: trial for trial in self.comparison.trials}
+        by_model = _by_model(self.curves)
+        traces = [
+            _trace(curves, trials, place, is_best)
+            for place, model in enumerate(self.models)
+            for is_best in (False, True)
+            if (curves := [c for c in by_model.get(model, ()) if c.is_best == is_best])
+        ]
+        return make_plot(traces, "optimizer steps", f"validation {self.metric_label}")
+
+
+def select_curves(
+    curves: Sequence[Curve], metric: MetricName, most: int = MOST_CURVES
+) -> list[Curve]:
+    """Select some curves of each model, at most this many, in their order.
+
+    They are the best trial and others at even distances in the order of their best values, so
+    that the worst is kept too and a panel shows how the trials spread.
+    """
+    ranked = sorted(curves, key=lambda curve: (not curve.is_best, _rank(curve, metric)))
+    kept = {
+        curve.trial_id for own in _by_model(ranked).values() for curve in _select_evenly(own, most)
+    }
+    return [curve for curve in curves if curve.trial_id in kept]
+
+
+def _by_model(curves: Iterable[Curve]) -> dict[str, list[Curve]]:
+    by_model: defaultdict[str, list[Curve]] = defaultdict(list)
+    for curve in curves:
+        by_model[curve.model].append(curve)
+    return by_model
+
+
+def _rank(curve: Curve, metric: MetricName) -> float:
+    return min(curve.values) if MODES[metric] == "min" else -max(curve.values)
+
+
+def _select_evenly(ranked: Sequence[Curve], most: int) -> Sequence[Curve]:
+    if len(ranked) <= most:
+        return ranked
+    last = len(ranked) - 1
+    return [ranked[last * place // (most - 1)] for place in range(most)]
+
+
+def _draw_panel(panel: Axes, curves: Iterable[Curve], line_colour: str) -> None:
+    for curve in sorted(curves, key=lambda curve: curve.is_best):
+        width, alpha = (2.2, 1.0) if curve.is_best else (0.9, 0.45)
+        marker = "." if len(curve.steps) == 1 else None
+        panel.plot(
+            curve.steps,
+            curve.values,
+            color=line_colour,
+            linewidth=width,
+            alpha=alpha,
+            marker=marker,
+        )
+        if curve.stopped_early:
+            panel.plot(curve.steps[-1], curve.values[-1], "x", color=ink(), markersize=5)
+    tidy(panel)
+
+
+def _trace(
+    curves: Sequence[Curve], trials: dict[str, TrialRecord], place: int, is_best: bool
+) -> dict[str, Any]:
+    texts = ([_describe(trials[curve.trial_id])] * (len(curve.steps) + 1) for curve in curves)
+    return {
+        "type": "scatter",
+        "x": list(chain.from_iterable((*curve.steps, *GAP) for curve in curves)),
+        "y": list(chain.from_iterable((*curve.values, *GAP) for curve in curves)),
+        "text": list(chain.from_iterable(texts)),
+        "marker": {"symbol": list(chain.from_iterable(map(_symbols, curves))), "size": 7},
+        "name": escape(curves[0].model),
+        "legendgroup": str(place),
+        "showlegend": is_best,
+        "visible": visibility(place),
+        "mode": "lines+markers",
+        "line": {"width": 3 if is_best else 1},
+        "opacity": STRONG if is_best else PALE,
+        "hovertemplate": "%{text}<br>step %{x:,}: %{y:.4f}<extra></extra>",
+        "meta": {"place": place},
+    }
+
+
+def _symbols(curve: Curve) -> list[str]:
+    last = "circle-open" if curve.stopped_early else "circle"
+    return [*["circle"] * (len(curve.steps) - 1), last, "circle"]
+
+
+def _describe(trial: TrialRecord) -> str:
+    """Name a trial and what was searched, for a small box."""
+    searched = json.loads(trial.hyperparameters)
+    values = [f"{name} {_short(searched[name])}" for name in sorted(searched)]
+    return "<br>".join(map(escape, [trial.trial_id, *(values or ["untuned default"])]))
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
