@@ -17,10 +17,10 @@ import pytest
 from raycompare.data.splits import LabelledData, load_splits
 from raycompare.data.tokenize import add_padding, tokenize
 from raycompare.data.tokens import TokenizedData
+from raycompare.experiment.hyperparameters import DEFAULTS
 from raycompare.experiment.spec import DataSpec, ModelSpec
 from raycompare.models.pretrained import load_tokenizer
 from raycompare.records.messages import TrialPlan
-from raycompare.training.arguments import DEFAULTS
 from raycompare.training.task import TrialTask
 from tests.tiny import save_tiny_bert, write_tiny_data
 

@@ -15,11 +15,11 @@ from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 from raycompare.data.splits import LabelledData, load_splits
 from raycompare.data.tokenize import add_padding, tokenize
 from raycompare.data.tokens import TokenizedData
+from raycompare.experiment.hyperparameters import settings_of
 from raycompare.experiment.spec import Arguments, Experiment
 from raycompare.metrics import MODES
 from raycompare.models.pretrained import build_model, load_tokenizer
 from raycompare.records.messages import Message, TrialEnd
-from raycompare.training.arguments import arguments_of
 from raycompare.training.task import TrialTask
 from raycompare.training.trainer import PARTS, build_trainer
 from raycompare.training.trial import train_trial
@@ -59,11 +59,11 @@ def load(experiment: Experiment) -> Loaded:
 def finalist(loaded: Loaded, model: str, searched: Arguments, seed: int, threads: int) -> TrialTask:
     """Return the task of a trial of the confirm stage, which is tested too."""
     experiment = loaded.experiment
-    spec = experiment.model_named(model)
+    settings = settings_of(experiment, model)
     return TrialTask(
         plan=make_plan("confirm", 0, model, searched, seed),
-        model=spec,
-        arguments=arguments_of(experiment, spec, searched),
+        model=settings.model,
+        arguments=settings.arguments(searched),
         data=loaded.tokens,
         label_names=loaded.data.label_names,
         metric=experiment.tune.metric,

@@ -16,6 +16,7 @@ from benchmarks.arms.plain import Padding
 from benchmarks.arms.request import Configuration, Request
 from raycompare.data.splits import load_splits
 from raycompare.experiment.file import read_draft
+from raycompare.experiment.hyperparameters import settings_of
 from raycompare.experiment.spec import DataSpec, Experiment, ModelSpec
 from raycompare.models.pretrained import locate
 from raycompare.tuning.plans import drawn_plans
@@ -151,8 +152,8 @@ def request_of(
 
 
 def _configuration(experiment: Experiment, name: str, searched: dict[str, Any]) -> Configuration:
-    model = experiment.model_named(name)
-    training = experiment.training_of(model)
+    settings = settings_of(experiment, name)
+    model, training = settings.model, settings.training
     fixed = {**training, "eval_strategy": "steps" if "eval_steps" in training else "epoch"}
     return Configuration(
         model=name,

@@ -21,6 +21,7 @@ from typing import Any
 import pandas as pd
 
 from raycompare.analysis.leaderboard import best_trials
+from raycompare.experiment.hyperparameters import settings_of
 from raycompare.metrics import MetricName
 from raycompare.records.rows import EvalRecord, Split, Status, TrialRecord
 from raycompare.records.run_folder import RunFolder
@@ -128,9 +129,8 @@ def _component(records: Records, trial: TrialRecord, names: Sequence[str]) -> di
 
 
 def _parameters(records: Records, trial: TrialRecord) -> dict[str, float | str | None]:
-    model = records.experiment.model_named(trial.model)
     given = {
-        **records.experiment.training_of(model),
+        **settings_of(records.experiment, trial.model).training,
         **json.loads(trial.hyperparameters),
         "model_name": trial.model,
         "seed": trial.seed,

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from raycompare.analysis.leaderboard import ModelRow, leaderboard
 from raycompare.analysis.refine import successor
 from raycompare.errors import UserError, near, one_of
-from raycompare.experiment.spec import Arguments, Experiment, ModelSpec
+from raycompare.experiment.hyperparameters import settings_of
+from raycompare.experiment.spec import Arguments, Experiment
 from raycompare.records.rows import FINISHED, TrialRecord
 from raycompare.records.run_records import Records
 
@@ -48,7 +49,7 @@ def finalist(records: Records, model: str | None = None) -> Finalist:
         )
     confirmed = [t for t in records.trials_of(row.model, "confirm") if t.status in FINISHED]
     configuration = json.loads(confirmed[0].hyperparameters)
-    arguments = {**experiment.training_of(experiment.model_named(row.model)), **configuration}
+    arguments = {**settings_of(experiment, row.model).training, **configuration}
     epochs = _epochs(arguments) or _epochs_trained(records, confirmed)
     return Finalist(row=row, is_winner=row is rows[0], configuration=configuration, epochs=epochs)
 
@@ -99,15 +100,13 @@ def extension(records: Records, epochs: float, model: str | None = None) -> Expe
         update={
             "name": successor(experiment.name, "extended"),
             "models": (chosen.model_copy(update={"training": {}, "search_space": {}}),),
-            "training": _training(experiment, chosen, found.configuration, epochs),
+            "training": _training(experiment, found, epochs),
             "search_space": {},
         }
     )
 
 
-def _training(
-    experiment: Experiment, model: ModelSpec, configuration: Arguments, epochs: float
-) -> Arguments:
-    fixed = {**experiment.training_of(model), **configuration}
+def _training(experiment: Experiment, found: Finalist, epochs: float) -> Arguments:
+    fixed = {**settings_of(experiment, found.row.model).training, **found.configuration}
     fixed.pop(STEPS, None)
     return {**fixed, EPOCHS: int(epochs) if float(epochs).is_integer() else epochs}

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from raycompare.analysis.verdict import CHANCE
+from raycompare.experiment.hyperparameters import settings_of
 from raycompare.experiment.ranges import edge_at
 from raycompare.formatting import count, number_of, score, share
 from raycompare.metrics import MODES, better
@@ -120,7 +121,7 @@ def _at_the_edge(records: Records, model: str) -> Iterator[Flag]:
     """The confirmed value of a hyperparameter lies within a tenth of an edge of its range."""
     confirmed = records.trials_of(model, "confirm")
     chosen: Mapping[str, Any] = json.loads(confirmed[0].hyperparameters) if confirmed else {}
-    space = records.experiment.search_space_of(records.experiment.model_named(model))
+    space = settings_of(records.experiment, model).space
     for name, value in chosen.items():
         edge = edge_at(space[name], value) if name in space else None
         if edge is not None:

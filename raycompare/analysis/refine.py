@@ -19,7 +19,7 @@ from pydantic import JsonValue
 
 from raycompare.analysis.leaderboard import best_trials
 from raycompare.errors import UserError
-from raycompare.experiment.hyperparameters import settings_of
+from raycompare.experiment.hyperparameters import ModelSettings, all_settings
 from raycompare.experiment.ranges import DOWN, UP, Scale, beyond, in_range
 from raycompare.experiment.space import Domain
 from raycompare.experiment.spec import Arguments, Experiment, ModelSpec
@@ -65,7 +65,7 @@ def refine(experiment: Experiment, trials: Sequence[TrialRecord]) -> Refinement:
     """
     valued = [trial for trial in trials if trial.stage == "tune" and has_value(trial)]
     _require_searched(experiment, trials, valued)
-    lessons = [_Lesson.of(experiment, model, valued) for model in experiment.models]
+    lessons = [_Lesson.of(settings, valued) for settings in all_settings(experiment)]
     update = {
         "name": successor(experiment.name, "refined"),
         "models": tuple(lesson.refined_model() for lesson in lessons),
@@ -84,7 +84,7 @@ def successor(name: str, word: str) -> str:
 def _require_searched(
     experiment: Experiment, trials: Sequence[TrialRecord], valued: Sequence[TrialRecord]
 ) -> None:
-    if not any(experiment.search_space_of(model) for model in experiment.models):
+    if not any(settings.space for settings in all_settings(experiment)):
         raise UserError(
             f"{experiment.name} has no search_space, so there is nothing to refine. Add one, such "
             "as learning_rate: {loguniform: [1e-5, 1e-4]}, and run it."
@@ -102,8 +102,7 @@ def _require_searched(
 class _Lesson:
     """What the tune stage showed of one model."""
 
-    experiment: Experiment
-    model: ModelSpec
+    before: ModelSettings
     leader: TrialRecord | None
     """The best known trial."""
     settings: tuple[Arguments, ...]
@@ -112,42 +111,41 @@ class _Lesson:
     """The trials that searched and have a value."""
 
     @classmethod
-    def of(cls, experiment: Experiment, model: ModelSpec, valued: Sequence[TrialRecord]) -> Self:
-        metric = experiment.tune.metric
-        own = [trial for trial in valued if trial.model == model.name]
-        leader = best_trials(own, metric).get(model.name)
+    def of(cls, before: ModelSettings, valued: Sequence[TrialRecord]) -> Self:
+        metric = before.experiment.tune.metric
+        own = [trial for trial in valued if trial.model == before.name]
+        leader = best_trials(own, metric).get(before.name)
         searched = [trial for trial in own if not trial.is_default]
         sign = 1 if MODES[metric] == "min" else -1
         ranked = sorted(_fair(searched), key=lambda trial: sign * (trial.best_value or 0.0))
         best = ranked[: max(FEWEST_BEST, math.ceil(BEST_SHARE * len(ranked)))]
-        settings = (
-            settings_of(experiment, model, _hyperparameters_of(trial)) for trial in (leader, *best)
-        )
-        return cls(experiment, model, leader, tuple(settings), len(searched))
+        settings = (before.complete(_hyperparameters_of(trial)) for trial in (leader, *best))
+        return cls(before, leader, tuple(settings), len(searched))
 
     @cached_property
     def learnt(self) -> dict[str, tuple[Domain, str]]:
         """What the new search space has for each range, and why; nothing from few trials."""
-        ranges = self.experiment.search_space_of(self.model) if self.tried >= FEWEST_TRIALS else {}
+        ranges = self.before.space if self.tried >= FEWEST_TRIALS else {}
         return {key: self._learnt(key, domain) for key, domain in ranges.items()}
 
     def refined_model(self) -> ModelSpec:
         learnt = {key: entry for key, (entry, _) in self.learnt.items()}
-        space = {**self.experiment.search_space, **self.model.search_space, **learnt}
-        training = {**self.model.training, **_hyperparameters_of(self.leader)}
-        return self.model.model_copy(update={"training": training, "search_space": space})
+        model = self.before.model
+        space = {**self.before.experiment.search_space, **model.search_space, **learnt}
+        training = {**model.training, **_hyperparameters_of(self.leader)}
+        return model.model_copy(update={"training": training, "search_space": space})
 
     def changes(self) -> list[ModelChange]:
         words = {"training": self._about_default()}
         words |= {key: why for key, (_, why) in self.learnt.items()}
         if not self.learnt:
             words["search_space"] = f"stays as it was: {self._why_not()}"
-        return [ModelChange(model=self.model.name, part=part, words=words[part]) for part in words]
+        return [ModelChange(model=self.before.name, part=part, words=words[part]) for part in words]
 
     def _about_default(self) -> str:
         if self.leader is None:
             return "stays as it was: no trial has a value"
-        value = f"{LABELS[self.experiment.tune.metric]} {score(self.leader.best_value)}"
+        value = f"{LABELS[self.before.experiment.tune.metric]} {score(self.leader.best_value)}"
         if self.leader.is_default:
             return f"stays as it was: the untuned default is the best known, {value}"
         found = ", ".join(
@@ -156,7 +154,7 @@ class _Lesson:
         return f"the first trial, the default, becomes the best known, {value}: {found}"
 
     def _why_not(self) -> str:
-        if not self.experiment.search_space_of(self.model):
+        if not self.before.space:
             return "nothing is searched"
         found = f"{number_of(self.tried, 'trial')} that searched had a value"
         hint = "raise tune.num_samples, since the same seed draws the same configurations again"

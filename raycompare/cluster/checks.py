@@ -18,6 +18,7 @@ from raycompare.cluster.connection import is_remote
 from raycompare.cluster.machines import Node
 from raycompare.cluster.nodes import NodeResult, NodeType, on_each_node, startable
 from raycompare.errors import ExperimentError, Problem, UserError
+from raycompare.experiment.hyperparameters import all_settings
 from raycompare.experiment.spec import Experiment
 from raycompare.records.run_folder import RunFolder
 from raycompare.records.versions import code_versions
@@ -225,10 +226,8 @@ def room_problems(
     """Find resources that no machine has, be it there or to be started."""
     machines = (*nodes, *(kind.as_node() for kind in types or () if kind.resources))
     asked = {
-        f"models.{place}.resources" if model.resources else "resources": (
-            model.resources or experiment.resources
-        )
-        for place, model in enumerate(experiment.models)
+        f"{own.section}.resources" if own.model.resources else "resources": own.resources
+        for own in all_settings(experiment)
     }
     for where, resources in asked.items():
         if not any(node.fits(resources) for node in machines):

@@ -243,17 +243,6 @@ class Experiment(Part):
     trackers: Annotated[tuple[TrackerName, ...], AfterValidator(_once_each)] = ("tensorboard",)
     """What else is told of the trials; it has no part in `content_hash`."""
 
-    def search_space_of(self, model: ModelSpec) -> SearchSpace:
-        """Return the experiment's ranges with the model's own over them; constants are none."""
-        space = {**self.search_space, **model.search_space}
-        return {name: domain for name, domain in space.items() if not domain.is_constant}
-
-    def training_of(self, model: ModelSpec) -> Arguments:
-        """Return the experiment's fixed arguments, the model's own, then the spaces' constants."""
-        space = {**self.search_space, **model.search_space}
-        constants = {name: domain.value for name, domain in space.items() if domain.is_constant}
-        return {**self.training, **model.training, **constants}
-
     def model_named(self, name: str) -> ModelSpec:
         """Return the model that the tables call `name`."""
         return next(model for model in self.models if model.name == name)

@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 
 from raycompare.analysis.comparison import Comparison
 from raycompare.analysis.leaderboard import shown_metrics, spread
+from raycompare.experiment.hyperparameters import settings_of
 from raycompare.experiment.spec import ModelSpec
 from raycompare.formatting import count, escape, number_of, score, setting, table
 from raycompare.metrics import LABELS, MetricName
@@ -158,7 +159,7 @@ class Card:
     def _training(self) -> str:
         experiment, trial = self.comparison.experiment, self.trial
         searched = json.loads(trial.hyperparameters)
-        fixed = {**self.spec.config, **experiment.training_of(self.spec)}
+        fixed = {**self.spec.config, **settings_of(experiment, trial.model).training}
         values = [(f"`{key}`", setting(searched[key]), "searched") for key in sorted(searched)]
         values += [
             (f"`{key}`", setting(fixed[key]), "fixed") for key in sorted(fixed.keys() - searched)

@@ -13,12 +13,17 @@ from raycompare.data.splits import LabelledData, load_splits
 from raycompare.errors import Problem
 from raycompare.experiment.checks import settings_problems
 from raycompare.experiment.file import Draft
-from raycompare.experiment.hyperparameters import ModelSettings, given_to
+from raycompare.experiment.hyperparameters import ModelSettings, all_settings
 from raycompare.experiment.settings import TuneSpec
 from raycompare.experiment.spec import Experiment, ModelSpec
 from raycompare.models.checks import hyperparameter_problems, model_problems, own_fields
 from raycompare.running.estimate import Estimate, describe, estimate
-from raycompare.running.late_checks import _grace_problems, _steps, length_problems, room_problems
+from raycompare.running.late_checks import (
+    default_steps,
+    grace_problems,
+    length_problems,
+    room_problems,
+)
 from raycompare.running.trackers.checks import tracker_problems
 from raycompare.training.argument_checks import argument_problems, space_problems
 from raycompare.training.unused_arguments import unread_problems
@@ -42,12 +47,12 @@ class CheckedExperiment:
             f"  data     {experiment.data.dataset}: {rows} rows, {len(data.label_names)} labels",
             *(f"  note     {note}" for note in data.notes),
         ]
-        for model in experiment.models:
-            steps = _steps(experiment, model, data)
+        for settings in all_settings(experiment):
+            steps = default_steps(settings, data)
             length = f"{steps:,} steps a trial" if steps else "batches by tokens"
-            searched = ", ".join(experiment.search_space_of(model)) or "nothing"
-            lines.append(f"  model    {model.name}: {length}, searches {searched}")
-            lines += [f"           note: {note}" for note in _notes(model)]
+            searched = ", ".join(settings.space) or "nothing"
+            lines.append(f"  model    {settings.name}: {length}, searches {searched}")
+            lines += [f"           note: {note}" for note in _notes(settings.model)]
         lines += [f"  takes    {line}" for line in describe(self.estimate, experiment)]
         return "\n".join(lines)
 
@@ -77,13 +82,13 @@ def check(draft: Draft, out: str) -> CheckedExperiment:
     data, problems = open_data(draft)
     problems += _section_problems(draft)
     problems += _model_section_problems(draft)
-    problems += _given_problems(draft)
+    problems += _hyperparameter_problems(draft)
     problems += _resource_problems(draft)
     experiment = draft.experiment(found_later=problems)
     assert data is not None
     late = [
         *settings_problems(experiment),
-        *_grace_problems(experiment, data),
+        *grace_problems(experiment, data),
         *length_problems(experiment, data),
         *room_problems(experiment, data, out),
         *tracker_problems(experiment, out),
@@ -121,20 +126,20 @@ def _model_section_problems(draft: Draft) -> list[Problem]:
     ]
 
 
-def _given_problems(draft: Draft) -> list[Problem]:
+def _hyperparameter_problems(draft: Draft) -> list[Problem]:
     """Find what is wrong between the sections, as far as they are valid by themselves."""
     tune = draft.sections.get("tune", TuneSpec())
     return [
         problem
-        for given in _model_settings(draft)
-        for problem in (*unread_problems(given, tune), *hyperparameter_problems(given))
+        for settings in _draft_settings(draft)
+        for problem in (*unread_problems(settings, tune), *hyperparameter_problems(settings))
     ]
 
 
-def _model_settings(draft: Draft) -> list[ModelSettings]:
+def _draft_settings(draft: Draft) -> list[ModelSettings]:
     sections = {**draft.sections, "search_space": draft.search_space}
     experiment = Experiment.model_construct(**sections)
-    return [given_to(experiment, model, where) for where, model in draft.models.items()]
+    return [ModelSettings(experiment, model, where) for where, model in draft.models.items()]
 
 
 def _resource_problems(draft: Draft) -> list[Problem]:

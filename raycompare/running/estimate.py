@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from raycompare.cluster.connection import is_remote
 from raycompare.cluster.machines import Node, this_machine
 from raycompare.data.splits import LabelledData
+from raycompare.experiment.hyperparameters import settings_of
 from raycompare.experiment.prices import Instance, gpus, instances, price_of
-from raycompare.experiment.spec import Experiment, ModelSpec, ResourceSpec
+from raycompare.experiment.spec import Experiment, ResourceSpec
 from raycompare.formatting import duration, number_of
 from raycompare.records.messages import Stage
 from raycompare.running.processors import Speed, cpu_speed, gpu_here, gpu_speed
@@ -45,9 +46,9 @@ class Site:
         """Whether trials take a GPU where they leave it open."""
         return any(node.gpus for node in self.nodes)
 
-    def trial_resources(self, experiment: Experiment, model: ModelSpec) -> tuple[float, float]:
+    def trial_resources(self, experiment: Experiment, model: str) -> tuple[float, float]:
         """Return the CPUs and GPUs of a trial; a share of a card that is not measured is all."""
-        spec = self.resources.get(model.name) or model.resources or experiment.resources
+        spec = self.resources.get(model) or settings_of(experiment, model).resources
         gpu = spec.gpu if isinstance(spec.gpu, float) else float(self.has_gpus)
         return spec.cpu, gpu if self.has_gpus else 0.0
 
@@ -127,7 +128,7 @@ def _speeds(
     measured: dict[tuple[int, ...], Speed] = {}
     found: dict[str, Speed | None] = {}
     for work in works:
-        cpu, gpu = site.trial_resources(experiment, experiment.model_named(work.model))
+        cpu, gpu = site.trial_resources(experiment, work.model)
         layer = (2 ** work.rows.bit_length(), work.width, max(int(cpu), 1))
         if not gpu and layer not in measured:
             measured[layer] = cpu_speed(*layer)
@@ -169,9 +170,7 @@ def _loads(
         if speed is None:
             yield None
         elif count:
-            room = site.at_once(
-                *site.trial_resources(experiment, experiment.model_named(own.model))
-            )
+            room = site.at_once(*site.trial_resources(experiment, own.model))
             most = experiment.tune.max_concurrent_trials
             seconds = speed.seconds(work.flop, work.steps) + TRIAL_SECONDS
             yield Load(seconds, count, min(room, most or room))

@@ -11,7 +11,7 @@ import numpy as np
 
 from raycompare.data.splits import LabelledData
 from raycompare.errors import Problem
-from raycompare.experiment.hyperparameters import given_to
+from raycompare.experiment.hyperparameters import MAX_LENGTH, Length, ModelSettings, all_settings
 from raycompare.experiment.spec import Experiment, ModelSpec
 from raycompare.models.architectures import position_limit
 from raycompare.models.pretrained import (
@@ -22,15 +22,7 @@ from raycompare.models.pretrained import (
     vocabulary_of,
 )
 from raycompare.running.workload import sample_lengths
-from raycompare.training.arguments import (
-    MAX_LENGTH,
-    TOKENS,
-    Length,
-    arguments_of,
-    examples_per_step,
-    lengths_of,
-    planned_steps,
-)
+from raycompare.training.arguments import TOKENS, examples_per_step, planned_steps
 
 SPARE_BYTES = 500 * 2**20
 """What must stay free on the disk beside the records: Ray's session, Tune's files, logs."""
@@ -87,14 +79,14 @@ def length_problems(experiment: Experiment, data: LabelledData) -> Iterator[Prob
 
     A tokenizer that names a limit keeps to it. What a percentile comes to is taken from a sample.
     """
-    for number, model in enumerate(experiment.models):
+    for settings in all_settings(experiment):
+        model = settings.model
         limit = position_limit(build_without_weights(model, load_config(model)))
-        longest = _longest(model, data, lengths_of(experiment, model))
+        longest = _longest(model, data, settings.max_lengths)
         if limit is not None and longest > limit:
-            given = given_to(experiment, model, f"models.{number}")
-            is_own = given.all_values(MAX_LENGTH)
+            is_own = settings.all_values(MAX_LENGTH)
             yield Problem(
-                where=given.place(MAX_LENGTH) if is_own else f"data.{MAX_LENGTH}",
+                where=settings.place(MAX_LENGTH) if is_own else f"data.{MAX_LENGTH}",
                 found=f"texts of up to {longest:,} tokens for {model.name}",
                 allowed=f"{limit:,}, which is how many positions it has",
             )
@@ -110,25 +102,26 @@ def _longest(model: ModelSpec, data: LabelledData, lengths: Sequence[Length]) ->
     return min(max(numbers), vocabulary_of(model).limit)
 
 
-def _grace_problems(experiment: Experiment, data: LabelledData) -> Iterator[Problem]:
+def grace_problems(experiment: Experiment, data: LabelledData) -> Iterator[Problem]:
+    """Find a grace period that a full run of some model does not outlast."""
     grace = experiment.tune.grace_period
     if grace is None or experiment.tune.scheduler == "fifo":
         return
-    for model in experiment.models:
-        most, unit = _steps(experiment, model, data), "optimizer steps"
+    for settings in all_settings(experiment):
+        most, unit = default_steps(settings, data), "optimizer steps"
         if most and experiment.tune.time_attr == "examples":
-            most, unit = most * examples_per_step(arguments_of(experiment, model, {})), "examples"
+            most, unit = most * examples_per_step(settings.arguments({})), "examples"
         if most and grace >= most:
             yield Problem(
                 where="tune.grace_period",
                 found=str(grace),
-                allowed=f"fewer {unit} than a full run of {model.name} has: {most}",
+                allowed=f"fewer {unit} than a full run of {settings.name} has: {most}",
                 hint="leave it out for a quarter of the run",
             )
             return
 
 
-def _steps(experiment: Experiment, model: ModelSpec, data: LabelledData) -> int | None:
+def default_steps(settings: ModelSettings, data: LabelledData) -> int | None:
     """Count the steps of the model's default; None if that takes the tokens of the texts."""
-    arguments = arguments_of(experiment, model, {})
+    arguments = settings.arguments({})
     return None if TOKENS in arguments else planned_steps(arguments, np.ones(len(data.train), int))

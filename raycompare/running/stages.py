@@ -16,7 +16,9 @@ from raycompare.data.token_store import TokenStore
 from raycompare.data.tokenize import add_padding, token_key, tokenize
 from raycompare.data.tokens import TokenizedData
 from raycompare.errors import UserError
-from raycompare.experiment.spec import Arguments, Experiment, ModelSpec
+from raycompare.experiment.hyperparameters import Length, ModelSettings, all_settings
+from raycompare.experiment.space import SearchSpace
+from raycompare.experiment.spec import Arguments, Experiment
 from raycompare.models.pretrained import load_tokenizer, pin_path
 from raycompare.records.clock import Clock
 from raycompare.records.journal import Journal
@@ -26,7 +28,7 @@ from raycompare.records.snapshot import TOKEN_FOLDER
 from raycompare.running.check import CheckedExperiment
 from raycompare.running.display import Display, RungSteps, StageView
 from raycompare.running.gauges import Gauges
-from raycompare.training.arguments import TEXTS, TOKENS, Length, lengths_of, max_length_of
+from raycompare.training.arguments import TEXTS, TOKENS
 from raycompare.training.memory import Peak, measure
 from raycompare.tuning.earlier_trials import EvaluatedPoint
 from raycompare.tuning.limits import Budgets, MaxCost
@@ -57,7 +59,7 @@ def share(ready: CheckedExperiment, folder: RunFolder, machines: Sequence[Node])
     # Models of one vocabulary share one object.
     stored = {id(data): ray.put(data.for_search) for data in tokens.values()}
     tests = {id(data): ray.put(data.held_out) for data in tokens.values()}
-    default = {m.name: tokens[m.name, max_length_of(experiment, m, {})] for m in experiment.models}
+    default = {s.name: tokens[s.name, s.max_length({})] for s in all_settings(experiment)}
     pin = {"models": tuple(pin_path(model) for model in experiment.models)}
     unmeasured = Shared(
         experiment=experiment.model_copy(update=pin),
@@ -78,10 +80,10 @@ def share(ready: CheckedExperiment, folder: RunFolder, machines: Sequence[Node])
     return replace(unmeasured, resources=resources)
 
 
-def _measure_memory(shared: Shared, model: ModelSpec) -> Peak:
+def _measure_memory(shared: Shared, settings: ModelSettings) -> Peak:
     """Measure a trial of the model at its largest batch, on a card of its own."""
-    asked = model.resources or shared.experiment.resources
-    plan = make_plan("tune", 0, model.name, _largest(shared.experiment, model), seed=0)
+    asked = settings.resources
+    plan = make_plan("tune", 0, settings.name, _largest(settings.space), seed=0)
     # A process that keeps its part of the card would be in the way of the trials.
     remote = ray.remote(num_cpus=asked.cpu, num_gpus=1, max_calls=1)(measure)
     task = task_of(shared, plan, asked.model_copy(update={"gpu": 1.0}))
@@ -89,15 +91,14 @@ def _measure_memory(shared: Shared, model: ModelSpec) -> Peak:
         peak: Peak = ray.get(remote.remote(task))
     except RayTaskError as error:
         raise UserError(
-            f"a trial of {model.name} at its largest batch can't take a step on a card: "
+            f"a trial of {settings.name} at its largest batch can't take a step on a card: "
             f"{error.cause}. Allow smaller batches, or more gradient_accumulation_steps."
         ) from error
     return peak
 
 
-def _largest(experiment: Experiment, model: ModelSpec) -> Arguments:
-    """Return the largest batch that the model's search space has."""
-    space = experiment.search_space_of(model)
+def _largest(space: SearchSpace) -> Arguments:
+    """Return the largest batch that a search space has."""
     return {key: max(space[key].examples) for key in (TEXTS, TOKENS) if key in space}  # type: ignore[type-var]
 
 
@@ -117,9 +118,9 @@ def _tokens(ready: CheckedExperiment, store: TokenStore) -> dict[tuple[str, Leng
         return made[key]
 
     return {
-        (model.name, length): tokens(tokenizers[model.source], length)
-        for model in experiment.models
-        for length in lengths_of(experiment, model)
+        (settings.name, length): tokens(tokenizers[settings.model.source], length)
+        for settings in all_settings(experiment)
+        for length in settings.max_lengths
     }
 
 

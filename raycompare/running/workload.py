@@ -18,19 +18,11 @@ from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 from raycompare.data.splits import LabelledData, text_columns
 from raycompare.data.tokenize import resolve_length
 from raycompare.data.tokens import Ints
+from raycompare.experiment.hyperparameters import Length, ModelSettings, all_settings
 from raycompare.experiment.spec import Arguments, Experiment, ModelSpec
 from raycompare.models.heads import config_fields
 from raycompare.models.pretrained import build_without_weights, load_config, load_tokenizer
-from raycompare.training.arguments import (
-    BY_LENGTH,
-    EVALUATION,
-    ORDER,
-    Length,
-    arguments_of,
-    batch_size_of,
-    max_length_of,
-    planned_steps,
-)
+from raycompare.training.arguments import BY_LENGTH, ORDER, batch_size_of, planned_steps
 from raycompare.tuning.plans import Drawn, with_a_choice
 from raycompare.tuning.schedulers.registry import rung_positions
 
@@ -89,13 +81,12 @@ def workload(experiment: Experiment, data: LabelledData, pads: bool) -> Iterator
     counts = Drawn(experiment).counts
     turns = [slot.model for slot in with_a_choice(experiment, counts)]
     sampled: dict[tuple[object, Length], Ints] = {}
-    for model in experiment.models:
-        length = max_length_of(experiment, model, {})
-        key = model.source, length
+    for settings in all_settings(experiment):
+        length = settings.max_length({})
+        key = settings.model.source, length
         if key not in sampled:
-            sampled[key] = sample_lengths(load_tokenizer(model), data, length)
-        trials = turns.count(model.name)
-        yield _model_work(experiment, model, data, sampled[key], (trials, pads))
+            sampled[key] = sample_lengths(load_tokenizer(settings.model), data, length)
+        yield _model_work(settings, data, sampled[key], turns.count(settings.name), pads)
 
 
 def sample_lengths(tokenizer: PreTrainedTokenizerBase, data: LabelledData, length: Length) -> Ints:
@@ -113,24 +104,19 @@ def sample_lengths(tokenizer: PreTrainedTokenizerBase, data: LabelledData, lengt
 
 
 def _model_work(
-    experiment: Experiment,
-    model: ModelSpec,
-    data: LabelledData,
-    lengths: Ints,
-    trials_and_padding: tuple[int, bool],
+    settings: ModelSettings, data: LabelledData, lengths: Ints, trials: int, pads: bool
 ) -> ModelWork:
-    trials, pads = trials_and_padding
-    arguments = arguments_of(experiment, model, {})
-    config = _config(model, arguments, len(data.label_names))
-    parameters = multiplying_parameters(build_without_weights(model, config))
-    course = _course(experiment, model, np.resize(lengths, len(data.train)))
-    whole = experiment.data.padding == "max_length"
+    arguments = settings.arguments({})
+    config = _config(settings.model, arguments, len(data.label_names))
+    parameters = multiplying_parameters(build_without_weights(settings.model, config))
+    course = _course(arguments, np.resize(lengths, len(data.train)))
+    whole = settings.experiment.data.padding == "max_length"
     per_text = float(lengths.max() if whole else lengths.mean())
     trained = per_text
     if pads and not whole and arguments.get(ORDER) != BY_LENGTH:
         trained = longest_of_a_batch(lengths, batch_size_of(arguments).texts)
     train = trained * len(data.train) * course.epochs
-    tune = per_text * len(data.validation) * _tune_evaluations(experiment, model, course)
+    tune = per_text * len(data.validation) * _tune_evaluations(settings, course)
     confirm = per_text * (len(data.validation) * course.evaluations + len(data.test))
 
     def work(evaluated: float) -> TrialWork:
@@ -138,9 +124,9 @@ def _model_work(
         return TrialWork(steps=course.steps, tokens=round(train + evaluated), flop=flop)
 
     return ModelWork(
-        model=model.name,
+        model=settings.name,
         tune_trials=trials,
-        confirm_trials=len(experiment.confirm.seeds),
+        confirm_trials=len(settings.experiment.confirm.seeds),
         tune=work(tune),
         confirm=work(confirm),
         width=int(getattr(config, "hidden_size", 0) or getattr(config, "dim", 0) or 768),
@@ -154,8 +140,7 @@ def longest_of_a_batch(lengths: Ints, texts: int) -> float:
     return float(drawn.max(axis=1).mean())
 
 
-def _course(experiment: Experiment, model: ModelSpec, lengths: Ints) -> _TrialLength:
-    arguments = arguments_of(experiment, model, {})
+def _course(arguments: Arguments, lengths: Ints) -> _TrialLength:
     steps = planned_steps(arguments, lengths)
     once = {**arguments, "num_train_epochs": 1, "max_steps": -1}
     epochs = steps / max(planned_steps(once, lengths), 1)
@@ -171,12 +156,12 @@ def _evaluations(arguments: Arguments, steps: int, epochs: float) -> int:
     return math.ceil(steps / (every if every >= 1 else max(steps * every, 1)))
 
 
-def _tune_evaluations(experiment: Experiment, model: ModelSpec, course: _TrialLength) -> int:
-    if EVALUATION & {*experiment.training_of(model), *experiment.search_space_of(model)}:
+def _tune_evaluations(settings: ModelSettings, course: _TrialLength) -> int:
+    if settings.sets_evaluation:
         return course.evaluations
-    steps = {model.name: course.steps}
-    settings = experiment.tune.model_copy(update={"time_attr": "steps", "grace_period": None})
-    return len(rung_positions(settings, steps)[model.name]) + 1
+    steps, tune = {settings.name: course.steps}, settings.experiment.tune
+    tune = tune.model_copy(update={"time_attr": "steps", "grace_period": None})
+    return len(rung_positions(tune, steps)[settings.name]) + 1
 
 
 def _config(model: ModelSpec, arguments: Arguments, labels: int) -> PretrainedConfig:

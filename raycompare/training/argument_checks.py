@@ -11,11 +11,11 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from transformers import TrainingArguments
 
 from raycompare.errors import Problem, near, one_of
-from raycompare.experiment.hyperparameters import CONFIG
+from raycompare.experiment.hyperparameters import CONFIG, MAX_LENGTH
 from raycompare.experiment.space import Domain, SearchSpace
 from raycompare.experiment.spec import SHORTEST, Arguments
 from raycompare.models.heads import FREEZE, POOLING, POOLINGS, SETTLED
-from raycompare.training.arguments import MAX_LENGTH, OWN, TEXTS, TOKENS, _is_ours
+from raycompare.training.arguments import OWN, TEXTS, TOKENS, _is_ours
 from raycompare.training.class_weights import CLASS_WEIGHTS, WEIGHTINGS
 
 _SEED = "set `seed` (tune stage) and `confirm.seeds` at the top of the file instead"

@@ -10,23 +10,18 @@ from transformers import TrainingArguments
 
 from raycompare.data.batches import BatchSize, count_batches
 from raycompare.data.tokens import Ints
-from raycompare.experiment.hyperparameters import CONFIG
+from raycompare.experiment.hyperparameters import CONFIG, MAX_LENGTH, PATIENCE
 from raycompare.experiment.settings import PeftSpec
-from raycompare.experiment.spec import Arguments, Experiment, ModelSpec
+from raycompare.experiment.spec import Arguments
 from raycompare.models.heads import FREEZE, POOLING
 from raycompare.models.lora import SEARCHED
 from raycompare.training.class_weights import CLASS_WEIGHTS
 
-PATIENCE = "early_stopping_patience"
 THRESHOLD = "early_stopping_threshold"
 
 TOKENS = "per_device_train_batch_tokens"
 TEXTS = "per_device_train_batch_size"
 ORDER, BY_LENGTH = "train_sampling_strategy", "group_by_length"
-MAX_LENGTH = "max_length"
-
-EVALUATION = frozenset({"eval_strategy", "eval_steps", PATIENCE})
-"""Settings by which an experiment says when trials are evaluated."""
 
 OWN: Mapping[str, Any] = {
     PATIENCE: int,
@@ -42,25 +37,6 @@ OWN: Mapping[str, Any] = {
 as EarlyStoppingCallback has it, a batch size in tokens, padding counted, the tokens of a text, what
 `heads` and `class_weights` do, and the sizes of LoRA.
 """
-
-DEFAULTS: Arguments = {
-    "eval_strategy": "epoch",
-    "logging_strategy": "no",
-    "logging_nan_inf_filter": False,  # asks the device for the loss at every step
-    "save_strategy": "no",
-    "report_to": "none",
-    "disable_tqdm": True,
-    "remove_unused_columns": False,  # there are none
-    "dataloader_pin_memory": False,
-    "per_device_eval_batch_size": 64,
-}
-
-
-def arguments_of(experiment: Experiment, model: ModelSpec, searched: Arguments) -> Arguments:
-    """Return what a trial sets: fixed for all, then for the model, then as searched."""
-    given = {**experiment.training_of(model), **searched}
-    by_steps = {"eval_strategy": "steps"} if "eval_steps" in given else {}
-    return {**DEFAULTS, **by_steps, **given}
 
 
 def training_arguments(arguments: Arguments, output_dir: str, seed: int) -> TrainingArguments:
@@ -98,26 +74,6 @@ def _number(arguments: Arguments, key: str, default: float) -> float:
     value = arguments.get(key, default)
     assert isinstance(value, int | float)
     return value
-
-
-Length = int | str
-"""Tokens that texts are cut to, as an experiment says it: a number, or a percentile."""
-
-
-def max_length_of(experiment: Experiment, model: ModelSpec, searched: Arguments) -> Length:
-    """Return what a trial of the model cuts texts to."""
-    given = {**experiment.training_of(model), **searched}
-    length = given.get(MAX_LENGTH, experiment.data.max_length)
-    assert isinstance(length, int | str)
-    return length
-
-
-def lengths_of(experiment: Experiment, model: ModelSpec) -> list[Length]:
-    """Return every length that a trial of the model may have; that of its default first."""
-    default = max_length_of(experiment, model, {})
-    domain = experiment.search_space_of(model).get(MAX_LENGTH)
-    searched = [value for value in domain.examples if isinstance(value, int)] if domain else []
-    return list(dict.fromkeys([default, *searched]))
 
 
 def examples_per_step(arguments: Arguments) -> int:

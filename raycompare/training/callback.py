@@ -12,10 +12,11 @@ from typing import Any, Self
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from raycompare.experiment.hyperparameters import PATIENCE
 from raycompare.experiment.spec import Arguments
 from raycompare.metrics import MODES, better
 from raycompare.records.messages import EndReason, Evaluation
-from raycompare.training.arguments import PATIENCE, THRESHOLD
+from raycompare.training.arguments import THRESHOLD
 from raycompare.training.task import TrialReporter, TrialTask
 
 

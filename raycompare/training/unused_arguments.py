@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from raycompare.errors import Problem
-from raycompare.experiment.hyperparameters import ModelSettings
+from raycompare.experiment.hyperparameters import PATIENCE, ModelSettings
 from raycompare.experiment.settings import TuneSpec
-from raycompare.training.arguments import BY_LENGTH, ORDER, PATIENCE, TEXTS, THRESHOLD, TOKENS
+from raycompare.training.arguments import BY_LENGTH, ORDER, TEXTS, THRESHOLD, TOKENS
 
 _LIONS = ("lion_8bit", "lion_32bit", "paged_lion_8bit", "paged_lion_32bit")
 _NOT_ADAM = (

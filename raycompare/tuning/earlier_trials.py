@@ -18,10 +18,9 @@ from functools import cached_property
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from raycompare.errors import UserError
-from raycompare.experiment.hyperparameters import settings_of
+from raycompare.experiment.hyperparameters import ModelSettings, all_settings
 from raycompare.experiment.ranges import _same_json, in_range
-from raycompare.experiment.space import SearchSpace
-from raycompare.experiment.spec import Arguments, Experiment, ModelSpec
+from raycompare.experiment.spec import Arguments, Experiment
 from raycompare.formatting import listing, number_of
 from raycompare.records.endings import has_value
 from raycompare.records.rows import EvalRecord, TrialRecord
@@ -40,9 +39,9 @@ class EarlierRun:
     evaluations: Sequence[EvalRecord]
     data_hash: str
 
-    def tune_trials(self, model: ModelSpec) -> list[TrialRecord]:
+    def tune_trials(self, model: str) -> list[TrialRecord]:
         """Return the trials of a model's tune stage."""
-        return [t for t in self.trials if t.stage == "tune" and t.model == model.name]
+        return [t for t in self.trials if t.stage == "tune" and t.model == model]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,8 +101,8 @@ def known_points(earlier: EarlierRun, now: Experiment, data_hash: str) -> Earlie
     _require_comparable(earlier, now, data_hash)
     told = [
         _match_models(earlier, then, now)
-        for then in earlier.experiment.models
-        if earlier.tune_trials(then)
+        for then in all_settings(earlier.experiment)
+        if earlier.tune_trials(then.name)
     ]
     known = EarlierTrials(
         points=tuple(point for of_model in told for point in of_model.points),
@@ -141,11 +140,11 @@ def _require_comparable(earlier: EarlierRun, now: Experiment, data_hash: str) ->
         raise UserError(f"--warm-start does not fit:\n{lines}\nOr leave --warm-start out.")
 
 
-def _match_models(earlier: EarlierRun, then: ModelSpec, now: Experiment) -> EarlierTrials:
-    same = [model for model in now.models if model.source == then.source]
-    pairs = [_SameModel(earlier, then, now, model) for model in same]
+def _match_models(earlier: EarlierRun, then: ModelSettings, now: Experiment) -> EarlierTrials:
+    same = [own for own in all_settings(now) if own.model.source == then.model.source]
+    pairs = [_SameModel(earlier, then, own) for own in same]
     alike = [pair for pair in pairs if not pair.differences()]
-    searched = [pair for pair in alike if pair.ranges]
+    searched = [pair for pair in alike if pair.now.space]
     if searched:
         return EarlierTrials(
             points=tuple(point for pair in searched for point in pair.points()),
@@ -156,16 +155,17 @@ def _match_models(earlier: EarlierRun, then: ModelSpec, now: Experiment) -> Earl
     )
 
 
-def _why_not(then: ModelSpec, pairs: Sequence[_SameModel], alike: bool) -> str:
+def _why_not(then: ModelSettings, pairs: Sequence[_SameModel], alike: bool) -> str:
     if not pairs:
-        revision = f" at revision {then.revision}" if then.revision else ""
-        return f"no model of this experiment is {then.checkpoint}{revision}"
+        checkpoint, revision = then.model.source
+        at = f" at revision {revision}" if revision else ""
+        return f"no model of this experiment is {checkpoint}{at}"
     if alike:
         return "the model is the same, but nothing of it is searched"
-    nearest = min(pairs, key=lambda pair: (len(pair.differences()), pair.model.name != then.name))
+    nearest = min(pairs, key=lambda pair: (len(pair.differences()), pair.now.name != then.name))
     found = nearest.differences()
     more = [f"{len(found) - MOST_DIFFERENCES} more"] if len(found) > MOST_DIFFERENCES else []
-    return f"not as {nearest.model.name} is now: {listing([*found[:MOST_DIFFERENCES], *more])}"
+    return f"not as {nearest.now.name} is now: {listing([*found[:MOST_DIFFERENCES], *more])}"
 
 
 @dataclass(frozen=True)
@@ -173,24 +173,17 @@ class _SameModel:
     """A model of the earlier run beside one of the same weights in the new experiment."""
 
     earlier: EarlierRun
-    then: ModelSpec
-    now: Experiment
-    model: ModelSpec
-
-    @cached_property
-    def ranges(self) -> SearchSpace:
-        """What is searched now."""
-        return self.now.search_space_of(self.model)
+    then: ModelSettings
+    now: ModelSettings
 
     @cached_property
     def fixed(self) -> Arguments:
         """What decides a trial now beside what is searched."""
-        return settings_of(self.now, self.model, {})
+        return self.now.complete({})
 
     def differences(self) -> list[str]:
         """Name what was fixed then, is fixed now, and is not the same."""
-        before = settings_of(self.earlier.experiment, self.then, {})
-        searched = {*self.ranges, *self.earlier.experiment.search_space_of(self.then)}
+        before, searched = self.then.complete({}), {*self.now.space, *self.then.space}
         keys = [key for key in {**before, **self.fixed} if key not in searched]
         return [
             f"{key} was {_format_setting(before, key)} and is {_format_setting(self.fixed, key)}"
@@ -200,13 +193,13 @@ class _SameModel:
 
     def points(self) -> Iterator[EvaluatedPoint]:
         """Yield the trials that the search is told."""
-        for trial in self.earlier.tune_trials(self.then):
+        for trial in self.earlier.tune_trials(self.then.name):
             if self._obstacle(trial) is None:
                 yield self._point(trial)
 
     def left_out(self) -> Iterator[str]:
         """Yield a line with the reasons, if trials are left out."""
-        trials = self.earlier.tune_trials(self.then)
+        trials = self.earlier.tune_trials(self.then.name)
         found = Counter(obstacle for trial in trials if (obstacle := self._obstacle(trial)))
         if found:
             reasons = listing([f"{count} {reason}" for reason, count in found.items()])
@@ -219,27 +212,26 @@ class _SameModel:
         if not has_value(trial):
             return "without a value that could be compared"
         settings = self._settings(trial)
-        if lacking := [key for key in self.ranges if key not in settings]:
+        if lacking := [key for key in self.now.space if key not in settings]:
             return f"without a value of {listing(lacking)}"
-        inside = all(in_range(domain, settings[key]) for key, domain in self.ranges.items())
+        inside = all(in_range(domain, settings[key]) for key, domain in self.now.space.items())
         return None if inside and self._is_fixed_as_now(settings) else "outside the ranges of now"
 
     def _is_fixed_as_now(self, settings: Arguments) -> bool:
-        keys = {**settings, **self.fixed}.keys() - self.ranges.keys()
+        keys = {**settings, **self.fixed}.keys() - self.now.space.keys()
         return all(
             _format_setting(settings, key) == _format_setting(self.fixed, key) for key in keys
         )
 
     def _settings(self, trial: TrialRecord) -> Arguments:
-        searched = json.loads(trial.hyperparameters)
-        return settings_of(self.earlier.experiment, self.then, searched)
+        return self.then.complete(json.loads(trial.hyperparameters))
 
     def _point(self, trial: TrialRecord) -> EvaluatedPoint:
         assert trial.best_value is not None
         settings, pruned = self._settings(trial), trial.status == "stopped_early"
         return EvaluatedPoint(
-            model=self.model.name,
-            hyperparameters={key: settings[key] for key in self.ranges},
+            model=self.now.name,
+            hyperparameters={key: settings[key] for key in self.now.space},
             value=trial.best_value,
             intermediate=self._course(trial) if pruned else (),
             pruned=pruned,
@@ -251,7 +243,8 @@ class _SameModel:
             for row in self.earlier.evaluations
             if row.trial_id == trial.trial_id and row.split == "validation"
         ]
-        values = (getattr(row, self.now.tune.metric) for row in sorted(rows, key=lambda r: r.step))
+        metric = self.now.experiment.tune.metric
+        values = (getattr(row, metric) for row in sorted(rows, key=lambda row: row.step))
         return tuple(value for value in values if math.isfinite(value))
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 import optuna
 from ray.tune.search.optuna import OptunaSearch
 
+from raycompare.experiment.hyperparameters import all_settings, settings_of
 from raycompare.experiment.settings import DEFAULT_SAMPLES
 from raycompare.experiment.space import SearchSpace
 from raycompare.experiment.spec import Arguments, Experiment
@@ -49,14 +50,13 @@ class Tpe:
         """The configurations of each model, its default counted."""
         most = self._experiment.tune.num_samples or DEFAULT_SAMPLES
         return {
-            model.name: most if self._experiment.search_space_of(model) else 1
-            for model in self._experiment.models
+            settings.name: most if settings.space else 1
+            for settings in all_settings(self._experiment)
         }
 
     def __call__(self, slot: Slot) -> Arguments | None:
         """Return a configuration of the model that was not tried before."""
-        model = self._experiment.model_named(slot.model)
-        space = self._experiment.search_space_of(model)
+        space = settings_of(self._experiment, slot.model).space
         trials, evaluations = self._history()
         own = [t for t in trials if t.stage == "tune" and t.model == slot.model]
         known = [point for point in self._known if point.model == slot.model]

@@ -12,8 +12,9 @@ from itertools import islice
 import numpy as np
 
 from raycompare.data.splits import LabelledData
+from raycompare.experiment.hyperparameters import ModelSettings, all_settings
 from raycompare.experiment.settings import DEFAULT_SAMPLES
-from raycompare.experiment.spec import Arguments, Experiment, ModelSpec
+from raycompare.experiment.spec import Arguments, Experiment
 from raycompare.metrics import MODES, better
 from raycompare.records.messages import Stage, TrialPlan
 from raycompare.records.rows import TrialRecord
@@ -23,16 +24,17 @@ from raycompare.tuning.sampling import configurations, grid, grid_size
 
 def identities(experiment: Experiment, data: LabelledData) -> dict[str, str]:
     """Return a hash by model: of its weights' name and revision, of the data, and of the code."""
-    return {model.name: _identity(experiment, model, data) for model in experiment.models}
+    return {settings.name: _identity(settings, data) for settings in all_settings(experiment)}
 
 
-def _identity(experiment: Experiment, model: ModelSpec, data: LabelledData) -> str:
+def _identity(settings: ModelSettings, data: LabelledData) -> str:
+    model, spec = settings.model, settings.experiment.data
     content = [
         model.source,
         model.config,
-        experiment.training_of(model),
-        experiment.data.max_length,
-        experiment.data.padding,
+        settings.training,
+        spec.max_length,
+        spec.padding,
         data.content_hash,
         code_versions(),
     ]
@@ -96,7 +98,7 @@ class Drawn:
 
     def __init__(self, experiment: Experiment) -> None:
         """Draw; each model has a stream of its own, so that adding one leaves the others alone."""
-        self._drawn = {m.name: list(_draw_configurations(experiment, m)) for m in experiment.models}
+        self._drawn = {s.name: list(_draw_configurations(s)) for s in all_settings(experiment)}
 
     @property
     def counts(self) -> dict[str, int]:
@@ -108,20 +110,19 @@ class Drawn:
         return self._drawn[slot.model][slot.number]
 
 
-def _draw_configurations(experiment: Experiment, model: ModelSpec) -> Iterator[Arguments]:
+def _draw_configurations(settings: ModelSettings) -> Iterator[Arguments]:
     """Yield the default, written {}, then distinct configurations."""
-    space = experiment.search_space_of(model)
+    space, tune = settings.space, settings.experiment.tune
     yield {}
     if not space:
         return
-    settings = experiment.tune
-    if settings.search_alg == "grid":
-        most = settings.num_samples or grid_size(space) + 1
+    if tune.search_alg == "grid":
+        most = tune.num_samples or grid_size(space) + 1
         yield from islice(grid(space), most - 1)
         return
     seen: list[Arguments] = []
-    stream = configurations(space, random_of(experiment.seed, model.name))
-    while len(seen) < (settings.num_samples or DEFAULT_SAMPLES) - 1:
+    stream = configurations(space, random_of(settings.experiment.seed, settings.name))
+    while len(seen) < (tune.num_samples or DEFAULT_SAMPLES) - 1:
         sampled = next((new for new in islice(stream, MAX_DRAWS) if new not in seen), None)
         if sampled is None:
             return

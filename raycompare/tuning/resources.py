@@ -7,7 +7,8 @@ from math import floor
 
 from raycompare.cluster.machines import Node
 from raycompare.errors import UserError
-from raycompare.experiment.spec import AUTO, Experiment, ModelSpec, ResourceSpec
+from raycompare.experiment.hyperparameters import ModelSettings, all_settings
+from raycompare.experiment.spec import AUTO, Experiment, ResourceSpec
 from raycompare.training.memory import Peak
 
 HEADROOM = 0.15
@@ -19,7 +20,7 @@ SMALLEST_SHARE = 10_000
 
 
 def resolve(
-    experiment: Experiment, nodes: Sequence[Node], measure: Callable[[ModelSpec], Peak]
+    experiment: Experiment, nodes: Sequence[Node], measure: Callable[[ModelSettings], Peak]
 ) -> dict[str, ResourceSpec]:
     """Return the resources of a trial of each model, by the model's name.
 
@@ -31,14 +32,14 @@ def resolve(
     """
     with_gpus = [node for node in nodes if node.gpus]
     found: dict[str, ResourceSpec] = {}
-    for model in experiment.models:
-        asked = model.resources or experiment.resources
+    for settings in all_settings(experiment):
+        asked = settings.resources
         gpu = asked.gpu
         if gpu == AUTO:
-            gpu = share_of_card(measure(model), asked.cpu, with_gpus) if with_gpus else 0.0
+            gpu = share_of_card(measure(settings), asked.cpu, with_gpus) if with_gpus else 0.0
         elif gpu is None:
             gpu = 1.0 if with_gpus else 0.0
-        found[model.name] = asked.model_copy(update={"gpu": gpu})
+        found[settings.name] = asked.model_copy(update={"gpu": gpu})
     _require_room(found, nodes)
     return found
 

@@ -18,21 +18,16 @@ from ray import tune
 from raycompare.cluster.machines import Node
 from raycompare.data.tokens import HeldOut, SearchData, TokenizedData
 from raycompare.errors import RaycompareError
+from raycompare.experiment.hyperparameters import Length, ModelSettings, settings_of
 from raycompare.experiment.settings import SCHEDULERS
-from raycompare.experiment.spec import Experiment, ModelSpec, ResourceSpec
+from raycompare.experiment.spec import Experiment, ResourceSpec
 from raycompare.metrics import MODES
 from raycompare.records.journal import Journal
 from raycompare.records.layout import RAY
 from raycompare.records.messages import Message, Stage, TrialPlan
 from raycompare.records.run_folder import RunFolder
 from raycompare.records.trial_files import TrialFiles
-from raycompare.training.arguments import (
-    EVALUATION,
-    Length,
-    arguments_of,
-    examples_per_step,
-    max_length_of,
-)
+from raycompare.training.arguments import examples_per_step
 from raycompare.training.failures import chain
 from raycompare.training.task import TrialTask
 from raycompare.training.trial import train_trial
@@ -85,23 +80,20 @@ class Shared:
         """Return what workers of the stage are told: only finalists are tested."""
         return self if stage == "confirm" else replace(self, test={})
 
-    def evaluations_of(self, plan: TrialPlan, model: ModelSpec) -> tuple[int, ...]:
-        """Return the steps to evaluate at; none where the experiment says when to evaluate."""
-        said = {*self.experiment.training_of(model), *self.experiment.search_space_of(model)}
-        asked = EVALUATION & said
-        return () if asked or plan.stage != "tune" else self.rung_steps(plan, model)
+    def settings_of(self, plan: TrialPlan) -> ModelSettings:
+        """Return the settings of the plan's model."""
+        return settings_of(self.experiment, plan.model)
 
-    def rung_steps(self, plan: TrialPlan, model: ModelSpec) -> tuple[int, ...]:
-        """Return the optimizer steps of a trial's rungs."""
-        rungs = self.rungs[model.name]
+    def evaluations_of(self, plan: TrialPlan) -> tuple[int, ...]:
+        """Return the steps to evaluate at; none where the experiment says when to evaluate."""
+        settings = self.settings_of(plan)
+        if settings.sets_evaluation or plan.stage != "tune":
+            return ()
+        rungs = self.rungs[plan.model]
         if self.experiment.tune.time_attr == "steps":
             return rungs
-        arguments = arguments_of(self.experiment, model, dict(plan.hyperparameters))
-        return tuple(math.ceil(examples / examples_per_step(arguments)) for examples in rungs)
-
-    def length_of(self, plan: TrialPlan, model: ModelSpec) -> Length:
-        """Return what the trial cuts texts to, as the experiment says it."""
-        return max_length_of(self.experiment, model, dict(plan.hyperparameters))
+        per_step = examples_per_step(settings.arguments(plan.hyperparameters))
+        return tuple(math.ceil(examples / per_step) for examples in rungs)
 
 
 @dataclass(frozen=True)
@@ -147,14 +139,13 @@ def run_trial(config: dict[str, Any], shared: Shared) -> None:
 def task_of(shared: Shared, plan: TrialPlan, resources: ResourceSpec) -> TrialTask:
     """Gather all that a trial needs to know."""
     experiment = shared.experiment
-    model = experiment.model_named(plan.model)
-    evaluate_at = shared.evaluations_of(plan, model)
-    arguments = arguments_of(experiment, model, dict(plan.hyperparameters))
+    settings, evaluate_at = shared.settings_of(plan), shared.evaluations_of(plan)
+    arguments = settings.arguments(plan.hyperparameters)
     return TrialTask(
         plan=plan,
-        model=model,
+        model=settings.model,
         arguments={**arguments, "eval_strategy": "no"} if evaluate_at else arguments,
-        data=_data_of(shared, plan, model),
+        data=_data_of(shared, plan),
         label_names=shared.label_names,
         metric=experiment.tune.metric,
         mode=MODES[experiment.tune.metric],
@@ -166,8 +157,8 @@ def task_of(shared: Shared, plan: TrialPlan, resources: ResourceSpec) -> TrialTa
     )
 
 
-def _data_of(shared: Shared, plan: TrialPlan, model: ModelSpec) -> SearchData:
-    key = plan.model, shared.length_of(plan, model)
+def _data_of(shared: Shared, plan: TrialPlan) -> SearchData:
+    key = plan.model, shared.settings_of(plan).max_length(plan.hyperparameters)
     data: SearchData = ray.get(shared.data[key])
     if plan.stage != "confirm":
         return data

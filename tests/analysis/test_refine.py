@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from raycompare.analysis.refine import Refinement, refine, successor
 from raycompare.errors import UserError
 from raycompare.experiment.file import parse_draft, read_experiment, write_experiment
+from raycompare.experiment.hyperparameters import all_settings
 from raycompare.experiment.ranges import in_range
 from raycompare.experiment.space import DOMAINS, LISTED, Domain
 from raycompare.experiment.spec import Experiment
@@ -217,8 +218,8 @@ def test_the_best_configuration_becomes_the_default():
     tried = trials("m", (0.5, {}), (0.7, {"x": 0.25}), (0.6, {"x": 0.5}))
     given_training = {"x": 9.0, "bf16": True}
     found = refine(searching({"x": {"uniform": [0, 1]}}, training=given_training), tried)
-    (model,) = found.experiment.models
-    assert found.experiment.training_of(model) == {"x": 0.25, "bf16": True}
+    (settings,) = all_settings(found.experiment)
+    assert settings.training == {"x": 0.25, "bf16": True}
     assert words(found, "training") == (
         "the first trial, the default, becomes the best known, MCC 0.700: x 0.25"
     )

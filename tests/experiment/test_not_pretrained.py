@@ -68,7 +68,7 @@ def test_how_a_model_is_made_is_part_of_what_it_is(fields: dict[str, object]) ->
 
     def about(model: dict[str, object]) -> tuple[str, str]:
         experiment: Experiment = empty("x", models=[model]).experiment
-        settings = settings_of(experiment, experiment.models[0], {})
+        settings = settings_of(experiment, "x").complete({})
         found = identities(experiment, Data())["x"]  # type: ignore[arg-type]
         return found, json.dumps(settings)
 

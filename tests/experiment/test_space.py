@@ -14,6 +14,7 @@ from hypothesis import strategies as some
 from pydantic import TypeAdapter, ValidationError
 from ray import tune
 
+from raycompare.experiment.hyperparameters import all_settings
 from raycompare.experiment.space import DOMAINS, SearchSpace
 from raycompare.experiment.spec import Experiment
 from raycompare.tuning.sampling import configurations, draw, grid, grid_size, tune_domain
@@ -166,8 +167,9 @@ def test_a_constant_is_set_and_not_searched() -> None:
         training={"weight_decay": 0.5, "learning_rate": 1},
         search_space={"weight_decay": 0.01, "learning_rate": {"uniform": [0, 1]}},
     )
-    assert whole.training_of(whole.models[0]) == {"weight_decay": 0.01, "learning_rate": 1}
-    assert list(whole.search_space_of(whole.models[0])) == ["learning_rate"]
+    settings = all_settings(whole)[0]
+    assert settings.training == {"weight_decay": 0.01, "learning_rate": 1}
+    assert list(settings.space) == ["learning_rate"]
 
 
 def test_a_models_own_entry_counts_more_than_that_of_all_models() -> None:
@@ -176,11 +178,11 @@ def test_a_models_own_entry_counts_more_than_that_of_all_models() -> None:
         {"name": "range", "search_space": {"y": {"uniform": [0, 1]}}, "training": {"x": 5}},
     ]
     whole = experiment(models=own, search_space={"x": {"uniform": [0, 1]}, "y": 2})
-    constant, ranged = whole.models
-    assert whole.training_of(constant) == {"x": 1, "y": 2}
-    assert whole.search_space_of(constant) == {}
-    assert whole.training_of(ranged) == {"x": 5}
-    assert list(whole.search_space_of(ranged)) == ["x", "y"]
+    constant, ranged = all_settings(whole)
+    assert constant.training == {"x": 1, "y": 2}
+    assert constant.space == {}
+    assert ranged.training == {"x": 5}
+    assert list(ranged.space) == ["x", "y"]
 
 
 def test_a_grid_is_every_combination_of_listed_values_the_last_changing_fastest() -> None:

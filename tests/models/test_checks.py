@@ -19,7 +19,7 @@ from transformers import (
 )
 
 from raycompare.errors import Problem
-from raycompare.experiment.hyperparameters import given_to
+from raycompare.experiment.hyperparameters import all_settings
 from raycompare.experiment.spec import Experiment
 from raycompare.models.checks import hyperparameter_problems
 from raycompare.models.trial_builds import MOST_BUILT
@@ -55,7 +55,7 @@ def problems(tmp_path: Path) -> Any:
             "search_space": {name.replace("__", "."): entry for name, entry in space.items()},
         }
         experiment = TypeAdapter(Experiment).validate_json(json.dumps(content))
-        return hyperparameter_problems(given_to(experiment, experiment.models[0], "models.0"))
+        return hyperparameter_problems(all_settings(experiment)[0])
 
     return found
 

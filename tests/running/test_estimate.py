@@ -15,6 +15,7 @@ from transformers import (
 
 from raycompare.cluster.machines import Node
 from raycompare.data.splits import LabelledData, load_splits
+from raycompare.experiment.hyperparameters import all_settings
 from raycompare.experiment.prices import gpus, instances
 from raycompare.experiment.spec import Experiment
 from raycompare.running import estimate as estimate_module
@@ -29,7 +30,6 @@ from raycompare.running.workload import (
     multiplying_parameters,
     workload,
 )
-from raycompare.training.arguments import arguments_of
 from tests import runs
 
 Sections = dict[str, Any]
@@ -113,7 +113,7 @@ def test_evaluations_that_are_asked_for_are_counted(
     few = experiment_of(tiny_data, tiny_model)
     arguments = {"num_train_epochs": 2, "per_device_train_batch_size": 8, "eval_steps": 1}
     many = experiment_of(tiny_data, tiny_model, training=arguments)
-    assert arguments_of(many, many.models[0], {})["eval_strategy"] == "steps"
+    assert all_settings(many)[0].arguments({})["eval_strategy"] == "steps"
     assert work_of(many, data).tune.tokens > work_of(few, data).tune.tokens
     assert work_of(many, data).tune.steps == work_of(few, data).tune.steps
 

@@ -24,7 +24,7 @@ def steps(stage: str = "tune", **sections: Any) -> tuple[int, ...]:
         resources={},
     )
     plan = TrialPlan(trial_id="x", stage=stage, model="a", order=0, seed=1, is_default=True)
-    return shared.evaluations_of(plan, experiment.models[0])
+    return shared.evaluations_of(plan)
 
 
 def test_a_trial_of_the_tune_stage_is_evaluated_at_its_rungs():

@@ -313,6 +313,4 @@ def test_a_config_field_is_one_setting_wherever_it_is_written():
     layers = {"config": {"num_hidden_layers": 2}}
     of_config = experiment({"name": "m", **layers}, training={})
     of_training = experiment(training={"config.num_hidden_layers": 2})
-    assert settings_of(of_config, of_config.models[0], {}) == settings_of(
-        of_training, of_training.models[0], {}
-    )
+    assert settings_of(of_config, "m").complete({}) == settings_of(of_training, "m").complete({})

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from raycompare.experiment.hyperparameters import all_settings
 from raycompare.experiment.ranges import in_range
 from raycompare.experiment.spec import Arguments
 from raycompare.records.rows import EvalRecord, TrialRecord
@@ -169,7 +170,7 @@ def test_every_kind_that_check_lets_through_can_be_drawn(domain: dict[str, Any])
     of = experiment(
         search_space={"weight_decay": domain}, tune={"num_samples": 9, "search_alg": "optuna"}
     )
-    space = of.search_space_of(of.models[0])
+    space = all_settings(of)[0].space
     found = Tpe(of, lambda: ([], []))(Slot(order=1, model="a", number=1))
     assert found is not None
     assert in_range(space["weight_decay"], found["weight_decay"])

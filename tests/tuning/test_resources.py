@@ -9,7 +9,8 @@ from raycompare.cluster.machines import Node
 from raycompare.data.tokens import Padding
 from raycompare.errors import UserError
 from raycompare.experiment.file import parse_draft
-from raycompare.experiment.spec import Experiment, ModelSpec
+from raycompare.experiment.hyperparameters import ModelSettings
+from raycompare.experiment.spec import Experiment
 from raycompare.training.memory import Peak, heaviest, longest, measure
 from raycompare.training.task import TrialTask
 from raycompare.tuning.resources import resolve, share_of_card, sharing
@@ -29,7 +30,7 @@ resources: {resources}
     return parse_draft(text, "packed.yaml").experiment()
 
 
-def never(model: ModelSpec) -> Peak:
+def never(model: ModelSettings) -> Peak:
     raise AssertionError(f"{model.name} needs no measurement")
 
 

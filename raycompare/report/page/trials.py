@@ -9,6 +9,7 @@ from html import escape
 from typing import Any
 
 from raycompare.analysis.comparison import Comparison
+from raycompare.experiment.hyperparameters import settings_of
 from raycompare.metrics import LABELS, MODES
 from raycompare.records.rows import TrialRecord
 from raycompare.report.drawing.plot import Plot
@@ -73,8 +74,7 @@ def explorer(comparison: Comparison) -> Plot:
 
 def _settings(comparison: Comparison, trial: TrialRecord) -> dict[str, Any]:
     """Return what was searched over what was fixed."""
-    experiment = comparison.experiment
-    fixed = experiment.training_of(experiment.model_named(trial.model))
+    fixed = settings_of(comparison.experiment, trial.model).training
     return {**fixed, **json.loads(trial.hyperparameters)}
 
 

@@ -10,6 +10,7 @@ from raycompare.analysis.leaderboard import BaselineRow, ModelRow, shown_metrics
 from raycompare.analysis.significance import Judgement
 from raycompare.analysis.tiers import Ranks
 from raycompare.analysis.verdict import bounds
+from raycompare.experiment.hyperparameters import settings_of
 from raycompare.formatting import (
     NOTHING,
     change,
@@ -213,8 +214,7 @@ def _configuration(comparison: Comparison, row: Configuration, names: Sequence[s
 def _value(comparison: Comparison, row: Configuration, name: str) -> str:
     if name in row.hyperparameters:
         return setting(row.hyperparameters[name])
-    experiment = comparison.experiment
-    fixed = experiment.training_of(experiment.model_named(row.model))
+    fixed = settings_of(comparison.experiment, row.model).training
     return setting(fixed[name]) if name in fixed else "default"
 
 

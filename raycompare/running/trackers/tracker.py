@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from raycompare.analysis.comparison import Comparison
+from raycompare.experiment.hyperparameters import settings_of
 from raycompare.experiment.spec import Experiment
 from raycompare.metrics import MODES, MetricName
 from raycompare.records.layout import REPORT
@@ -33,12 +34,12 @@ class TrackedRun:
 
     def config_of(self, trial: TrialRecord) -> dict[str, Value]:
         """Return what distinguishes a trial: model, stage, seed, and all that was set."""
-        model = self.experiment.model_named(trial.model)
+        settings = settings_of(self.experiment, trial.model)
         arguments = {
-            **self.experiment.training_of(model),
+            **settings.training,
             **json.loads(trial.hyperparameters),
             "model": trial.model,
-            "checkpoint": model.checkpoint,
+            "checkpoint": settings.model.checkpoint,
             "stage": trial.stage,
             "seed": trial.seed,
         }

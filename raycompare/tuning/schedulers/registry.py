@@ -6,10 +6,11 @@ import math
 from collections.abc import Mapping
 
 from raycompare.data.tokens import Ints
+from raycompare.experiment.hyperparameters import ModelSettings, all_settings
 from raycompare.experiment.settings import TimeAttr, TuneSpec
-from raycompare.experiment.spec import Experiment, ModelSpec
+from raycompare.experiment.spec import Experiment
 from raycompare.metrics import MODES
-from raycompare.training.arguments import arguments_of, examples_per_step, planned_steps
+from raycompare.training.arguments import examples_per_step, planned_steps
 from raycompare.tuning.schedulers.asha import Rungs
 from raycompare.tuning.schedulers.base import DEFAULT_GRACE, Rule, Unit, milestones
 from raycompare.tuning.schedulers.median import MedianStopping
@@ -63,13 +64,12 @@ def _rule(settings: TuneSpec, steps: tuple[int, ...]) -> Rule:
 
 def rungs_of(experiment: Experiment, lengths: Mapping[str, Ints]) -> dict[str, tuple[int, ...]]:
     """Return where each model's trials are compared; `lengths` are the tokens of its texts."""
-    budgets = {
-        model.name: _budget(experiment, model, lengths[model.name]) for model in experiment.models
-    }
+    budgets = {s.name: _budget(s, lengths[s.name]) for s in all_settings(experiment)}
     return rung_positions(experiment.tune, budgets)
 
 
-def _budget(experiment: Experiment, model: ModelSpec, lengths: Ints) -> int:
-    arguments = arguments_of(experiment, model, {})
+def _budget(settings: ModelSettings, lengths: Ints) -> int:
+    arguments = settings.arguments({})
     steps = planned_steps(arguments, lengths)
-    return steps if experiment.tune.time_attr == "steps" else steps * examples_per_step(arguments)
+    in_examples = settings.experiment.tune.time_attr == "examples"
+    return steps * examples_per_step(arguments) if in_examples else steps
