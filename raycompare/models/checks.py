@@ -133,54 +133,56 @@ def own_fields(model: ModelSpec) -> Arguments:
     return {k: v for k, v in config_arguments(model).items() if k.removeprefix(CONFIG) not in free}
 
 
-def hyperparameter_problems(given: ModelSettings) -> list[Problem]:
+def hyperparameter_problems(settings: ModelSettings) -> list[Problem]:
     """Find what is wrong with the fields of the config, `pooling` and `freeze_layers` of a model.
 
     The model is built with them on torch's meta device, which has shapes and no memory. A model
     without a checkpoint or a head has no problems here.
     """
-    unread = list(unread_lora_problems(given))
+    unread = list(unread_lora_problems(settings))
     if unread:
         return unread
     names = [
         name
-        for name in {**given.fixed, **given.space}
+        for name in {**settings.fixed, **settings.space}
         if name.startswith(CONFIG) and name != f"{CONFIG}{MODEL_TYPE}"
     ]
-    if not names and not given.all_values(POOLING) and not given.all_values(FREEZE):
+    if not names and not settings.all_values(POOLING) and not settings.all_values(FREEZE):
         return []
     try:
-        config = _own_config(given.model)
+        config = _own_config(settings.model)
     except (NoCheckpointError, NoClassError):
         return []
-    if not _is_classifier(given.model, config):
+    if not _is_classifier(settings.model, config):
         return []
-    settled = [name for name in names if name in SETTLED and not _is_free(given.model, name)]
-    problems = [problem for name in names for problem in _field_problems(given, name, config)]
-    problems += _pooling_problems(given, config)
+    settled = [name for name in names if name in SETTLED and not _is_free(settings.model, name)]
+    problems = [problem for name in names for problem in _field_problems(settings, name, config)]
+    problems += _pooling_problems(settings, config)
     if problems or settled:
         return problems
-    return list(Builds(given, config).problems())
+    return list(Builds(settings, config).problems())
 
 
-def _field_problems(given: ModelSettings, name: str, config: PretrainedConfig) -> Iterator[Problem]:
-    if name in SETTLED and not _is_free(given.model, name):
+def _field_problems(
+    settings: ModelSettings, name: str, config: PretrainedConfig
+) -> Iterator[Problem]:
+    if name in SETTLED and not _is_free(settings.model, name):
         return  # a problem of its section
-    field, where = name.removeprefix(CONFIG), given.place(name)
+    field, where = name.removeprefix(CONFIG), settings.place(name)
     known: set[str] = {*config.to_dict(), *config.attribute_map}
     if field not in known:
         yield Problem(
             where=where,
-            found=f"{field!r}, which {_code_of(given, config)} does not have",
+            found=f"{field!r}, which {_code_of(settings, config)} does not have",
             allowed="a field of the model's config.json",
             hint=hint_at(where, near(field, known)),
         )
         return
-    wrong = [value for value in given.all_values(name) if not _is_of_type(config, field, value)]
+    wrong = [value for value in settings.all_values(name) if not _is_of_type(config, field, value)]
     if wrong:
         yield Problem(
             where=where,
-            found=f"{wrong[0]!r} for {given.model.name}",
+            found=f"{wrong[0]!r} for {settings.name}",
             allowed=_like(getattr(config, field)),
             hint=hint_at(where),
         )
@@ -192,8 +194,8 @@ def _is_free(model: ModelSpec, name: str) -> bool:
     return not model.is_pretrained and field in FIELDS_OF_A_NEW_CONFIG and field in model.config
 
 
-def _code_of(given: ModelSettings, config: PretrainedConfig) -> str:
-    return f"{type(config).__name__} of {given.model.name}"
+def _code_of(settings: ModelSettings, config: PretrainedConfig) -> str:
+    return f"{type(config).__name__} of {settings.name}"
 
 
 def _is_of_type(config: PretrainedConfig, field: str, value: JsonValue) -> bool:
@@ -217,14 +219,14 @@ def _like(present: object) -> str:
     return "a number" if present is None else f"a value of the type of its own, {present!r}"
 
 
-def _pooling_problems(given: ModelSettings, config: PretrainedConfig) -> Iterator[Problem]:
-    allowed = (CLS,) if given.model.has_own_code else poolings(config.model_type)
-    wrong = [how for how in given.all_values(POOLING) if how in POOLINGS and how not in allowed]
+def _pooling_problems(settings: ModelSettings, config: PretrainedConfig) -> Iterator[Problem]:
+    allowed = (CLS,) if settings.model.has_own_code else poolings(config.model_type)
+    wrong = [how for how in settings.all_values(POOLING) if how in POOLINGS and how not in allowed]
     if wrong:
-        where = given.place(POOLING)
+        where = settings.place(POOLING)
         yield Problem(
             where=where,
-            found=f"{wrong[0]} for {given.model.name}, a model of type {config.model_type!r}",
+            found=f"{wrong[0]} for {settings.name}, a model of type {config.model_type!r}",
             allowed=one_of(allowed),
             hint=hint_at(where, f"types that can be pooled: {', '.join(POOLED_TYPES)}"),
         )

@@ -151,16 +151,16 @@ def _target_problems(where: str, spec: PeftSpec, model: PreTrainedModel) -> Iter
         yield Problem(where=where, found=found, allowed="a model without peft")
 
 
-def unread_lora_problems(given: ModelSettings) -> Iterator[Problem]:
+def unread_lora_problems(settings: ModelSettings) -> Iterator[Problem]:
     """Find sizes of LoRA for a model that is trained without it."""
-    if given.model.peft is not None:
+    if settings.model.peft is not None:
         return
     for name in SEARCHED:
-        if given.all_values(name):
-            where = given.place(name)
+        if settings.all_values(name):
+            where = settings.place(name)
             yield Problem(
                 where=where,
-                found=f"{name}, which nothing reads for {given.model.name}: it has no peft",
+                found=f"{name}, which nothing reads for {settings.name}: it has no peft",
                 allowed=f"{name} of models with LoRA",
                 hint=hint_at(where, "write `peft: {}` under the model"),
             )

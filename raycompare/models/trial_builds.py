@@ -79,25 +79,25 @@ def wrong_head(model: PreTrainedModel) -> str | None:
 class Builds:
     """Builds a model with combinations of its hyperparameters, to see what is wrong with them."""
 
-    given: ModelSettings
+    settings: ModelSettings
     config: PretrainedConfig
 
     def problems(self) -> Iterator[Problem]:
         """Yield the first combination that can't be trained, or else the fields never read."""
         read: set[str] = set()
-        for fields in _combinations(self.given):
+        for fields in _combinations(self.settings):
             model = self._attempt(fields)
             if isinstance(model, _Fault):
                 yield self._problem(fields, model)
                 return
             read |= fields_read(model)
-        if not self.given.model.has_own_code:  # which may read its config in other words
+        if not self.settings.model.has_own_code:  # which may read its config in other words
             yield from self._unread(read)
 
     def _attempt(self, fields: Arguments) -> PreTrainedModel | _Fault:
         try:
             model = self._build(fields)
-            own = self._own_shapes if self.given.model.is_pretrained else _shapes(model)
+            own = self._own_shapes if self.settings.model.is_pretrained else _shapes(model)
         except UNBUILT as error:
             return _Fault(_reason(error), "hyperparameters that a model can be built with")
         other = [name for name, shape in _shapes(model).items() if own.get(name) != shape]
@@ -107,7 +107,7 @@ class Builds:
         return _layer_fault(model, fields.get(FREEZE, 0)) or model
 
     def _build(self, fields: Arguments) -> PreTrainedModel:
-        model, own = self.given.model, config_fields(fields)
+        model, own = self.settings.model, config_fields(fields)
         if not model.is_pretrained:  # fields of a new config depend on one another
             kept = {key: value for key, value in model.config.items() if key == MODEL_TYPE}
             return _build(model, load_config(model.model_copy(update={"config": kept | own})))
@@ -120,11 +120,11 @@ class Builds:
         return _shapes(self._build({}))
 
     def _problem(self, fields: Arguments, fault: _Fault) -> Problem:
-        where = self.given.place(self._culprit(fields))
-        settings = ", ".join(f"{name} = {value}" for name, value in fields.items())
+        where = self.settings.place(self._culprit(fields))
+        values = ", ".join(f"{name} = {value}" for name, value in fields.items())
         return Problem(
             where=where,
-            found=f"{settings} for {self.given.model.name}: {fault.found}",
+            found=f"{values} for {self.settings.name}: {fault.found}",
             allowed=fault.allowed,
             hint=hint_at(where),
         )
@@ -138,12 +138,12 @@ class Builds:
         return next(iter(fields), POOLING)
 
     def _unread(self, read: set[str]) -> Iterator[Problem]:
-        for name in (name for name in _built_names(self.given) if name != FREEZE):
-            field, where = name.removeprefix(CONFIG), self.given.place(name)
+        for name in (name for name in _built_names(self.settings) if name != FREEZE):
+            field, where = name.removeprefix(CONFIG), self.settings.place(name)
             if not _names_of(self.config, field) & read:
                 yield Problem(
                     where=where,
-                    found=f"{field!r}, which the code of {self.given.model.name} never reads",
+                    found=f"{field!r}, which the code of {self.settings.name} never reads",
                     allowed=f"a field that {self.config.model_type}'s classifier reads",
                     hint=hint_at(where),
                 )
@@ -171,23 +171,23 @@ def _layer_fault(model: PreTrainedModel, frozen: JsonValue) -> _Fault | None:
     return None
 
 
-def _built_names(given: ModelSettings) -> list[str]:
-    names = {FREEZE: None, **given.fixed, **given.space}  # of two at fault the first is named
+def _built_names(settings: ModelSettings) -> list[str]:
+    names = {FREEZE: None, **settings.fixed, **settings.space}  # of two at fault the first is named
     return [
         name
         for name in names
         if (name.startswith(CONFIG) and name != f"{CONFIG}{MODEL_TYPE}")
-        or (name == FREEZE and given.all_values(FREEZE))
+        or (name == FREEZE and settings.all_values(FREEZE))
     ]
 
 
-def _combinations(given: ModelSettings) -> Iterator[Arguments]:
+def _combinations(settings: ModelSettings) -> Iterator[Arguments]:
     """Yield what decides how a model is built: that of the untuned default, then of samples."""
-    names = _built_names(given)
-    fixed = {name: given.fixed[name] for name in names if name in given.fixed}
+    names = _built_names(settings)
+    fixed = {name: settings.fixed[name] for name in names if name in settings.fixed}
     yield fixed
-    searched = [name for name in names if name in given.space]
-    for values in _together([given.values(name) for name in searched]):
+    searched = [name for name in names if name in settings.space]
+    for values in _together([settings.values(name) for name in searched]):
         yield {**fixed, **dict(zip(searched, values, strict=True))}
 
 

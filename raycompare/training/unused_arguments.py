@@ -58,61 +58,61 @@ _RULES = (
 )
 
 
-def unread_problems(given: ModelSettings, tune: TuneSpec) -> list[Problem]:
-    """Find what a model is given in vain: nothing reads it, or the search can't vary it."""
+def unread_problems(settings: ModelSettings, tune: TuneSpec) -> list[Problem]:
+    """Find settings that nothing reads, and ranges that the search can't vary."""
     return [
-        *_batch_problems(given),
-        *_decided_problems(given),
-        *_patience_problems(given),
-        *_range_problems(given, tune),
+        *_batch_problems(settings),
+        *_decided_problems(settings),
+        *_patience_problems(settings),
+        *_range_problems(settings, tune),
     ]
 
 
-def _batch_problems(given: ModelSettings) -> Iterator[Problem]:
-    if not given.values(TOKENS):
+def _batch_problems(settings: ModelSettings) -> Iterator[Problem]:
+    if not settings.values(TOKENS):
         return
-    where, name = given.place(TOKENS), given.model.name
-    if given.values(TEXTS):
+    where, name = settings.place(TOKENS), settings.name
+    if settings.values(TEXTS):
         allowed = "one of them: batches are measured in texts or in tokens"
         yield Problem(where=where, found=f"also {TEXTS} for {name}", allowed=allowed)
-    orders = given.values(ORDER) or ("random",)
+    orders = settings.values(ORDER) or ("random",)
     other = [order for order in orders if order != BY_LENGTH]
     if other:
         found = f"{ORDER}: {other[0]} for {name}, which counts texts"
         yield Problem(where=where, found=found, allowed=f"{ORDER}: {BY_LENGTH}")
 
 
-def _decided_problems(given: ModelSettings) -> Iterator[Problem]:
+def _decided_problems(settings: ModelSettings) -> Iterator[Problem]:
     for rule in _RULES:
-        values = given.values(rule.by)
-        if rule.name in given.space and values and all(map(rule.decides, values)):
-            if rule.name == "warmup_steps" and _is_schedule_free(given):
+        values = settings.values(rule.by)
+        if rule.name in settings.space and values and all(map(rule.decides, values)):
+            if rule.name == "warmup_steps" and _is_schedule_free(settings):
                 continue
             yield Problem(
-                where=given.place(rule.name),
-                found=f"a search over {rule.name}, which nothing reads for {given.model.name}: "
+                where=settings.place(rule.name),
+                found=f"a search over {rule.name}, which nothing reads for {settings.name}: "
                 f"{rule.by} is {' or '.join(map(str, values))}",
                 allowed="hyperparameters that change what a trial learns",
                 hint=f"leave out {rule.name} or {rule.by}",
             )
 
 
-def _is_schedule_free(given: ModelSettings) -> bool:
+def _is_schedule_free(settings: ModelSettings) -> bool:
     """These optimizers warm up by themselves."""
-    return any(str(value).startswith("schedule_free") for value in given.values("optim"))
+    return any(str(value).startswith("schedule_free") for value in settings.values("optim"))
 
 
-def _patience_problems(given: ModelSettings) -> Iterator[Problem]:
-    if given.values(THRESHOLD) and not given.values(PATIENCE):
+def _patience_problems(settings: ModelSettings) -> Iterator[Problem]:
+    if settings.values(THRESHOLD) and not settings.values(PATIENCE):
         yield Problem(
-            where=given.place(THRESHOLD),
-            found=f"{THRESHOLD}, which nothing reads for {given.model.name} without {PATIENCE}",
+            where=settings.place(THRESHOLD),
+            found=f"{THRESHOLD}, which nothing reads for {settings.name} without {PATIENCE}",
             allowed=f"both {PATIENCE} and {THRESHOLD}, or neither",
         )
 
 
-def _range_problems(given: ModelSettings, tune: TuneSpec) -> Iterator[Problem]:
-    for name, domain in given.space.items():
+def _range_problems(settings: ModelSettings, tune: TuneSpec) -> Iterator[Problem]:
+    for name, domain in settings.space.items():
         if tune.search_alg == "grid" and not domain.is_listed:
             allowed, hint = "grid or choice, as tune.search_alg is grid", "list the values to try"
         elif tune.search_alg == "optuna" and domain.kind not in OPTUNA_KINDS:
@@ -120,4 +120,4 @@ def _range_problems(given: ModelSettings, tune: TuneSpec) -> Iterator[Problem]:
             hint = "use choice" if domain.kind == "grid" else "use another kind of range"
         else:
             continue
-        yield Problem(where=given.place(name), found=domain.kind, allowed=allowed, hint=hint)
+        yield Problem(where=settings.place(name), found=domain.kind, allowed=allowed, hint=hint)
