@@ -78,7 +78,7 @@ def test_an_onnx_model_that_answers_otherwise_is_refused(
 ) -> None:
     real = onnx_export._compare_answers
     monkeypatch.setattr(
-        onnx_export, "_compared", lambda *given: replace(real(*given), largest=float("nan"))
+        onnx_export, "_compare_answers", lambda *given: replace(real(*given), largest=float("nan"))
     )
     with pytest.raises(RunError, match="does not answer as the model does"):
         export(folder.uri, "minilm-2", str(tmp_path / "out"), onnx=True)
