@@ -25,12 +25,7 @@ from raycompare.records.endings import name_ending
 from raycompare.records.layout import EXPERIMENT, MANIFEST, PREDICTIONS, ROW_FILES, TRIALS
 from raycompare.records.manifest import FORMAT, Manifest
 from raycompare.records.rows import EvalRecord, TrialRecord
-from raycompare.records.storage import (
-    absolute,
-    open_filesystem,
-    retry_outages,
-    write_atomically,
-)
+from raycompare.records.storage import absolute, open_filesystem, retry_outages, write_atomically
 
 
 @dataclass(frozen=True)
