@@ -16,8 +16,9 @@ from benchmarks.scale.processes import cpu_seconds, own_memory
 from benchmarks.scale.simulated import STEPS_BETWEEN, Work, simulate
 from raycompare.experiment.spec import Experiment
 from raycompare.metrics import MODES, MetricName
-from raycompare.records.journal import Journal, TrialState
+from raycompare.records.journal import Journal
 from raycompare.records.run_folder import RunFolder
+from raycompare.records.trial_state import TrialState
 from raycompare.tuning.plan_order import Comparing
 from raycompare.tuning.plans import drawn_plans
 from raycompare.tuning.schedulers.asha import Rungs
@@ -65,26 +66,18 @@ class Measured:
         return (self.nodes * self.steady - self.steady_worked) / self.steady_trials
 
 
-class TimedJournal(Journal):
-    """Also notes when trials began; `Entry` has when they ended."""
-
-    def __init__(self) -> None:
-        """Compare by MCC."""
-        super().__init__(METRIC, MODES[METRIC])
-        self.began: list[float] = []
-
-    def started(self, trial_id: str) -> None:
-        """Note the start and its time."""
-        super().started(trial_id)
-        self.began.append(self.elapsed)
-
-
 def measure(nodes: int, trials: int, work: Work) -> Measured:
     """Run the trials on a cluster of so many nodes that holds one trial on each."""
     experiment = _experiment(trials)
     plans = drawn_plans(experiment)
     scheduler = Comparing({model: _rungs(work) for model in MODELS}, METRIC)
-    journal = TimedJournal()
+    journal = Journal(METRIC, MODES[METRIC])
+    starts: dict[str, float] = {}
+
+    def note_start(trial: TrialState) -> None:
+        starts.setdefault(trial.plan.trial_id, journal.elapsed)
+
+    journal.observers.append(note_start)
     for plan in plans:
         journal.add(plan)
         scheduler.add(plan)
@@ -102,16 +95,22 @@ def measure(nodes: int, trials: int, work: Work) -> Measured:
         )
         trainable = tune.with_resources(tune.with_parameters(simulate, work=work), {"cpu": 1})
         before, serial, began = cpu_seconds(), time.thread_time(), time.perf_counter()
-        run_stage(shared, queue, journal, scheduler, lambda: None, trainable)
+        run_stage(shared, queue, journal, scheduler, trainable)
         wall, serial = time.perf_counter() - began, time.thread_time() - serial
     used = {kind: seconds - before.get(kind, 0.0) for kind, seconds in cpu_seconds().items()}
-    return _measured(nodes, work, journal, wall=wall, serial=serial, cpu=used, memory=own_memory())
+    costs = {"wall": wall, "serial": serial, "cpu": used, "memory": own_memory()}
+    return _measured(nodes, work, list(journal.entries.values()), list(starts.values()), costs)
 
 
-def _measured(nodes: int, work: Work, journal: TimedJournal, **costs: Any) -> Measured:
-    entries = list(journal.entries.values())
+def _measured(
+    nodes: int,
+    work: Work,
+    entries: list[TrialState],
+    starts: list[float],
+    costs: Mapping[str, Any],
+) -> Measured:
     assert all(entry.status in ("completed", "stopped_early") for entry in entries)
-    start, last = journal.began[nodes - 1], journal.began[-1]
+    start, last = starts[nodes - 1], starts[-1]
     heard = [seconds for entry in entries for _, seconds in entry.evaluations]
     return Measured(
         nodes=nodes,

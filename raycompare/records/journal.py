@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from time import perf_counter
 
 from raycompare.metrics import MetricName, Mode, better
@@ -19,88 +19,12 @@ from raycompare.records.messages import (
     TrialPlan,
     TrialStart,
 )
-from raycompare.records.rows import (
-    FINISHED,
-    STATUS_OF,
-    Ending,
-    EvalRecord,
-    Split,
-    Status,
-    TrialRecord,
-)
+from raycompare.records.rows import FINISHED, EvalRecord, Split, TrialRecord
+from raycompare.records.run_folder import RunFolder
+from raycompare.records.trial_state import TrialState
 
-
-@dataclass
-class TrialState:
-    """All that is known of one trial of this run."""
-
-    plan: TrialPlan
-    start: TrialStart | None = None
-    evaluations: list[tuple[Evaluation, float]] = field(default_factory=list)
-    """Each with the seconds since the run began."""
-    best: Evaluation | None = None
-    """The best evaluation on the validation split; the first of equals."""
-    end: TrialEnd | None = None
-    ended_at: float = 0.0
-    stop: Stop | None = None
-    failure: TrialFailure | None = None
-    refusal: Stop | None = None
-    """Why the trial was not started, if it was ruled out."""
-    starts: int = 0
-    """How often a worker began it, or went on with it."""
-    running: bool = False
-    paused: bool = False
-    held: float = 0.0
-    """Seconds for which it held its resources, up to when it last gave them back."""
-    held_since: float | None = None
-    """When it was last given its resources, in seconds since the run began; None if it has none."""
-
-    @property
-    def ending(self) -> Ending:
-        """How the trial ended, were the run to end now."""
-        if self.failure is not None:
-            return "error"
-        if self.end is not None:
-            return self.end.reason
-        if self.stop is not None:
-            return self.stop.ending
-        if self.running or self.start:
-            return "cut_short"
-        return self.refusal.ending if self.refusal else "not_run"
-
-    @property
-    def status(self) -> Status:
-        """How the trial stands, were the run to end now."""
-        return "not_run" if self.refusal and not self.start else STATUS_OF[self.ending]
-
-    @property
-    def has_ended(self) -> bool:
-        """Say whether the trial ran and reports no more."""
-        return not self.running and self.status != "not_run"
-
-    @property
-    def reason(self) -> str:
-        """Why the trial ended, in a few words."""
-        if self.failure:
-            return self.failure.cause
-        stop = self.stop or self.refusal
-        detail = self.end.detail if self.end else stop.reason if stop else ""
-        return detail or self.ending.replace("_", " ")
-
-    def held_until(self, now: float) -> float:
-        """Return the seconds for which the trial has held its resources by now."""
-        return self.held + (now - self.held_since if self.held_since is not None else 0.0)
-
-    def give_back(self, now: float) -> None:
-        """Note that the trial has no resources any more."""
-        self.held, self.held_since = self.held_until(now), None
-
-    @property
-    def last_step(self) -> int:
-        """The optimizer steps taken, as far as reported."""
-        if self.end is not None:
-            return self.end.step
-        return self.evaluations[-1][0].step if self.evaluations else 0
+Observer = Callable[[TrialState], None]
+"""Called with a trial whenever something happens to it, from the thread that runs the stage."""
 
 
 class Journal:
@@ -112,13 +36,12 @@ class Journal:
         self.entries: dict[str, TrialState] = {}
         self.endings: list[TrialState] = []
         """In the order they came; twice if a trial was started again."""
-        self.losses: list[tuple[str, str]] = []
-        """The trials whose worker was lost and that were started again, each with the cause."""
+        self.observers: list[Observer] = []
         self.starts: Counter[str] = Counter()
         """How many trials of each model were begun."""
         self._kept: dict[str, TrialRecord] = {}
         self._cut: dict[str, TrialRecord] = {}
-        self._kept_evaluations: list[EvalRecord] = []
+        self._kept_evaluations: dict[str, list[EvalRecord]] = {}
         self._seen_at: dict[tuple[str, int], float] = {}
         """When an evaluation arrived, by trial and step, also in an earlier run."""
         self._began = perf_counter()
@@ -132,7 +55,10 @@ class Journal:
         """Take over the finished trials of an earlier, interrupted run; know of the others."""
         self._kept = {trial.trial_id: trial for trial in trials if trial.status in FINISHED}
         self._cut = {t.trial_id: t for t in trials if t.trial_id not in self._kept}
-        self._kept_evaluations = [row for row in evaluations if row.trial_id in self._kept]
+        self._kept_evaluations = {trial_id: [] for trial_id in self._kept}
+        for row in evaluations:
+            if row.trial_id in self._kept:
+                self._kept_evaluations[row.trial_id].append(row)
         self._seen_at = {
             (row.trial_id, row.step): row.experiment_seconds
             for row in evaluations
@@ -140,6 +66,24 @@ class Journal:
         }
         self.starts.update(trial.model for trial in trials if trial.status in FINISHED)
         self._began -= max((row.experiment_seconds for row in evaluations), default=0)
+
+    @property
+    def kept(self) -> list[TrialRecord]:
+        """The trials that an earlier run has finished."""
+        return list(self._kept.values())
+
+    @contextmanager
+    def observed_by(self, observer: Observer) -> Iterator[None]:
+        """Call the observer until the context ends."""
+        self.observers.append(observer)
+        try:
+            yield
+        finally:
+            self.observers.remove(observer)
+
+    def _notify(self, entry: TrialState) -> None:
+        for observer in self.observers:
+            observer(entry)
 
     def earlier_plans(self, stage: Stage) -> dict[int, TrialRecord]:
         """Return what an earlier run has planned, finished or not, by the order of the plan."""
@@ -157,18 +101,19 @@ class Journal:
 
     def kept_evaluations(self, trial_id: str) -> list[EvalRecord]:
         """Return the evaluations of a trial that an earlier run has finished; else none."""
-        return [row for row in self._kept_evaluations if row.trial_id == trial_id]
+        return self._kept_evaluations.get(trial_id, [])
 
-    def started(self, trial_id: str) -> None:
+    def start(self, trial_id: str) -> None:
         """Note that a trial has been given its resources."""
         entry = self.entries[trial_id]
         if not entry.start:
             self.starts[entry.plan.model] += 1
         entry.starts += 1
         entry.held_since = self.elapsed
-        entry.running, entry.paused, entry.stop, entry.failure = True, False, None, None
+        entry.phase, entry.stop, entry.failure = "running", None, None
+        self._notify(entry)
 
-    def heard(self, trial_id: str, message: Message) -> None:
+    def record(self, trial_id: str, message: Message) -> None:
         """Note what a trial reported."""
         entry = self.entries[trial_id]
         match message:
@@ -180,6 +125,7 @@ class Journal:
                 entry.end = message
             case TrialFailure():
                 entry.failure = message
+        self._notify(entry)
 
     def _begin(self, entry: TrialState, start: TrialStart) -> None:
         """Forget what the trial said before it was started again, but for what it says itself."""
@@ -195,38 +141,43 @@ class Journal:
         if better(evaluation.metrics[self.metric], than, self.mode):
             entry.best = evaluation
 
-    def paused(self, trial_id: str) -> None:
-        """Note that a trial has given its resources back and may go on later."""
+    def pause(self, trial_id: str) -> None:
+        """Note that a trial has given its resources back and may continue later."""
         entry = self.entries[trial_id]
         entry.give_back(self.elapsed)
-        entry.running, entry.paused = False, True
+        entry.phase = "paused"
+        self._notify(entry)
 
-    def lost(self, trial_id: str, cause: str) -> None:
+    def lose(self, trial_id: str, cause: str) -> None:
         """Note that a trial has lost its worker and will be started again."""
         entry = self.entries[trial_id]
         entry.give_back(self.elapsed)
-        entry.running = False
-        self.losses.append((trial_id, cause))
+        entry.phase = "waiting"
+        entry.losses.append(cause)
+        self._notify(entry)
 
-    def ended(self, trial_id: str, stop: Stop | None = None) -> None:
+    def end(self, trial_id: str, stop: Stop | None = None) -> None:
         """Note that a trial reports no more; `stop` if the scheduler ended it."""
         entry = self.entries[trial_id]
         entry.give_back(self.elapsed)
-        entry.running, entry.paused, entry.stop, entry.ended_at = False, False, stop, self.elapsed
+        entry.phase, entry.stop, entry.ended_at = "ended", stop, self.elapsed
         self.endings.append(entry)
+        self._notify(entry)
 
-    def refused(self, trial_id: str, stop: Stop) -> None:
+    def refuse(self, trial_id: str, stop: Stop) -> None:
         """Note that a trial is not started."""
-        self.entries[trial_id].refusal = stop
+        entry = self.entries[trial_id]
+        entry.phase, entry.refusal = "ended", stop
+        self._notify(entry)
 
-    def failed(self, trial_id: str, failure: TrialFailure) -> None:
+    def fail(self, trial_id: str, failure: TrialFailure) -> None:
         """Note that a trial was lost, and that it is not started again."""
         self.entries[trial_id].failure = failure
-        self.ended(trial_id)
+        self.end(trial_id)
 
     def trials(self) -> list[TrialRecord]:
         """Make the rows of trials.parquet: stages in order, plans in order."""
-        made = [self._trial_record(entry) for entry in self.entries.values()]
+        made = [self.make_record(entry) for entry in self.entries.values()]
         stages = {"tune": 0, "confirm": 1}
         return sorted(
             [*self._kept.values(), *made], key=lambda trial: (stages[trial.stage], trial.order)
@@ -235,9 +186,15 @@ class Journal:
     def evaluations(self) -> list[EvalRecord]:
         """Make the rows of evaluations.parquet."""
         rows = [row for entry in self.entries.values() for row in eval_records(entry)]
-        return [*self._kept_evaluations, *rows]
+        return [*(row for kept in self._kept_evaluations.values() for row in kept), *rows]
 
-    def _trial_record(self, entry: TrialState) -> TrialRecord:
+    def write(self, folder: RunFolder) -> None:
+        """Bring the run folder's records up to date."""
+        folder.write_evaluations(self.evaluations())
+        folder.write_trials(self.trials())
+
+    def make_record(self, entry: TrialState) -> TrialRecord:
+        """Make the row of trials.parquet of one trial."""
         best = entry.best
         clock = entry.end or (entry.evaluations[-1][0] if entry.evaluations else None)
         about_start = dict(vars(entry.start)) if entry.start else {}
@@ -256,7 +213,7 @@ class Journal:
             train_seconds=clock.train_seconds if clock else None,
             eval_seconds=clock.eval_seconds if clock else None,
             test_seconds=entry.end.test_seconds if entry.end else None,
-            retries=sum(lost == entry.plan.trial_id for lost, _ in self.losses),
+            retries=len(entry.losses),
             starts=entry.starts,
             held_seconds=entry.held_until(self.elapsed) if entry.starts else None,
         )

@@ -8,15 +8,14 @@ They stand in the dashboard under Jobs, *Ray Core Overview* and *Task Table*.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from itertools import count
 from threading import Event
 from typing import Any
 
 import ray
 
-from raycompare.records.journal import TrialState
 from raycompare.records.messages import TrialPlan
+from raycompare.records.trial_state import TrialState
 
 LEARNING_RATE = "learning_rate"
 MOST_AT_ONCE = 500
@@ -64,12 +63,11 @@ class Dashboard:
         self._numbers = count()
         self._shown: dict[str, int] = {}
 
-    def show(self, entries: Iterable[TrialState]) -> None:
-        """Begin the tasks of trials that run since the last call; end those of the others."""
-        running = {entry.plan.trial_id: entry.plan for entry in entries if entry.running}
-        for trial_id in sorted(set(self._shown) - set(running)):
-            self._actor.end.remote(self._shown.pop(trial_id))
-        for trial_id, plan in running.items():
-            if trial_id not in self._shown:
-                self._shown[trial_id] = number = next(self._numbers)
-                self._actor.trial.options(name=trial_label(plan)).remote(number)
+    def show(self, trial: TrialState) -> None:
+        """Begin the task of a trial that runs; end the task of one that no longer does."""
+        number = self._shown.get(trial.plan.trial_id)
+        if trial.phase == "running" and number is None:
+            self._shown[trial.plan.trial_id] = number = next(self._numbers)
+            self._actor.trial.options(name=trial_label(trial.plan)).remote(number)
+        elif trial.phase != "running" and number is not None:
+            self._actor.end.remote(self._shown.pop(trial.plan.trial_id))

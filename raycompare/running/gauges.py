@@ -10,25 +10,21 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
+from typing import get_args
 
 from ray.util.metrics import Gauge
 
-from raycompare.cluster.connection import is_remote
 from raycompare.experiment.prices import price_of
 from raycompare.experiment.spec import Experiment, ResourceSpec
 from raycompare.formatting import SECONDS_PER_HOUR
 from raycompare.metrics import better
 from raycompare.records.clock import Clock
-from raycompare.records.journal import Journal, TrialState
-from raycompare.running.dashboard import Dashboard
-from raycompare.running.display import Listen
+from raycompare.records.journal import Journal
+from raycompare.records.trial_state import StatusNow, TrialState
 
 UPDATE_SECONDS = 2.0
 """Least time between two updates; Ray exports every ten seconds."""
-STATUSES = (
-    *("waiting", "running", "paused"),
-    *("completed", "stopped_early", "errored", "interrupted", "not_run"),
-)
+STATUSES = get_args(StatusNow)
 
 
 @dataclass(frozen=True)
@@ -65,24 +61,21 @@ class Gauges:
         """Watch the journal; `resources` is what a trial takes, by the model's name."""
         self._experiment, self._journal, self._resources = experiment, journal, resources
         self._clock, self._price = clock, price_of(experiment.cost)
-        self._kept = [t for t in journal.trials() if t.trial_id not in journal.entries]
         self._gauges = {name: _gauge(name, experiment.name) for name in GAUGES}
-        self._board = Dashboard() if is_remote() else None
         self._next = 0.0
 
     @contextmanager
-    def following(self, listen: Listen) -> Iterator[Listen]:
-        """Bring the gauges up to date with each news, and at the end; pass the news on."""
-
-        def news() -> None:
-            listen()
-            if perf_counter() > self._next:
-                self.update()
-
+    def follow(self) -> Iterator[None]:
+        """Update the gauges now, while the journal changes, and at the end."""
         self.update()
         try:
-            yield news
+            with self._journal.observed_by(self._update_if_due):
+                yield
         finally:
+            self.update()
+
+    def _update_if_due(self, _: TrialState) -> None:
+        if perf_counter() > self._next:
             self.update()
 
     def update(self) -> None:
@@ -94,8 +87,6 @@ class Gauges:
         for name, kind in (("raycompare_gpu_hours", "gpus"), ("raycompare_cpu_hours", "cpu")):
             held = (e.held_until(now) * self._takes(e, kind) for e in self._entries())
             self._gauges[name].set(sum(held) / SECONDS_PER_HOUR)
-        if self._board:
-            self._board.show(self._entries())
         self._next = perf_counter() + UPDATE_SECONDS
 
     def _entries(self) -> tuple[TrialState, ...]:
@@ -110,8 +101,8 @@ class Gauges:
             self._gauges["raycompare_cost_usd"].set(usd)
 
     def _count(self) -> None:
-        counts = Counter((trial.model, str(trial.status)) for trial in self._kept)
-        counts.update((entry.plan.model, standing(entry)) for entry in self._entries())
+        counts = Counter((trial.model, str(trial.status)) for trial in self._journal.kept)
+        counts.update((entry.plan.model, entry.status_now) for entry in self._entries())
         for model in self._experiment.models:
             for status in STATUSES:
                 tags = {"model": model.name, "status": status}
@@ -119,7 +110,7 @@ class Gauges:
 
     def _best(self) -> None:
         metric, mode = self._journal.metric, self._journal.mode
-        values = [(trial.model, trial.best_value) for trial in self._kept]
+        values = [(trial.model, trial.best_value) for trial in self._journal.kept]
         values += [
             (e.plan.model, e.best.metrics[metric] if e.best else None) for e in self._entries()
         ]
@@ -136,12 +127,3 @@ def _gauge(name: str, experiment: str) -> Gauge:
     gauge = Gauge(name, about.description, ("experiment", *about.tags))
     gauge.set_default_tags({"experiment": experiment})
     return gauge
-
-
-def standing(entry: TrialState) -> str:
-    """Say how a trial stands while the run goes on, one of `STATUSES`."""
-    if entry.running:
-        return "running"
-    if entry.paused:
-        return "paused"
-    return "waiting" if entry.status == "not_run" and not entry.refusal else entry.status

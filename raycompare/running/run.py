@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 
 from raycompare.analysis.comparison import Comparison
 from raycompare.cluster.checks import usable_machines
-from raycompare.cluster.connection import connect
+from raycompare.cluster.connection import connect, is_remote
 from raycompare.cluster.nodes import trial_machines, with_joined
 from raycompare.errors import DiskFullError, ExperimentError, RunError, RunInterruptedError
 from raycompare.experiment.file import Draft
@@ -17,6 +17,7 @@ from raycompare.formatting import duration
 from raycompare.metrics import MODES
 from raycompare.models.pretrained import load_config
 from raycompare.records.clock import Clock
+from raycompare.records.journal import Journal
 from raycompare.records.layout import ONLY_WHILE_IT_RUNS, REPORT, TRIALS
 from raycompare.records.rows import TrialRecord
 from raycompare.records.run_folder import RunFolder
@@ -24,6 +25,7 @@ from raycompare.report.sections.cost import budget_note
 from raycompare.report.write import write_report
 from raycompare.running.baselines import Baselines
 from raycompare.running.check import CheckedExperiment, check
+from raycompare.running.dashboard import Dashboard
 from raycompare.running.display import Display
 from raycompare.running.estimate import describe, estimate, site_of
 from raycompare.running.measure import measure_finalists
@@ -40,12 +42,11 @@ from raycompare.running.start import (
 )
 from raycompare.running.survey import survey
 from raycompare.running.trackers.start import start_trackers
-from raycompare.running.trackers.threads import TrackedJournal, Trackers
+from raycompare.running.trackers.threads import Trackers
 from raycompare.running.trackers.tracker import Outcome, TrackedRun
 from raycompare.running.warm_start import load_earlier_trials
 from raycompare.serving.winner import keep_best
 from raycompare.training.failures import is_disk_full
-from raycompare.tuning.callback import write_records
 from raycompare.tuning.earlier_trials import EvaluatedPoint
 from raycompare.tuning.limits import MaxCost
 from raycompare.tuning.plans import identities
@@ -116,8 +117,9 @@ class _Pipeline:
 
     def __post_init__(self) -> None:
         metric = self.ready.experiment.tune.metric
-        self.journal = TrackedJournal(metric, MODES[metric], self.trackers)
+        self.journal = Journal(metric, MODES[metric])
         self.journal.keep(self.folder.read_trials(), self.folder.read_evaluations())
+        self.trackers.follow(self.journal)
 
     def go(self, known: tuple[EvaluatedPoint, ...]) -> RunFolder:
         try:
@@ -169,6 +171,8 @@ class _Pipeline:
                     shared = Screening(shared, known_as, self.display.say).select(experiment.screen)
             for line in self._estimate(shared.experiment):
                 self.display.say(line)
+            if is_remote():
+                self.journal.observers.append(Dashboard().show)
             stages = Stages(
                 shared,
                 self.journal,
@@ -218,7 +222,7 @@ class _Pipeline:
 
     def _leave_partial_report(self) -> None:
         """Say in a report what is known so far; a run that is resumed writes it again."""
-        write_records(self.journal, self.folder)
+        self.journal.write(self.folder)
         if self.journal.trials():
             self._write_manifest(complete=False)
             write_report(self.folder)

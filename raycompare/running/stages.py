@@ -189,8 +189,8 @@ class Stages:
             admitted, work = iter(todo), replace(work, most=len(todo))
         queue = Queue(stage=work.stage, plans=admitted, most=work.most, one_by_one=work.learns)
         view = StageView(work.stage, self.journal, work.rungs, work.most)
-        with self.display.stage(view) as listen, self._gauges.following(listen) as news:
-            run_stage(self.shared, queue, self.journal, scheduler, news)
+        with self.display.stage(view), self._gauges.follow():
+            run_stage(self.shared, queue, self.journal, scheduler)
 
     @cached_property
     def _gauges(self) -> Gauges:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -32,25 +31,12 @@ def trial_name(trial: Trial) -> str:
     return plan_of(trial).trial_id
 
 
-def write_records(journal: Journal, folder: RunFolder) -> None:
-    """Bring the run folder's records up to date."""
-    folder.write_evaluations(journal.evaluations())
-    folder.write_trials(journal.trials())
-
-
 class JournalCallback(tune.Callback):
     """Tells the journal of a run what happens to the trials of a stage."""
 
-    def __init__(
-        self,
-        journal: Journal,
-        folder: RunFolder,
-        scheduler: PlanOrder,
-        listen: Callable[[], None],
-    ) -> None:
+    def __init__(self, journal: Journal, folder: RunFolder, scheduler: PlanOrder) -> None:
         """Ask `scheduler` why a trial was ended or not started."""
-        self._journal, self._folder, self._listen = journal, folder, listen
-        self._scheduler = scheduler
+        self._journal, self._folder, self._scheduler = journal, folder, scheduler
         self._flush_at = perf_counter() + FLUSH_SECONDS
 
     def __reduce__(self) -> tuple[type[tune.Callback], tuple[()]]:
@@ -59,8 +45,7 @@ class JournalCallback(tune.Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Note the start."""
-        self._journal.started(trial_name(trial))
-        self._listen()
+        self._journal.start(trial_name(trial))
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **_: Any
@@ -73,10 +58,9 @@ class JournalCallback(tune.Callback):
         name, message = trial_name(trial), unpack(result)
         if isinstance(message, TrialFailure) and message.disk_full:
             raise DiskFullError(message.cause)
-        self._journal.heard(name, message)
+        self._journal.record(name, message)
         if name in self._scheduler.paused:
-            self._journal.paused(name)
-        self._listen()
+            self._journal.pause(name)
 
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **_: Any
@@ -85,34 +69,34 @@ class JournalCallback(tune.Callback):
         name = trial_name(trial)
         refusal = self._scheduler.refusals.get(name)
         if refusal:
-            self._journal.refused(name, refusal)
+            self._journal.refuse(name, refusal)
         else:
-            self._journal.ended(name, self._scheduler.stops.get(name))
+            self._journal.end(name, self._scheduler.stops.get(name))
         TrialFiles(self._folder, name).drop_checkpoint()
         if plan_of(trial).stage == "confirm":
             keep_best_weights(self._journal.trials(), self._folder, self._journal.mode)
-        self._listen()
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Have a trial that took all the memory of its machine take less, when it starts again."""
         error = _error_of(trial)
         if isinstance(error, OutOfMemoryError):
             trial.config[HALVINGS] = trial.config.get(HALVINGS, 0) + 1
-        self._journal.lost(trial_name(trial), _cause(error))
-        self._listen()
+        self._journal.lose(trial_name(trial), _cause(error))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Note that the trial was lost for good, with the cause."""
         error = _error_of(trial)
         failure = TrialFailure(cause=_cause(error), error=Text.from_ansi(str(error)).plain)
-        self._journal.failed(trial_name(trial), failure)
-        self._listen()
+        self._journal.fail(trial_name(trial), failure)
 
     def on_step_end(self, iteration: int, trials: list[Trial], **_: Any) -> None:
-        """Bring the run folder up to date, now and then."""
+        """Write the records now and then, also when nothing has changed.
+
+        A run in a bucket that writes nothing for minutes is reported as silent.
+        """
         began = perf_counter()
         if began > self._flush_at:
-            write_records(self._journal, self._folder)
+            self._journal.write(self._folder)
             ended = perf_counter()
             # Every flush writes all records: the more there are, the more seldom.
             self._flush_at = ended + max(FLUSH_SECONDS, (ended - began) / FLUSH_SHARE)

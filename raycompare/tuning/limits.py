@@ -9,8 +9,9 @@ from raycompare.experiment.prices import price_of
 from raycompare.experiment.spec import Experiment
 from raycompare.formatting import duration
 from raycompare.records.clock import Clock
-from raycompare.records.journal import Journal, TrialState
+from raycompare.records.journal import Journal
 from raycompare.records.messages import Stop, TrialPlan
+from raycompare.records.trial_state import TrialState
 
 
 class MaxCost:

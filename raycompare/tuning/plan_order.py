@@ -62,6 +62,10 @@ class PlanOrder(FIFOScheduler):
         self.refusals: dict[str, Stop] = {}
         """Why trials were not started, by trial id."""
 
+    def __reduce__(self) -> tuple[type[FIFOScheduler], tuple[()]]:
+        """Tune pickles schedulers for `Tuner.restore`, which is not used (docs/decisions/0002)."""
+        return FIFOScheduler, ()
+
     @property
     def waiting(self) -> int:
         """How many trials are paused, and not about to go on."""

@@ -36,7 +36,6 @@ from raycompare.tuning.callback import (
     JournalCallback,
     NoProgress,
     trial_name,
-    write_records,
 )
 from raycompare.tuning.plan_order import PlanOrder
 from raycompare.tuning.searcher import PLAN, Planned, pack
@@ -182,10 +181,9 @@ def run_stage(
     queue: Queue,
     journal: Journal,
     scheduler: PlanOrder,
-    listen: Callable[[], None],
     trainable: Trainable | None = None,
 ) -> None:
-    """Run the plans; `listen` is called whenever the journal has something new.
+    """Run the plans, and note in the journal what becomes of them.
 
     `trainable` takes the config of a plan and reports its messages; by default it fine-tunes.
     Returns when all have ended, the budget is spent, or the user interrupted; the journal knows
@@ -214,7 +212,7 @@ def run_stage(
             name=queue.stage,
             storage_path=shared.folder.child(RAY),
             verbose=0,
-            callbacks=[JournalCallback(journal, shared.folder, scheduler, listen), NoProgress()],
+            callbacks=[JournalCallback(journal, shared.folder, scheduler), NoProgress()],
             failure_config=tune.FailureConfig(max_failures=shared.experiment.failure.max_failures),
         ),
     )
@@ -222,7 +220,7 @@ def run_stage(
         tuner.fit()
     except tune.TuneError as error:
         raise _own(error) from None
-    write_records(journal, shared.folder)
+    journal.write(shared.folder)
 
 
 def _own(error: Exception) -> BaseException:

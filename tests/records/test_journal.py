@@ -69,10 +69,10 @@ def only(made: Journal) -> TrialRecord:
 
 def test_a_trial_that_said_so_is_completed() -> None:
     made = journal()
-    made.started("t0")
+    made.start("t0")
     for message in (START, evaluation(20, 0.5), evaluation(40, 0.4), END):
-        made.heard("t0", message)
-    made.ended("t0")
+        made.record("t0", message)
+    made.end("t0")
     trial = only(made)
     assert (trial.status, trial.ending, trial.steps) == ("completed", "full_budget", 40)
     assert (trial.best_step, trial.best_value) == (20, 0.5)
@@ -82,25 +82,25 @@ def test_a_trial_that_said_so_is_completed() -> None:
 
 def test_a_trial_that_tune_calls_done_without_its_own_word_was_cut_short() -> None:
     made = journal()
-    made.started("t0")
-    made.heard("t0", START)
-    made.heard("t0", evaluation(20, 0.5))
-    made.ended("t0")
+    made.start("t0")
+    made.record("t0", START)
+    made.record("t0", evaluation(20, 0.5))
+    made.end("t0")
     assert (only(made).status, only(made).steps) == ("interrupted", 20)
 
 
 def test_a_trial_that_never_started_was_not_run() -> None:
     made = journal()
-    made.ended("t0")
+    made.end("t0")
     assert (only(made).status, only(made).planned_steps) == ("not_run", None)
 
 
 def test_a_stopped_trial_has_the_words_of_the_scheduler() -> None:
     made = journal()
-    made.started("t0")
-    made.heard("t0", START)
-    made.heard("t0", evaluation(20, 0.5))
-    made.ended("t0", Stop("rung", "not among the best"))
+    made.start("t0")
+    made.record("t0", START)
+    made.record("t0", evaluation(20, 0.5))
+    made.end("t0", Stop("rung", "not among the best"))
     trial = only(made)
     assert (trial.status, trial.ending) == ("stopped_early", "rung")
     assert trial.reason == "not among the best"
@@ -108,17 +108,17 @@ def test_a_stopped_trial_has_the_words_of_the_scheduler() -> None:
 
 def test_a_diverged_trial_is_stopped_early_with_the_detail() -> None:
     made = journal()
-    made.started("t0")
-    made.heard("t0", replace(END, reason="diverged", detail="loss is nan at step 40"))
-    made.ended("t0")
+    made.start("t0")
+    made.record("t0", replace(END, reason="diverged", detail="loss is nan at step 40"))
+    made.end("t0")
     assert (only(made).status, only(made).reason) == ("stopped_early", "loss is nan at step 40")
 
 
 def test_a_failed_trial_keeps_cause_and_traceback() -> None:
     made = journal()
-    made.started("t0")
-    made.heard("t0", TrialFailure(cause="ValueError: no", error="Traceback ..."))
-    made.ended("t0")
+    made.start("t0")
+    made.record("t0", TrialFailure(cause="ValueError: no", error="Traceback ..."))
+    made.end("t0")
     trial = only(made)
     assert (trial.status, trial.reason, trial.error) == (
         "errored",
@@ -129,15 +129,15 @@ def test_a_failed_trial_keeps_cause_and_traceback() -> None:
 
 def test_what_a_trial_said_before_it_began_anew_is_forgotten() -> None:
     made = journal()
-    made.started("t0")
-    made.heard("t0", START)
-    made.heard("t0", evaluation(20, 0.9))
-    made.lost("t0", "ActorDiedError: the worker is gone")
-    made.started("t0")
+    made.start("t0")
+    made.record("t0", START)
+    made.record("t0", evaluation(20, 0.9))
+    made.lose("t0", "ActorDiedError: the worker is gone")
+    made.start("t0")
     assert [row.accuracy for row in made.evaluations()] == [0.9], "until it says where it begins"
-    made.heard("t0", START)
+    made.record("t0", START)
     assert made.evaluations() == []
-    made.heard("t0", evaluation(20, 0.1))
+    made.record("t0", evaluation(20, 0.1))
     assert [row.accuracy for row in made.evaluations()] == [0.1]
     assert only(made).starts == 2
     assert only(made).best_value == 0.1
@@ -145,13 +145,13 @@ def test_what_a_trial_said_before_it_began_anew_is_forgotten() -> None:
 
 def test_a_trial_that_goes_on_brings_what_it_said_before_its_checkpoint() -> None:
     made = journal()
-    made.started("t0")
-    made.heard("t0", START)
+    made.start("t0")
+    made.record("t0", START)
     for step, value in ((10, 0.9), (20, 0.8), (30, 0.7)):
-        made.heard("t0", evaluation(step, value))
+        made.record("t0", evaluation(step, value))
     seen = [row.experiment_seconds for row in made.evaluations()]
-    made.started("t0")
-    made.heard("t0", replace(START, earlier=(evaluation(10, 0.9), evaluation(20, 0.8))))
+    made.start("t0")
+    made.record("t0", replace(START, earlier=(evaluation(10, 0.9), evaluation(20, 0.8))))
     assert [row.step for row in made.evaluations()] == [10, 20]
     assert [row.experiment_seconds for row in made.evaluations()] == seen[:2], "when they arrived"
     assert only(made).best_step == 10
@@ -159,8 +159,8 @@ def test_a_trial_that_goes_on_brings_what_it_said_before_its_checkpoint() -> Non
 
 def test_a_trial_that_was_lost_for_good_has_failed() -> None:
     made = journal()
-    made.started("t0")
-    made.failed("t0", TrialFailure(cause="ActorDiedError: gone", error="Traceback ..."))
+    made.start("t0")
+    made.fail("t0", TrialFailure(cause="ActorDiedError: gone", error="Traceback ..."))
     assert (only(made).status, only(made).reason) == ("errored", "ActorDiedError: gone")
 
 
@@ -182,10 +182,10 @@ def test_a_trial_holds_its_resources_from_its_start_to_its_end(clock: Clock) -> 
     made = journal()
     assert only(made).held_seconds is None
     clock.now = 10.0
-    made.started("t0")
+    made.start("t0")
     clock.now = 14.0
     assert only(made).held_seconds == 4.0, "so far"
-    made.ended("t0")
+    made.end("t0")
     clock.now = 99.0
     assert only(made).held_seconds == 4.0
 
@@ -193,12 +193,12 @@ def test_a_trial_holds_its_resources_from_its_start_to_its_end(clock: Clock) -> 
 def test_starts_that_were_lost_are_held_and_pauses_are_not(clock: Clock) -> None:
     made = journal()
     steps = [
-        (0.0, lambda: made.started("t0")),
-        (3.0, lambda: made.lost("t0", "ActorDiedError: gone")),
-        (10.0, lambda: made.started("t0")),
-        (14.0, lambda: made.paused("t0")),
-        (50.0, lambda: made.started("t0")),
-        (55.0, lambda: made.failed("t0", TrialFailure(cause="x", error="x"))),
+        (0.0, lambda: made.start("t0")),
+        (3.0, lambda: made.lose("t0", "ActorDiedError: gone")),
+        (10.0, lambda: made.start("t0")),
+        (14.0, lambda: made.pause("t0")),
+        (50.0, lambda: made.start("t0")),
+        (55.0, lambda: made.fail("t0", TrialFailure(cause="x", error="x"))),
     ]
     for now, happens in steps:
         clock.now = now
@@ -209,23 +209,41 @@ def test_starts_that_were_lost_are_held_and_pauses_are_not(clock: Clock) -> None
 def test_what_a_trial_held_in_an_earlier_run_is_kept_and_added_to(clock: Clock) -> None:
     first = journal(2)
     for trial in ("t0", "t1"):
-        first.started(trial)
+        first.start(trial)
     clock.now = 6.0
     for message in (START, evaluation(40, 0.5), END):
-        first.heard("t0", message)
-    first.ended("t0")
+        first.record("t0", message)
+    first.end("t0")
     second = Journal("accuracy", "max")
     second.keep(first.trials(), first.evaluations())
     assert [second.add(plan(number)) for number in (0, 1)] == [False, True]
-    second.started("t1")
+    second.start("t1")
     clock.now = 8.0
-    second.ended("t1")
+    second.end("t1")
     assert [trial.held_seconds for trial in second.trials()] == [6.0, 8.0]
+
+
+def test_every_change_shows_how_its_trial_stands_now() -> None:
+    made, seen = journal(2), list[tuple[str, str]]()
+    with made.observed_by(lambda trial: seen.append((trial.plan.trial_id, trial.status_now))):
+        made.start("t0")
+        made.record("t0", START)
+        made.lose("t0", "ActorDiedError: gone")
+        made.start("t0")
+        made.pause("t0")
+        made.end("t0", Stop("rung", "not among the best"))
+        made.refuse("t1", Stop("max_usd", "the budget is spent"))
+    made.end("t1")
+    assert seen == [
+        *(("t0", status) for status in ("running", "running", "waiting", "running", "paused")),
+        ("t0", "stopped_early"),
+        ("t1", "not_run"),
+    ]
 
 
 def test_a_trial_that_was_ruled_out_says_why_it_was_not_run() -> None:
     made = journal()
-    made.refused("t0", Stop("max_usd", "the budget is spent"))
+    made.refuse("t0", Stop("max_usd", "the budget is spent"))
     trial = only(made)
     assert (trial.status, trial.ending) == ("not_run", "max_usd")
     assert trial.reason == "the budget is spent"
@@ -233,21 +251,21 @@ def test_a_trial_that_was_ruled_out_says_why_it_was_not_run() -> None:
 
 def test_a_paused_trial_does_not_run_and_has_not_ended() -> None:
     made = journal()
-    made.started("t0")
-    made.heard("t0", START)
-    made.paused("t0")
+    made.start("t0")
+    made.record("t0", START)
+    made.pause("t0")
     entry = made.entries["t0"]
-    assert (entry.running, entry.paused, only(made).status) == (False, True, "interrupted")
-    made.started("t0")
-    assert (entry.running, entry.paused, made.starts["a"]) == (True, False, 1)
+    assert (entry.phase, only(made).status) == ("paused", "interrupted")
+    made.start("t0")
+    assert (entry.phase, made.starts["a"]) == ("running", 1)
 
 
 def test_the_test_of_a_finalist_is_a_row_of_its_own() -> None:
     made = journal()
-    made.started("t0")
-    made.heard("t0", evaluation(40, 0.5))
-    made.heard("t0", replace(END, test_metrics=dict.fromkeys(MODES, 0.7), test_seconds=1.0))
-    made.ended("t0")
+    made.start("t0")
+    made.record("t0", evaluation(40, 0.5))
+    made.record("t0", replace(END, test_metrics=dict.fromkeys(MODES, 0.7), test_seconds=1.0))
+    made.end("t0")
     assert [(row.split, row.accuracy) for row in made.evaluations()] == [
         ("validation", 0.5),
         ("test", 0.7),
@@ -256,11 +274,11 @@ def test_the_test_of_a_finalist_is_a_row_of_its_own() -> None:
 
 def test_finished_trials_of_an_earlier_run_are_kept_and_not_planned_again() -> None:
     first = journal(2)
-    first.started("t0")
+    first.start("t0")
     for message in (START, evaluation(40, 0.5), END):
-        first.heard("t0", message)
-    first.ended("t0")
-    first.started("t1")
+        first.record("t0", message)
+    first.end("t0")
+    first.start("t1")
     second = Journal("accuracy", "max")
     second.keep(first.trials(), first.evaluations())
     assert [second.add(plan(number)) for number in (0, 1)] == [False, True]

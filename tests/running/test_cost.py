@@ -32,15 +32,15 @@ def test_dollars_end_the_confirm_stage_and_the_report_says_what_is_missing(
 
     ended: set[str] = set()
 
-    def hear(journal: Journal, trial_id: str, *args: Any, **known: Any) -> None:
+    def end(journal: Journal, trial_id: str, *args: Any, **known: Any) -> None:
         ended.add(trial_id)
         really(journal, trial_id, *args, **known)
 
     def spent(cap: MaxCost) -> Stop | None:
         return Stop("max_usd", "no more") if len(ended) >= 2 else None
 
-    really = Journal.ended
-    monkeypatch.setattr(Journal, "ended", hear)
+    really = Journal.end
+    monkeypatch.setattr(Journal, "end", end)
     monkeypatch.setattr(MaxCost, "spent", property(spent))
     folder, said = go(content, tmp_path)
 

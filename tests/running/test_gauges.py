@@ -70,12 +70,12 @@ def half_done() -> Journal:
     for each in plans:
         journal.add(each)
     for each, mcc in zip(plans[:2], (0.5, 0.75), strict=True):
-        journal.started(each.trial_id)
-        journal.heard(each.trial_id, start())
-        journal.heard(each.trial_id, evaluation(mcc))
+        journal.start(each.trial_id)
+        journal.record(each.trial_id, start())
+        journal.record(each.trial_id, evaluation(mcc))
     end = TrialEnd(reason="full_budget", step=100, train_seconds=9.0, eval_seconds=2.0)
-    journal.heard(plans[0].trial_id, end)
-    journal.ended(plans[0].trial_id)
+    journal.record(plans[0].trial_id, end)
+    journal.end(plans[0].trial_id)
     for each in plans[:2]:
         journal.entries[each.trial_id].held = 3600.0
     return journal
@@ -151,13 +151,11 @@ def test_a_trial_that_has_ended_is_no_longer_running(small_ray: None) -> None:
     journal = half_done()
     takes = dict.fromkeys("ab", ResourceSpec())
     gauges = Gauges(experiment("a", "b", name="ends"), journal, takes, Clock())
-    heard = []
-    with gauges.following(lambda: heard.append(1)) as news:
-        news()
-        journal.ended("a-tune-00000001")
+    with gauges.follow():
+        journal.end("a-tune-00000001")
     running = 'ray_raycompare_trials{experiment="ends",model="a",status="running"}'
     wait_for(lambda: read_metrics().get(running) == 0)
-    assert heard == [1]
+    assert journal.observers == []
     assert 'ray_raycompare_cost_usd{experiment="ends"}' not in read_metrics()
 
 
@@ -166,11 +164,11 @@ def test_a_trial_that_has_ended_is_no_longer_running(small_ray: None) -> None:
 def test_the_dashboard_has_a_task_by_name_for_each_trial_that_runs(small_ray: None) -> None:
     journal = half_done()
     board = Dashboard()
-    board.show(journal.entries.values())
+    journal.observers.append(board.show)
+    journal.record("a-tune-00000001", evaluation(0.75))
     name = "tune a seed 42 learning_rate 3.14e-05"
     wait_for(lambda: states().get(name) == "RUNNING", told=states)
-    journal.ended("a-tune-00000001")
-    board.show(journal.entries.values())
+    journal.end("a-tune-00000001")
     wait_for(lambda: states().get(name) == "FINISHED", told=states)
     assert [task for task in states() if task.startswith("tune ")] == [name]
 

@@ -71,17 +71,17 @@ def words(stop: Stop | None) -> str:
 
 
 def fail(journal: Journal, trial_id: str) -> None:
-    journal.started(trial_id)
-    journal.heard(trial_id, TrialFailure(cause="ValueError: no", error="Traceback"))
-    journal.ended(trial_id)
+    journal.start(trial_id)
+    journal.record(trial_id, TrialFailure(cause="ValueError: no", error="Traceback"))
+    journal.end(trial_id)
 
 
 def complete(journal: Journal, trial_id: str) -> None:
     """A trial of 40 steps, 0.125 s each."""
-    journal.started(trial_id)
+    journal.start(trial_id)
     for message in (START, evaluation(40, 0.5), END):
-        journal.heard(trial_id, message)
-    journal.ended(trial_id)
+        journal.record(trial_id, message)
+    journal.end(trial_id)
 
 
 def test_without_a_budget_everything_may_start_and_go_on(clock: Clock) -> None:

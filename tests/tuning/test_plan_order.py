@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -104,6 +105,13 @@ def test_rungs_may_count_examples() -> None:
     assert hear(scheduler, 2, evaluation(10, 0.1)) == TrialScheduler.STOP
 
 
+def test_tune_can_pickle_a_scheduler_whatever_its_gate_knows() -> None:
+    class Gate:
+        """Can't be pickled, as no local class can."""
+
+    assert pickle.dumps(PlanOrder(Gate()))  # type: ignore[arg-type]
+
+
 def test_a_report_without_the_metric_is_an_error() -> None:
     with pytest.raises(RunError, match="reported loss and no accuracy"):
         hear(comparing(), 0, replace(evaluation(10, 0.1), metrics={"loss": 0.1}))
@@ -135,9 +143,9 @@ def test_a_trial_that_is_started_again_is_still_waited_for_and_comes_first() -> 
 def test_a_resumed_run_decides_as_if_it_had_never_stopped() -> None:
     lived, told = comparing(), comparing()
     made = journal_of()
-    made.started("t0")
+    made.start("t0")
     for message in (START, evaluation(10, 0.5), evaluation(20, 0.7), END):
-        made.heard("t0", message)
+        made.record("t0", message)
         hear(lived, 0, message)
     lived.end(PLANS[0])
     told.replay(PLANS[0], made.evaluations())

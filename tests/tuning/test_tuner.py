@@ -89,7 +89,7 @@ def run(trainable: Any, place: Path, cpus: float | None = None, **settings: Any)
     queue = Queue(stage="tune", plans=iter(plans), most=len(plans))
     whole = ray.cluster_resources()["CPU"]
     resources = tune.with_resources(trainable, {"cpu": cpus or whole})
-    run_stage(shared, queue, journal, scheduler, lambda: None, resources)
+    run_stage(shared, queue, journal, scheduler, resources)
     return journal
 
 

@@ -11,10 +11,9 @@ from threading import Thread
 from time import perf_counter
 
 from raycompare.errors import summarize
-from raycompare.metrics import MetricName, Mode
 from raycompare.records.journal import Journal, eval_records
-from raycompare.records.messages import Message, Stop
 from raycompare.records.rows import EvalRecord, TrialRecord
+from raycompare.records.trial_state import TrialState
 from raycompare.running.trackers.tracker import Outcome, Tracker
 
 CLOSE_SECONDS = 60.0
@@ -35,13 +34,13 @@ class TrackerThread:
         self._thread = Thread(target=self._work, name=f"tracker {name}", daemon=True)
         self._thread.start()
 
-    def follow(self, trial: TrialRecord, rows: Sequence[EvalRecord], ended: bool) -> None:
+    def log(self, trial: TrialRecord, rows: Sequence[EvalRecord], ended: bool) -> None:
         """Log what is new of a trial; a step that was logged before is not logged again."""
-        self._put(partial(self._follow, trial, rows, ended))
+        self._put(partial(self._log, trial, rows, ended))
 
-    def keep(self, trial: TrialRecord, rows: Sequence[EvalRecord]) -> None:
-        """Log a trial that an earlier run has finished, if that run did not come to it."""
-        self._put(partial(self._keep, trial, rows))
+    def log_if_missing(self, trial: TrialRecord, rows: Sequence[EvalRecord]) -> None:
+        """Log a trial that an earlier run has finished, if that run did not log it."""
+        self._put(partial(self._log_if_missing, trial, rows))
 
     def finish(self, outcome: Outcome) -> None:
         """Add the report."""
@@ -70,11 +69,11 @@ class TrackerThread:
         except Exception as error:  # noqa: BLE001 - the tracker is off, and the user is told
             self.failure = without_secrets(error)
 
-    def _keep(self, trial: TrialRecord, rows: Sequence[EvalRecord]) -> None:
+    def _log_if_missing(self, trial: TrialRecord, rows: Sequence[EvalRecord]) -> None:
         if not self._tracker.has(trial.trial_id):
-            self._follow(trial, rows, ended=True)
+            self._log(trial, rows, ended=True)
 
-    def _follow(self, trial: TrialRecord, rows: Sequence[EvalRecord], ended: bool) -> None:
+    def _log(self, trial: TrialRecord, rows: Sequence[EvalRecord], ended: bool) -> None:
         name = trial.trial_id
         if name not in self._steps:
             self._steps[name] = self._tracker.begin(trial)
@@ -106,29 +105,25 @@ class Trackers:
         self._told: set[str] = set()
         self._closed = False
 
-    def __reduce__(self) -> tuple[type[Trackers], tuple[tuple[()], type[str]]]:
-        """Tune pickles what a scheduler knows for `Tuner.restore`, which is not used."""
-        return Trackers, ((), str)
-
     @property
     def failures(self) -> dict[str, str]:
         """Why a tracker is off, by its name; empty for one that works."""
         return {lane.name: lane.failure for lane in self._lanes}
 
-    def follow(self, trial: TrialRecord, rows: Sequence[EvalRecord], ended: bool) -> None:
-        """Log what is new of a trial; `rows` are all of its evaluations."""
-        for lane in self._lanes:
-            lane.follow(trial, rows, ended)
-        self._warn()
+    def follow(self, journal: Journal) -> None:
+        """Log what an earlier run has finished, where it is not logged, and all that happens."""
+        for trial in journal.kept:
+            for lane in self._lanes:
+                lane.log_if_missing(trial, journal.kept_evaluations(trial.trial_id))
+        journal.observers.append(partial(self._log, journal))
 
-    def keep(self, trials: Sequence[TrialRecord], rows: Sequence[EvalRecord]) -> None:
-        """Log the trials that an earlier run has finished, where they are not logged."""
-        own: dict[str, list[EvalRecord]] = {}
-        for row in rows:
-            own.setdefault(row.trial_id, []).append(row)
+    def _log(self, journal: Journal, trial: TrialState) -> None:
+        if trial.start is None and trial.failure is None:
+            return
+        record, rows = journal.make_record(trial), eval_records(trial)
         for lane in self._lanes:
-            for trial in trials:
-                lane.keep(trial, own.get(trial.trial_id, []))
+            lane.log(record, rows, trial.phase == "ended")
+        self._warn()
 
     def finish(self, outcome: Outcome) -> None:
         """Add the report of a run that has ended well, and close."""
@@ -153,31 +148,3 @@ class Trackers:
             if failure and name not in self._told:
                 self._told.add(name)
                 self._say(f"{name} is off for the rest of this run: {failure}")
-
-
-class TrackedJournal(Journal):
-    """A journal that tells trackers what it hears."""
-
-    def __init__(self, metric: MetricName, mode: Mode, trackers: Trackers) -> None:
-        """Start the run's clock."""
-        super().__init__(metric, mode)
-        self._trackers = trackers
-
-    def keep(self, trials: Sequence[TrialRecord], evaluations: Sequence[EvalRecord]) -> None:
-        """Take over the finished trials of an earlier run, also into the trackers."""
-        super().keep(trials, evaluations)
-        self._trackers.keep(list(self._kept.values()), self._kept_evaluations)
-
-    def heard(self, trial_id: str, message: Message) -> None:
-        """Note what a trial reported, and pass it on."""
-        super().heard(trial_id, message)
-        self._tell(trial_id, ended=False)
-
-    def ended(self, trial_id: str, stop: Stop | None = None) -> None:
-        """Note that a trial reports no more, and pass it on."""
-        super().ended(trial_id, stop)
-        self._tell(trial_id, ended=True)
-
-    def _tell(self, trial_id: str, ended: bool) -> None:
-        entry = self.entries[trial_id]
-        self._trackers.follow(self._trial_record(entry), eval_records(entry), ended)

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from raycompare.records.journal import Journal
 from raycompare.records.messages import Evaluation, TrialEnd, TrialPlan, TrialStart
 from raycompare.records.rows import EvalRecord, TrialRecord
 from raycompare.records.run_folder import RunFolder
-from raycompare.running.trackers.threads import TrackedJournal, Trackers, TrackerThread
+from raycompare.running.trackers.threads import Trackers, TrackerThread
 from raycompare.running.trackers.tracker import Outcome, TrackedRun, Tracker, numbers_of
 from tests import runs
 
@@ -66,10 +67,18 @@ class Noted:
 
 
 def journal_with(
-    tracker: Tracker, said: list[str] | None = None, name: str = "noted"
-) -> tuple[TrackedJournal, Trackers]:
+    tracker: Tracker,
+    said: list[str] | None = None,
+    name: str = "noted",
+    earlier: Journal | None = None,
+) -> tuple[Journal, Trackers]:
+    """Return a journal that a tracker follows, of a run that resumes that of `earlier`."""
+    journal = Journal("loss", "min")
+    if earlier:
+        journal.keep(earlier.trials(), earlier.evaluations())
     trackers = Trackers([TrackerThread(name, tracker)], [].append if said is None else said.append)
-    return TrackedJournal("loss", "min", trackers), trackers
+    trackers.follow(journal)
+    return journal, trackers
 
 
 def start(*earlier: Evaluation) -> TrialStart:
@@ -106,13 +115,13 @@ def end(step: int, test: float | None = None) -> TrialEnd:
     )
 
 
-def play(journal: TrackedJournal, plan: TrialPlan = PLAN, test: float | None = 0.5) -> None:
+def play(journal: Journal, plan: TrialPlan = PLAN, test: float | None = 0.5) -> None:
     """Have a trial start, be evaluated twice, and end well."""
     journal.add(plan)
-    journal.started(plan.trial_id)
+    journal.start(plan.trial_id)
     for message in (start(), at(10), at(20), end(20, test)):
-        journal.heard(plan.trial_id, message)
-    journal.ended(plan.trial_id)
+        journal.record(plan.trial_id, message)
+    journal.end(plan.trial_id)
 
 
 def tracked(place: Path) -> TrackedRun:

@@ -57,15 +57,14 @@ def test_a_resumed_run_goes_on_with_its_own_mlflow_runs(
     play(journal, TrialPlan(**{**vars(PLAN), "trial_id": "a-0"}))
     cut = TrialPlan(**{**vars(PLAN), "order": 1})
     journal.add(cut)
-    journal.started("a-1")
+    journal.start("a-1")
     for message in (start(), at(10)):
-        journal.heard("a-1", message)
+        journal.record("a-1", message)
     trackers.close()
     statuses = {name: run.info.status for name, run in mlflow_runs(mlflow_at(tmp_path)).items()}
     assert statuses == {"run-1": "KILLED", "a-0": "FINISHED", "a-1": "KILLED"}
 
-    resumed, again = journal_with(MLflow(tracked(tmp_path)))
-    resumed.keep(journal.trials(), journal.evaluations())
+    resumed, again = journal_with(MLflow(tracked(tmp_path)), earlier=journal)
     RunFolder.at(tmp_path).write_text("report.md", "# nothing")
     play(resumed, cut)
     again.finish(Outcome(verdict="none"))

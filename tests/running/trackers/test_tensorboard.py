@@ -44,9 +44,9 @@ def test_the_event_files_hold_what_evaluations_parquet_holds(tmp_path: Path) -> 
 def test_a_failed_trial_is_a_failure_in_tensorboard(tmp_path: Path) -> None:
     journal, trackers = journal_with(TensorBoard(tracked(tmp_path)))
     journal.add(PLAN)
-    journal.started("a-1")
-    journal.heard("a-1", start())
-    journal.failed("a-1", TrialFailure(cause="ValueError: no", error="Traceback"))
+    journal.start("a-1")
+    journal.record("a-1", start())
+    journal.fail("a-1", TrialFailure(cause="ValueError: no", error="Traceback"))
     trackers.close()
     assert hyperparameters(tmp_path / "tensorboard" / "a-1")[1] == 2, "STATUS_FAILURE"
 
@@ -54,9 +54,9 @@ def test_a_failed_trial_is_a_failure_in_tensorboard(tmp_path: Path) -> None:
 def test_a_resumed_run_begins_the_log_of_an_unfinished_trial_anew(tmp_path: Path) -> None:
     journal, trackers = journal_with(TensorBoard(tracked(tmp_path)))
     journal.add(PLAN)
-    journal.started("a-1")
+    journal.start("a-1")
     for message in (start(), at(10)):
-        journal.heard("a-1", message)
+        journal.record("a-1", message)
     trackers.close()
     assert ("validation/loss", 10) in scalars(tmp_path / "tensorboard" / "a-1")
 
@@ -64,8 +64,7 @@ def test_a_resumed_run_begins_the_log_of_an_unfinished_trial_anew(tmp_path: Path
     later.open()
     assert not later.has("a-1")
 
-    resumed, again = journal_with(TensorBoard(tracked(tmp_path)))
-    resumed.keep(journal.trials(), journal.evaluations())
+    resumed, again = journal_with(TensorBoard(tracked(tmp_path)), earlier=journal)
     play(resumed)
     again.close()
     assert later.has("a-1")
@@ -81,12 +80,12 @@ def test_more_trials_at_a_time_than_files_may_be_open_are_logged_whole(
     plans = [TrialPlan(**{**vars(PLAN), "trial_id": f"a-{n}", "order": n}) for n in range(4)]
     for plan in plans:
         journal.add(plan)
-        journal.started(plan.trial_id)
+        journal.start(plan.trial_id)
     for message in (start(), at(10), at(20), end(20, 0.5)):
         for plan in plans:
-            journal.heard(plan.trial_id, message)
+            journal.record(plan.trial_id, message)
     for plan in plans:
-        journal.ended(plan.trial_id)
+        journal.end(plan.trial_id)
     trackers.close()
     assert trackers.failures == {"noted": ""}
     for plan in plans:

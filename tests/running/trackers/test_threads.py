@@ -34,14 +34,14 @@ def test_a_trial_that_goes_on_from_a_checkpoint_logs_no_step_twice() -> None:
     noted = Noted()
     journal, trackers = journal_with(noted)
     journal.add(PLAN)
-    journal.started("a-1")
+    journal.start("a-1")
     for message in (start(), at(10), at(20)):
-        journal.heard("a-1", message)
-    journal.lost("a-1", "OutOfMemoryError")
-    journal.started("a-1")
+        journal.record("a-1", message)
+    journal.lose("a-1", "OutOfMemoryError")
+    journal.start("a-1")
     for message in (start(at(10)), at(20), at(30)):
-        journal.heard("a-1", message)
-    journal.ended("a-1", Stop("rung", "not in the best part"))
+        journal.record("a-1", message)
+    journal.end("a-1", Stop("rung", "not in the best part"))
     trackers.close()
     logged = [words[1:] for words in noted.told if words[0] == "log"]
     assert logged == [(("validation", 10),), (("validation", 20),), (("validation", 30),)]
@@ -56,14 +56,22 @@ def test_a_resumed_trial_goes_on_after_the_last_step_that_its_tracker_has() -> N
     assert [words for words in noted.told if words[0] == "log"] == [("log", ("validation", 20))]
 
 
+def test_a_trial_that_never_reported_is_not_logged() -> None:
+    noted = Noted()
+    journal, trackers = journal_with(noted)
+    journal.add(PLAN)
+    journal.refuse("a-1", Stop("max_usd", "the budget is spent"))
+    trackers.close()
+    assert noted.told == [("open",), ("close",)]
+
+
 def test_what_an_earlier_run_finished_is_logged_only_where_it_is_missing() -> None:
     journal, trackers = journal_with(Noted())
     play(journal)
     play(journal, TrialPlan(**{**vars(PLAN), "trial_id": "a-2", "order": 1}))
     trackers.close()
     noted = Noted(kept=("a-1",))
-    resumed, again = journal_with(noted)
-    resumed.keep(journal.trials(), journal.evaluations())
+    _, again = journal_with(noted, earlier=journal)
     again.close()
     assert noted.told[1:] == [
         ("begin", "a-2"),

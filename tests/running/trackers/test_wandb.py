@@ -38,12 +38,11 @@ def test_wandb_writes_a_run_for_each_trial_without_a_network(tmp_path: Path) -> 
 def test_a_resumed_run_writes_an_unfinished_trial_of_wandb_whole(tmp_path: Path) -> None:
     journal, trackers = journal_with(WandB(tracked(tmp_path)))
     journal.add(PLAN)
-    journal.started("a-1")
+    journal.start("a-1")
     for message in (start(), at(10)):
-        journal.heard("a-1", message)
+        journal.record("a-1", message)
     trackers.close()
-    resumed, again = journal_with(WandB(tracked(tmp_path)))
-    resumed.keep(journal.trials(), journal.evaluations())
+    resumed, again = journal_with(WandB(tracked(tmp_path)), earlier=journal)
     play(resumed)
     again.close()
     assert again.failures == {"noted": ""}
