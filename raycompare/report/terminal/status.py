@@ -120,7 +120,7 @@ def status_of(snapshot: Snapshot, now: datetime) -> RunStatus:
     )
 
 
-def _standing(trial: TrialRecord, running: bool) -> str:
+def _status_now(trial: TrialRecord, running: bool) -> str:
     if running and trial.status == "interrupted":
         return "running"
     if running and trial.ending == "not_run":
@@ -131,8 +131,8 @@ def _standing(trial: TrialRecord, running: bool) -> str:
 def _stage(
     name: Stage, trials: Sequence[TrialRecord], seconds: Mapping[str, float], running: bool
 ) -> StageStatus:
-    own = [_standing(trial, running) for trial in trials if trial.stage == name]
-    ended = sum(standing not in UNDER_WAY for standing in own)
+    own = [_status_now(trial, running) for trial in trials if trial.stage == name]
+    ended = sum(status not in UNDER_WAY for status in own)
     took = seconds.get(name)
     paced = running and ended and took and ended < len(own)
     return StageStatus(
@@ -151,7 +151,7 @@ def _models(records: Records, running: bool) -> tuple[ModelStatus, ...]:
             model=row.model,
             trials={
                 stage: Counter(
-                    _standing(trial, running) for trial in records.trials_of(row.model, stage)
+                    _status_now(trial, running) for trial in records.trials_of(row.model, stage)
                 )
                 for stage in STAGES
             },
