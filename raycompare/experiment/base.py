@@ -1,4 +1,4 @@
-"""What every part of an experiment has in common."""
+"""Base class of the types of an experiment file."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pydantic_core import PydanticCustomError
 
 
 def not_allowed(allowed: str) -> PydanticCustomError:
-    """Make the error a validator raises; `allowed` completes 'allowed ...' in the message."""
+    """Return the error for a validator to raise; `allowed` is shown in the message."""
     return PydanticCustomError("not_allowed", "{allowed}", {"allowed": allowed})
 
 
 class Part(BaseModel):
-    """Base of all parts: frozen, and an unknown key is an error."""
+    """Base of all parts of an experiment: frozen; unknown keys are errors."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True

@@ -1,4 +1,4 @@
-"""How models are searched, confirmed and measured, what a failure and what machines cost."""
+"""Settings of an experiment: splits, search, confirmation, measurements, failures and prices."""
 
 from __future__ import annotations
 
@@ -26,50 +26,49 @@ SplitSource = Annotated[str | float | None, BeforeValidator(_validate_split)]
 
 
 class SplitSpec(Part):
-    """Where each split comes from: a name in the source, or a share carved from train.
+    """Splits of the data: each is the name of a split in the source, or a share of train.
 
-    Left out, `validation` and `test` are the splits of that name where the source has them, else
-    a tenth and a fifth of train. Shares are stratified by label and drawn with the experiment's
-    seed.
+    By default, `validation` and `test` are the source's own splits if it has them, else a tenth
+    and a fifth of train. Shares are stratified by label and drawn with `seed`.
     """
 
     train: str = "train"
-    """The name of a split."""
+    """Name of the training split."""
     validation: SplitSource = None
-    """The name of a split, or a share of train; it decides what is trained on."""
+    """Name of a split, or a share of train; configurations are chosen on it."""
     test: SplitSource = None
-    """The same; looked at once for each finalist."""
+    """Name of a split, or a share of train; each finalist is tested on it once."""
 
 
 Rows = Annotated[int, Field(ge=2)]
 
 
 class LimitSpec(Part):
-    """The most rows to use of each split; a stratified, seeded sample."""
+    """Maximum number of rows of each split; drawn with `seed` as a stratified sample."""
 
     train: Rows | None = None
-    """Left out, all; so are the others."""
+    """Maximum number of training rows; default: all."""
     validation: Rows | None = None
-    """Of validation."""
+    """Maximum number of validation rows; default: all."""
     test: Rows | None = None
-    """Of test."""
+    """Maximum number of test rows; default: all."""
 
 
 SchedulerName = Literal["asha", "pooled-asha", "pasha", "top-k-after-first-rung", "median", "fifo"]
 RUNGS = frozenset({"grace_period", "time_attr"})
-"""Settings of `tune` that every scheduler reads that compares trials at rungs."""
+"""Settings of `tune` that are read by every scheduler that compares trials at rungs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SchedulerTraits:
-    """What is to be known of a scheduler beside its rule, which is in `rule_book`."""
+    """Properties of a scheduler; its rule is in `tuning.schedulers`."""
 
     subject: str
-    """Of the report's sentence on what it stopped."""
+    """Subject of the report's sentence about the trials that it stopped."""
     reads: frozenset[str] = frozenset()
-    """The settings of `tune` that not every scheduler reads, and this one does."""
+    """Settings of `tune` that this scheduler reads, but some others don't."""
     pauses: bool = False
-    """Whether it lets trials wait for others, and go on later from a checkpoint."""
+    """Whether it pauses trials, which may later continue from a checkpoint."""
 
 
 SCHEDULERS: Mapping[SchedulerName, SchedulerTraits] = {
@@ -80,60 +79,60 @@ SCHEDULERS: Mapping[SchedulerName, SchedulerTraits] = {
     "pasha": SchedulerTraits(subject="PASHA", reads=RUNGS | {"reduction_factor"}, pauses=True),
     "median": SchedulerTraits(subject="The median rule", reads=RUNGS | {"reduction_factor"}),
     "top-k-after-first-rung": SchedulerTraits(
-        subject="The best of the first rung went on; it", reads=RUNGS | {"top_k"}, pauses=True
+        subject="The selection after the first rung", reads=RUNGS | {"top_k"}, pauses=True
     ),
     "fifo": SchedulerTraits(subject="Nothing"),
 }
 READ_BY_SOME = ("top_k", "grace_period", "time_attr", "reduction_factor")
-"""The settings that a scheduler may leave unread, in the order of the file."""
+"""Settings of `tune` that some schedulers don't read, in the order of the file."""
 
 TimeAttr = Literal["steps", "examples"]
 DEFAULT_SAMPLES = 8
 
 
 class ScreenSpec(Part):
-    """A cheap look at all models first, so that only the likely ones are trained."""
+    """Ranks all models on frozen features first, so that only the most promising are trained."""
 
     keep: Annotated[int, Field(ge=1)]
-    """The models that go on."""
+    """Number of models to train."""
     budget_rows: Annotated[int, Field(ge=20)] = 2000
-    """The rows of train that are looked at, at most."""
+    """Maximum number of training rows to use."""
     score: ScoreName = "log_me"
-    """What decides; the others are recorded too."""
+    """Score that decides; all three are recorded."""
 
 
 class TuneSpec(Part):
-    """How configurations are searched."""
+    """Settings of the search for configurations."""
 
     num_samples: Annotated[int, Field(ge=1)] | None = None
-    """Configurations of each model, its untuned default among them; left out, 8, or with a grid
-    all."""
+    """Number of configurations of each model, including its untuned default; default: 8, or all
+    combinations with `search_alg: grid`."""
     metric: MetricName = "matthews_correlation"
-    """What decides, on validation."""
+    """Metric that decides on validation, and orders the leaderboard."""
     mode: Mode | None = None
-    """Left out: the metric's own direction."""
+    """Direction of the metric, which may be stated, but not changed."""
     scheduler: SchedulerName = "asha"
-    """Which trials end early; `fifo` ends none."""
+    """Decides which trials are stopped early; `fifo` stops none."""
     search_alg: Literal["random", "grid", "optuna"] = "random"
-    """Where configurations come from; `optuna` learns from those before."""
+    """Method that proposes configurations; `optuna` learns from earlier trials."""
     time_attr: TimeAttr = "steps"
-    """The unit of rungs: optimizer steps, or examples seen where batch sizes are searched."""
+    """Unit of the rungs: optimizer steps, or examples seen, for searched batch sizes."""
     grace_period: Annotated[int, Field(ge=1)] | None = None
-    """Where the first rung stands; left out, at a quarter of the default's run."""
+    """Position of the first rung; default: a quarter of the model's default run."""
     reduction_factor: Annotated[int, Field(ge=2)] = 2
-    """One of so many trials goes on at a rung."""
+    """One in this many trials passes each rung."""
     top_k: Annotated[int, Field(ge=1)] = 3
-    """Trials of each model that go on after the first rung, with top-k-after-first-rung."""
+    """Number of trials of each model that continue, with `top-k-after-first-rung`."""
     max_concurrent_trials: Annotated[int, Field(ge=1)] | None = None
-    """Left out, as many as there is room for."""
+    """Maximum number of trials that run at once; default: as many as the cluster can hold."""
     min_trials_per_model: Annotated[int, Field(ge=1)] = 1
-    """Trials of each model that start even where a budget is spent."""
+    """Trials of each model that start even if the budget is spent."""
     max_trials: Annotated[int, Field(ge=1)] | None = None
-    """Of the tune stage; the models take turns."""
+    """Maximum number of trials of the tune stage, over all models, which take turns."""
     time_budget_s: Annotated[float, Field(gt=0)] | None = None
-    """Of both stages: no trial is started that would take the time that confirm needs."""
+    """Time limit for tune and confirm together, in seconds; time that confirm needs is reserved."""
     max_usd: Annotated[float, Field(gt=0)] | None = None
-    """Of the whole run, at the price of `cost`: nothing is started beyond it."""
+    """Cost limit for the whole run, at the price in `cost`; once it is spent, no trial starts."""
 
     @model_validator(mode="after")
     def _mode_of_metric(self) -> Self:
@@ -160,65 +159,65 @@ def _layers(value: object) -> object:
         return value
     if isinstance(value, list | tuple) and value and all(isinstance(end, str) for end in value):
         return tuple(value)
-    raise not_allowed(f"{ALL_LINEAR}, or a list of the ends of names of layers")
+    raise not_allowed(f"{ALL_LINEAR}, or a list of suffixes of layer names")
 
 
 class PeftSpec(Part):
-    """LoRA (Hu et al. 2021, arXiv 2106.09685): small matrices beside layers are trained."""
+    """LoRA (Hu et al. 2021, arXiv 2106.09685): only low-rank matrices and the head are trained."""
 
     lora_r: Annotated[int, Field(ge=1)] = 8
-    """The rank of the matrices."""
+    """Rank of the matrices."""
     lora_alpha: Annotated[int, Field(ge=1)] = 16
-    """Their product is added times lora_alpha / lora_r."""
+    """The product of the matrices is scaled by lora_alpha / lora_r."""
     lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    """The share of what goes into them that is left out in training."""
+    """Dropout rate for the input of the matrices."""
     target_modules: Annotated[str | tuple[str, ...] | None, BeforeValidator(_layers)] = None
-    """The layers that get them, by the ends of their names; left out, what peft takes for the type
-    of model."""
+    """Suffixes of the names of layers that get matrices, or `all-linear` for all below the head;
+    default: peft's own for the type of model."""
 
 
 class ConfirmSpec(Part):
     """How the best configuration of each model is confirmed."""
 
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (1, 2, 3)
-    """Each is a whole training of the finalist, tested once."""
+    """Seeds of the finalists: each is trained to its full budget and tested once."""
 
     @model_validator(mode="after")
     def _unique(self) -> Self:
         if len(set(self.seeds)) != len(self.seeds):
-            raise not_allowed("seeds that differ from one another")
+            raise not_allowed("different seeds")
         return self
 
 
 class FailureSpec(Part):
-    """What is done about trials that fail."""
+    """How failed trials are handled."""
 
     max_failures: Annotated[int, Field(ge=0)] = 3
-    """How often a trial is started again whose worker or machine was lost; its own errors count
-    at once."""
+    """Restarts allowed after a lost worker or machine. A trial's own error is never retried."""
     max_model_failures: Annotated[int, Field(ge=1)] = 3
-    """A model is taken out when its first so many trials have all failed."""
+    """A model is dropped if this many of its first trials all fail; the others continue."""
     checkpoint_every_s: Annotated[float, Field(gt=0)] = 300.0
-    """What a lost trial has to train again at most, in seconds."""
+    """Longest training time that is repeated after a worker is lost, in seconds."""
 
 
 class InferenceSpec(Part):
-    """What is measured of each finalist in use, after the confirm stage."""
+    """How latency, throughput and memory of each model are measured, after the confirm stage."""
 
     measure: bool = True
-    """Whether latency, throughput and size are measured."""
+    """Whether each model is measured after the confirm stage."""
     texts: Annotated[int, Field(ge=1)] = 200
-    """Of the test split, one at a time, that the latency is measured on at most."""
+    """Maximum number of texts of the test split for measuring latency, one at a time."""
     max_latency_ms: Annotated[float, Field(gt=0)] | None = None
-    """What a text may take at the 95th percentile; the report names the best model within it."""
+    """Acceptable time for one text at the 95th percentile; the report names the best model within
+    it."""
 
 
 class CostSpec(Part):
-    """What the machines cost."""
+    """Price of the machines."""
 
     usd_per_hour: Annotated[float, Field(gt=0)] | None = None
-    """Of one machine of the cluster; counts more than that of `instance`."""
+    """Price of one machine of the cluster; takes precedence over the price of `instance`."""
     instance: str | None = None
-    """The type of the machines, EC2's or SageMaker's; `prices` has what it costs."""
+    """EC2 or SageMaker instance type of the machines, such as `g5.xlarge`, to look up its price."""
     spot: bool = False
-    """Whether the machines are of the spot market."""
+    """Whether the machines are spot instances; requires `usd_per_hour`."""

@@ -1,4 +1,4 @@
-"""Ranges of a search space, in Ray Tune's words, and constants among them."""
+"""Ranges of a search space, named as in Ray Tune, and constants."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ DOMAINS: dict[str, int] = {
     "choice": 1,
     "grid": 1,
 }
-"""The kinds of search-space domain, in Ray Tune's words, with the number of their arguments."""
+"""Kinds of ranges, named as in Ray Tune, with the number of their arguments."""
 
 LISTED = ("choice", "grid")
 """Kinds that list their values."""
 CONSTANT = "constant"
-"""The kind of an entry that a file writes as a bare value."""
+"""Kind of an entry that is a single value in the file."""
 FEW = 16
-"""Whole numbers of a range that are all looked at."""
+"""Integer ranges with at most this many values are checked at each of them."""
 
 
 class Domain(Part):
-    """One entry of a search space: `{loguniform: [1e-5, 1e-4]}` in the file, or a bare value."""
+    """One entry of a search space: a range such as `{loguniform: [1e-5, 1e-4]}`, or one value."""
 
     kind: str
     args: tuple[JsonValue, ...]
@@ -47,7 +47,7 @@ class Domain(Part):
             return {"kind": CONSTANT, "args": (value,)}
         if not isinstance(value, dict) or len(value) != 1:
             raise not_allowed(
-                "one value, or one range such as {loguniform: [1e-5, 1e-4]} or {choice: [a, b]}; "
+                "a value, or one range such as {loguniform: [1e-5, 1e-4]} or {choice: [a, b]}; "
                 f"kinds: {_kinds()}"
             )
         ((kind, args),) = value.items()
@@ -62,12 +62,12 @@ class Domain(Part):
 
     @property
     def is_constant(self) -> bool:
-        """Say whether this is one value, which is set and not searched."""
+        """Whether this is a single value, which is set and not searched."""
         return self.kind == CONSTANT
 
     @property
     def is_listed(self) -> bool:
-        """Say whether the range is a list of values, so that all of them can be tried."""
+        """Whether the range lists its values, so that all of them can be tried."""
         return self.kind in LISTED
 
     @property
@@ -84,10 +84,10 @@ class Domain(Part):
 
     @property
     def examples(self) -> tuple[JsonValue, ...]:
-        """Values to check the range by, of the type it draws.
+        """Values to check the range with, of the type that it draws.
 
-        All that are listed, all whole numbers where they are few, else both ends; of a normal
-        distribution two standard deviations to each side.
+        They are all values if they are listed or are few integers, else both bounds; for a normal
+        distribution, the points two standard deviations from the mean.
         """
         if self.is_constant:
             return self.args
@@ -99,7 +99,7 @@ class Domain(Part):
             return first - 2 * second, first + 2 * second
         if "randint" not in self.kind:
             return float(first), float(second)
-        # Ray draws the upper bound of a range with steps, and no other.
+        # Ray includes the upper bound only if the range has steps.
         last = second if self.kind.startswith("q") else second - 1
         drawn = range(int(first), int(last) + 1, int(step))
         return tuple(drawn) if len(drawn) <= FEW else (drawn[0], drawn[-1])
@@ -128,7 +128,7 @@ def _check_list(kind: str, args: object) -> None:
     if not isinstance(args, list) or not args:
         raise not_allowed(f"{kind} takes a list with at least one value")
     if kind == "grid" and len({json.dumps(value, sort_keys=True) for value in args}) < len(args):
-        raise not_allowed("grid takes values that differ; each is tried equally often")
+        raise not_allowed("grid takes different values; each is tried equally often")
 
 
 def _is_number(value: object) -> bool:
@@ -137,8 +137,8 @@ def _is_number(value: object) -> bool:
 
 def _check_numbers(kind: str, args: list[float]) -> None:
     if "randint" in kind and not all(isinstance(value, int) for value in args):
-        upper = "drawn" if kind.startswith("q") else "not drawn"
-        raise not_allowed(f"{kind} takes whole numbers; the upper bound is {upper}")
+        upper = "included" if kind.startswith("q") else "excluded"
+        raise not_allowed(f"{kind} takes integers; the upper bound is {upper}")
     if "normal" in kind:
         if args[1] <= 0:
             raise not_allowed(f"{kind} takes a mean and a standard deviation above 0")
@@ -150,7 +150,7 @@ def _check_numbers(kind: str, args: list[float]) -> None:
 
 def _check_bounds(kind: str, lower: float, upper: float) -> None:
     if lower >= upper:
-        raise not_allowed(f"{kind} takes a lower bound below the upper one")
+        raise not_allowed(f"{kind} takes a lower bound below the upper bound")
     if "log" in kind and lower <= 0:
         raise not_allowed(f"{kind} takes a lower bound above 0")
 

@@ -1,8 +1,7 @@
-"""What to run: the experiment and its parts, as frozen types.
+"""The types of an experiment file, frozen.
 
-The types hold what a file may say and every rule that needs no other library; rules that need
-transformers, the data or the models are in `check`. The experiment file is read in
-`experiment_file`.
+They enforce the rules that need no other library; `running.check` enforces those that need
+transformers, the data or the models. `experiment.file` reads the file.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from raycompare.experiment.settings import (
 from raycompare.experiment.space import SearchSpace
 
 SHORTEST = 3
-"""Tokens: the text's first between the two special ones."""
+"""Smallest `max_length`: one token of the text between two special tokens."""
 
 
 def _one_or_two(value: object) -> object:
@@ -51,31 +50,32 @@ LabelName = Annotated[str, Field(pattern=r"\S")]
 
 
 class DataSpec(Part):
-    """The labelled text."""
+    """Labelled text to compare models on."""
 
     dataset: Annotated[str, Field(min_length=1)]
-    """A hub id, a file, folder, pattern such as part-*.csv, or URI of one, or builtin:NAME."""
+    """A file, folder, pattern such as part-*.csv, archive, or the URI of one of these;
+    builtin:docstrings; or a hub id."""
     config: str | None = None
-    """The configuration of a hub data set."""
+    """Configuration of a hub data set."""
     revision: str | None = None
-    """The revision of a hub data set."""
+    """Revision of a hub data set."""
     text: Annotated[
         tuple[str, ...], BeforeValidator(_one_or_two), Field(min_length=1, max_length=2)
     ] = ("text",)
-    """The column of the text, or two columns for pairs."""
+    """Column of the text, or two columns for pairs."""
     label: str = "label"
-    """The column of the label: integers, strings, booleans or a ClassLabel."""
+    """Column of the label: integers, strings, booleans or a ClassLabel."""
     label_names: Annotated[tuple[str, ...], Field(min_length=2)] | None = None
-    """Names for integer labels 0, 1, ...; not needed where the data set has them."""
+    """Names for integer labels 0, 1, ...; not needed if the data has them."""
     label_map: Annotated[dict[str, LabelName], Field(min_length=1)] | None = None
-    """Other names for labels; those that get one name are one label."""
+    """New names for labels; labels with the same new name are merged."""
     group: str | None = None
-    """A column whose rows of one value are never carved into two splits."""
+    """Column, such as the author; rows with the same value are never split between two splits."""
     splits: SplitSpec = SplitSpec()
     max_length: Annotated[int | str, BeforeValidator(_max_length)] = 256
-    """Texts are cut to this many tokens; p99 takes the 99th percentile of the training texts."""
+    """Texts are truncated to this many tokens; p99 is that percentile of the training texts."""
     padding: Literal["longest", "max_length"] = "longest"
-    """Fill the texts of a batch, or of a part of one, up to its longest, or all to max_length."""
+    """Pads a batch, or a part of one, to its longest text, or all texts to `max_length`."""
     limit: LimitSpec = LimitSpec()
 
 
@@ -96,18 +96,17 @@ def _gpu(value: object) -> object:
 
 
 class ResourceSpec(Part):
-    """What one trial takes of the cluster, in Ray's sense."""
+    """CPUs and GPUs of one trial, as Ray counts them."""
 
     cpu: Annotated[float, Field(gt=0)] = 1
-    """CPUs, and so threads."""
+    """CPUs; a trial without a GPU uses as many threads."""
     gpu: Annotated[float | Literal["auto"] | None, BeforeValidator(_gpu)] = None
-    """Left out: 1 where the cluster has GPUs, else 0. With auto, a step is tried on a card, and as
-    many trials share it as fit.
-    """
+    """GPUs, or a fraction of one; default: 1 if the cluster has GPUs, else 0. With `auto`, as many
+    trials share a card as fit into its memory."""
 
     @property
     def gpus(self) -> float:
-        """What is known to be needed: none while it is left out or auto."""
+        """GPUs, as far as they are set: 0 for the default and for `auto`."""
         return self.gpu if isinstance(self.gpu, float) else 0.0
 
 
@@ -116,7 +115,7 @@ def _auto(value: object) -> object:
 
 
 Resources = Annotated[ResourceSpec, BeforeValidator(_auto)]
-"""Resources as a file has them: fields, or just auto."""
+"""Resources as written in a file: fields, or just `auto`."""
 
 
 Source = tuple[str, str | None]
@@ -131,57 +130,60 @@ def _expand_name(value: object) -> object:
 
 
 class ModelSpec(Part):
-    """One model of the comparison."""
+    """One model to compare."""
 
     name: Annotated[str, Field(min_length=1)]
-    """What the tables call it."""
+    """Name in tables and figures."""
     checkpoint: str
-    """A hub id, a folder, or package:PACKAGE/FOLDER; left out, the name."""
+    """A hub id, a folder, or package:PACKAGE/FOLDER of an installed Python package; default: the
+    name."""
     revision: str | None = None
-    """The revision of a hub checkpoint."""
+    """Revision of a hub checkpoint."""
     config: Arguments = {}
-    """Fields of the model's own config to change, such as num_hidden_layers."""
+    """Fields of the model's config to change, such as num_hidden_layers."""
     init: Literal["pretrained", "random"] = "pretrained"
-    """Where weights are from; random needs of the checkpoint no more than a tokenizer."""
+    """With `random`, weights are drawn with the seed; the checkpoint needs just a tokenizer."""
     model_class: ImportPath | None = None
-    """package.module:Class, a PreTrainedModel that classifies; left out, that of transformers."""
+    """package.module:Class, a custom subclass of PreTrainedModel; default: the class in
+    transformers."""
     trust_remote_code: bool = False
-    """Whether Python code that the checkpoint brings may run."""
+    """Whether Python code in the checkpoint may run."""
     peft: PeftSpec | None = None
     training: Arguments = {}
-    """TrainingArguments for this model, over the experiment's."""
+    """TrainingArguments for this model, which override those of the experiment."""
     search_space: SearchSpace = {}
-    """Ranges for this model, over the experiment's."""
+    """Ranges for this model, which override those of the experiment."""
     resources: Resources | None = None
+    """CPUs and GPUs of one trial of this model; default: those of the experiment."""
 
     @property
     def source(self) -> Source:
-        """Where weights and tokenizer come from; models that share it share their tokens."""
+        """Checkpoint and revision; models with the same source share their tokens."""
         return self.checkpoint, self.revision
 
     @property
     def building(self) -> Arguments:
-        """What the file says of how the model is made, beside its checkpoint and its config."""
-        said = {"init", "model_class", "trust_remote_code", "peft"}
-        return self.model_dump(mode="json", include=said, exclude_defaults=True)
+        """Non-default settings of how the model is built, besides checkpoint and config."""
+        fields = {"init", "model_class", "trust_remote_code", "peft"}
+        return self.model_dump(mode="json", include=fields, exclude_defaults=True)
 
     @property
     def is_pretrained(self) -> bool:
-        """Whether the weights below the head are those of the checkpoint."""
+        """Whether the weights below the head come from the checkpoint."""
         return self.init == "pretrained"
 
     @property
     def has_own_code(self) -> bool:
-        """Whether the model's code may be other than that of transformers."""
+        """Whether the model may run code that is not part of transformers."""
         return self.trust_remote_code or self.model_class is not None
 
 
 ModelItem = Annotated[ModelSpec, BeforeValidator(_expand_name)]
-"""A model as a file has it: its fields, or just a checkpoint."""
+"""A model as written in a file: its fields, or just a checkpoint."""
 
 
 TF_IDF = "TF-IDF + logistic regression"
-"""What the tables call the baseline `tf-idf`, and no model may be called."""
+"""Name of the baseline `tf-idf` in tables, which no model may have."""
 BaselineName = Literal["tf-idf"]
 
 
@@ -196,9 +198,9 @@ def _unique_names(models: tuple[ModelSpec, ...]) -> tuple[ModelSpec, ...]:
         raise not_allowed("a list with at least 1 model")
     names = [model.name for model in models]
     if len(set(names)) != len(names):
-        raise not_allowed("models whose names differ; give one of them another name:")
+        raise not_allowed("models with different names; set the `name` of one of them")
     if TF_IDF in names:
-        raise not_allowed(f"names other than {TF_IDF!r}, which is that of a baseline")
+        raise not_allowed(f"names other than {TF_IDF!r}, which is the name of a baseline")
     return models
 
 
@@ -210,7 +212,7 @@ def _once_each(trackers: tuple[TrackerName, ...]) -> tuple[TrackerName, ...]:
 
 def _folder_name(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
-        raise not_allowed("letters, digits, dots, dashes and underscores; it names a folder")
+        raise not_allowed("letters, digits, dots, dashes and underscores; it becomes a folder name")
     return value
 
 
@@ -218,7 +220,7 @@ class Experiment(Part):
     """One comparison of models on one data set."""
 
     name: Annotated[str, AfterValidator(_folder_name)]
-    """Names the folder of its reports."""
+    """Name of the folder for reports."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     """Seeds the splits, the sampled configurations and the trials of the tune stage."""
     data: DataSpec
@@ -226,38 +228,39 @@ class Experiment(Part):
         tuple[ModelItem, ...],
         AfterValidator(_unique_names),
     ]
+    """Models to compare: each a checkpoint, or the keys of `models.N`."""
     training: Arguments = {}
-    """Any field of TrainingArguments, and early_stopping_patience."""
+    """TrainingArguments of every trial, and further settings such as early_stopping_patience."""
     search_space: SearchSpace = {}
     """Ranges of hyperparameters, for every model."""
     screen: ScreenSpec | None = None
-    """Left out, every model is trained."""
+    """Ranks all models on frozen features first; default: every model is trained."""
     tune: TuneSpec = TuneSpec()
     confirm: ConfirmSpec = ConfirmSpec()
     baselines: Annotated[tuple[BaselineName, ...], AfterValidator(_once)] = ("tf-idf",)
-    """What else is fitted, for the report to say whether a pretrained model was needed."""
+    """Baselines to fit, which show whether a pretrained model was needed."""
     inference: InferenceSpec = InferenceSpec()
     resources: Resources = ResourceSpec()
     failure: FailureSpec = FailureSpec()
     cost: CostSpec = CostSpec()
     trackers: Annotated[tuple[TrackerName, ...], AfterValidator(_once_each)] = ("tensorboard",)
-    """What else is told of the trials; it has no part in `content_hash`."""
+    """Trackers that trials are reported to; they are not part of the experiment's hash."""
 
     def model_named(self, name: str) -> ModelSpec:
-        """Return the model that the tables call `name`."""
+        """Return the model named `name`."""
         return next(model for model in self.models if model.name == name)
 
     def to_file(self) -> dict[str, Any]:
-        """Write the experiment as a file has it, every default spelled out."""
+        """Return the experiment as a file would contain it, with every default spelled out."""
         return self.model_dump(mode="json")
 
     @property
     def content_hash(self) -> str:
-        """Hash of all that the experiment says of what is run: 16 hexadecimal digits."""
+        """Hash of the experiment without its trackers: 16 hexadecimal digits."""
         content = {key: value for key, value in self.to_file().items() if key != "trackers"}
         text = json.dumps(content, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 UNLIMITED = 10**9
-"""Tokenizers without a limit of their own name one beyond this."""
+"""A `model_max_length` above this means that the tokenizer has no limit."""

@@ -1,4 +1,4 @@
-"""Search spaces: what a file may say, what is drawn from it, and constants among the ranges."""
+"""Search spaces: what a file may contain, what is drawn from it, and constants."""
 
 from __future__ import annotations
 
@@ -115,12 +115,12 @@ def test_examples_are_what_a_range_can_draw(entry: Any, examples: tuple[Any, ...
         ({"qnormal": [0, 1]}, "3 numbers"),
         ({"qrandint": [8, 64, 1]}, "randint has steps of 1"),
         ({"qrandint": [8, 60, 8]}, "multiples of its step"),
-        ({"qrandint": [8, 64, 0.5]}, "whole numbers"),
+        ({"qrandint": [8, 64, 0.5]}, "integers"),
         ({"quniform": [0, 1, 0.3]}, "multiples of its step"),
         ({"qloguniform": [0, 1, 0.5]}, "lower bound above 0"),
         ({"qlograndint": [16, 8, 8]}, "lower bound below the upper"),
         ({"grid": []}, "at least one value"),
-        ({"grid": [1, 2, 1]}, "values that differ"),
+        ({"grid": [1, 2, 1]}, "different values"),
         ({"grid": 3}, "at least one value"),
         ([1, 2], "choice"),
         ({"constant": 3}, "one of: uniform"),

@@ -292,12 +292,12 @@ def test_problems_come_in_the_order_of_the_file(good: Content, tmp_path: Path) -
 
 def test_two_models_of_one_name(good: Content, tmp_path: Path) -> None:
     good["models"].append(good["models"][0])
-    assert "models whose names differ" in str(mistakes(good, tmp_path))
+    assert "models with different names" in str(mistakes(good, tmp_path))
 
 
 def test_a_model_with_the_name_of_a_baseline(good: Content, tmp_path: Path) -> None:
     change(good, "models.0.name", "TF-IDF + logistic regression")
-    assert "which is that of a baseline" in str(mistakes(good, tmp_path))
+    assert "which is the name of a baseline" in str(mistakes(good, tmp_path))
 
 
 @pytest.mark.parametrize(
