@@ -40,6 +40,6 @@ def test_a_model_with_one_trial_or_none_of_the_tune_stage_has_no_curve():
     run.tune("searched", 0.5, 0.7, 0.6)
     run.tune("once", 0.5)
     run.confirm("never", [0.5, 0.6])
-    ((model, values),) = ExpectedBestFigure(run.compare()).curves.items()
+    ((model, values),) = ExpectedBestFigure(run.compare()).data.items()
     assert model == "searched"
     assert len(values) == 3

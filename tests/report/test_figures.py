@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 
 from raycompare.analysis.curves import Curve, learning_curves
 from raycompare.report.drawing.draw import draw_figures, draw_images
-from raycompare.report.drawing.style import MOST_LINES, time_unit, y_limits
-from raycompare.report.figures.best_so_far import BestSoFarFigure, Progress
+from raycompare.report.drawing.style import MOST_LINES, Line, time_unit, y_limits
+from raycompare.report.figures.best_so_far import BestSoFarFigure
 from raycompare.report.figures.confusion import MOST_LABELS
 from raycompare.report.figures.learning_curves import MOST_CURVES, SOME_OTHERS, select_curves
 from raycompare.report.figures.wall_clock import WallClockFigure
@@ -25,8 +25,8 @@ def curves_of(run: runs.Run) -> tuple[Curve, ...]:
     return learning_curves(run.records)
 
 
-def progress_of(run: runs.Run) -> list[Progress]:
-    return list(BestSoFarFigure(run.compare()).progress.values())
+def progress_of(run: runs.Run) -> list[Line]:
+    return list(BestSoFarFigure(run.compare()).data.values())
 
 
 def test_curves_hold_every_evaluated_tune_trial_and_mark_the_best_of_each_model():
@@ -67,17 +67,19 @@ def test_best_so_far_only_improves_and_keeps_its_end():
     second = [replace(row, experiment_seconds=row.experiment_seconds + 20) for row in second]
     run.evaluations = [*second, *first]
     (progress,) = progress_of(run)
-    assert progress.values == tuple(row.matthews_correlation for row in first)
-    assert progress.seconds == tuple(row.experiment_seconds for row in first)
-    assert progress.ended_at == second[-1].experiment_seconds > progress.seconds[-1]
+    seconds, values = progress
+    assert values[:-1] == [row.matthews_correlation for row in first]
+    assert seconds[:-1] == [row.experiment_seconds for row in first]
+    assert seconds[-1] == second[-1].experiment_seconds > seconds[-2]
+    assert values[-1] == values[-2]
 
 
 def test_best_so_far_falls_where_the_metric_is_the_loss():
     run = runs.empty("a", tune={"metric": "loss"})
     run.tune("a", 0.8)
-    (progress,) = progress_of(run)
-    assert list(progress.values) == sorted(progress.values, reverse=True)
-    assert len(progress.values) > 1
+    ((_, values),) = progress_of(run)
+    assert list(values) == sorted(values, reverse=True)
+    assert len(set(values)) > 1
 
 
 def test_best_so_far_leaves_the_confirm_stage_out():
@@ -91,8 +93,7 @@ def test_wall_clock_is_the_mean_of_the_confirm_trials_only():
     run.tune("a", 0.5, train_seconds=1000.0)
     run.confirm("a", [0.5], train_seconds=10.0, eval_seconds=2.0)
     run.confirm("a", [0.5], train_seconds=30.0, eval_seconds=4.0)
-    (clock,) = WallClockFigure(run.compare()).clocks
-    assert (clock.train_seconds, clock.eval_seconds) == (20.0, 3.0)
+    assert WallClockFigure(run.compare()).data == [("a", 20.0, 3.0)]
 
 
 @pytest.mark.parametrize("models", [2, 7, 12])
@@ -110,9 +111,9 @@ def test_every_model_gets_a_panel_a_line_and_a_bar(models: int):
 def test_the_best_line_reaches_to_the_end_of_its_model():
     run = runs.empty("a")
     run.tune("a", 0.8, 0.2)
-    (progress,) = progress_of(run)
+    ((seconds, _),) = progress_of(run)
     (line,) = drawn(run)["best_so_far"].axes[0].get_lines()
-    assert line.get_xdata()[-1] == progress.ended_at
+    assert line.get_xdata()[-1] == seconds[-1]
 
 
 def test_a_cross_is_explained_only_where_there_is_one():

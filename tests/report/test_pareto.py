@@ -43,7 +43,7 @@ def test_a_quick_model_and_a_good_one_are_both_on_the_front() -> None:
 
 def test_points_have_the_latency_the_mean_and_the_interval_of_their_model() -> None:
     comparison = runs.typical().compare()
-    points = ParetoFigure(comparison).points
+    points = ParetoFigure(comparison).data
     (point,) = [p for p in points if p.model == "minilm-2"]
     row = next(row for row in comparison.leaderboard if row.model == "minilm-2")
     interval = comparison.judgement.intervals["minilm-2"]["matthews_correlation"]
@@ -62,15 +62,15 @@ def test_models_that_were_not_tested_or_not_measured_are_no_points() -> None:
         run.confirm(model, [0.5, 0.6])
     for model in "ac":
         run.measure(model, 3.0)
-    assert [point.model for point in ParetoFigure(run.compare()).points] == ["a"]
+    assert [point.model for point in ParetoFigure(run.compare()).data] == ["a"]
     run.evaluations = [replace(row, loss=nan) for row in run.evaluations]
-    assert ParetoFigure(run.compare()).points == []
+    assert ParetoFigure(run.compare()).data == []
 
 
 def test_times_of_different_processors_are_not_compared() -> None:
     run = runs.typical()
     run.measure("minilm-2", 1.0, processor="Example 100")
-    assert ParetoFigure(run.compare()).points == []
+    assert ParetoFigure(run.compare()).data == []
 
 
 def measured(models: int, ratio: float = 30.0) -> runs.Run:

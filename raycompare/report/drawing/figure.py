@@ -55,8 +55,13 @@ class ReportFigure(ABC):
 
     @property
     @abstractmethod
+    def data(self) -> object:
+        """What the figure shows."""
+
+    @property
     def has_data(self) -> bool:
         """Whether there is anything to show."""
+        return bool(self.data)
 
     @abstractmethod
     def caption(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 from raycompare.report.drawing.style import MOST_LINES
@@ -45,6 +46,11 @@ def make_axis(title: str, **settings: Any) -> dict[str, Any]:
     return {"title": {"text": title}, "automargin": True, **settings}
 
 
-def visibility(place: int) -> bool | str:
-    """Show the leading models at once, the others after a click on their names in the legend."""
-    return True if place < MOST_LINES else "legendonly"
+def make_trace(model: str, place: int, **content: Any) -> dict[str, Any]:
+    """Return the trace of the model at this place of the leaderboard.
+
+    The leading models are visible at once, the others after a click on their names in the legend.
+    """
+    visible = True if place < MOST_LINES else "legendonly"
+    common = {"type": "scatter", "name": escape(model), "visible": visible}
+    return {**common, "meta": {"place": place}, **content}

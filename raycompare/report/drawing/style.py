@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Item = TypeVar("Item")
+Line = tuple[Sequence[float], Sequence[float]]
+"""The x and the y values."""
 
 SMALL, MEDIUM = 9, 10
 """Points. A figure of 8 inches is about as wide as the column of a README."""
@@ -124,11 +126,11 @@ def legend_above(figure: Figure, handles: Sequence[Artist]) -> None:
 
 def draw_lines(
     figure: Figure,
-    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    lines: Mapping[str, Line],
     metric: MetricName,
     **look: Any,
 ) -> Axes:
-    """Draw a line for each model, from its x and y values, and their legend."""
+    """Draw a line for each model, and their legend."""
     figure.set_size_inches(8.0, max(3.8, 1.4 + 0.24 * len(lines)))
     axes = figure.subplots()
     for index, (model, (x, y)) in enumerate(lines.items()):

@@ -4,51 +4,24 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from html import escape
 from typing import TYPE_CHECKING
 
 from raycompare.metrics import MODES, MetricName, better
 from raycompare.records.rows import EvalRecord
 from raycompare.report.drawing.figure import ReportFigure
-from raycompare.report.drawing.plot import Plot, make_plot, visibility
-from raycompare.report.drawing.style import MEDIUM, draw_lines, leaders, name_leaders, time_unit
+from raycompare.report.drawing.plot import Plot, make_plot, make_trace
+from raycompare.report.drawing.style import (
+    MEDIUM,
+    Line,
+    draw_lines,
+    leaders,
+    name_leaders,
+    time_unit,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """The improvements of a model's best validation value during the tune stage."""
-
-    seconds: tuple[float, ...]
-    """Since the run began; rising."""
-    values: tuple[float, ...]
-    ended_at: float
-    """Seconds at the model's last evaluation."""
-
-    @classmethod
-    def of(cls, rows: Sequence[EvalRecord], metric: MetricName) -> Progress:
-        """Return the progress over some evaluations in any order."""
-        sign = 1 if MODES[metric] == "min" else -1
-        improvements: list[tuple[float, float]] = []
-        for time, signed in sorted(
-            (row.experiment_seconds, sign * getattr(row, metric)) for row in rows
-        ):
-            value = sign * signed
-            if better(value, improvements[-1][1] if improvements else None, MODES[metric]):
-                improvements.append((time, value))
-        seconds, values = zip(*improvements, strict=True)
-        return cls(
-            seconds=seconds, values=values, ended_at=max(row.experiment_seconds for row in rows)
-        )
-
-    @property
-    def to_the_end(self) -> tuple[list[float], list[float]]:
-        """Seconds and values of a line that reaches to the model's last evaluation."""
-        return [*self.seconds, self.ended_at], [*self.values, self.values[-1]]
 
 
 class BestSoFarFigure(ReportFigure):
@@ -57,37 +30,27 @@ class BestSoFarFigure(ReportFigure):
     order = 20
 
     @cached_property
-    def progress(self) -> dict[str, Progress]:
-        """Progress of each model that was evaluated in the tune stage."""
+    def data(self) -> dict[str, Line]:
+        """Each model's improvements in the tune stage, and its last evaluation."""
         rows: defaultdict[str, list[EvalRecord]] = defaultdict(list)
         for row in self.comparison.records.evaluations:
             if row.stage == "tune" and row.split == "validation":
                 rows[row.model].append(row)
-        return {
-            model: Progress.of(rows[model], self.metric) for model in self.models if rows[model]
-        }
-
-    @property
-    def has_data(self) -> bool:
-        """Whether a trial of the tune stage was evaluated."""
-        return bool(self.progress)
+        return {m: improvements(rows[m], self.metric) for m in self.models if rows[m]}
 
     def caption(self) -> str:
         """Explain the clock, and that trials share it."""
         return (
             f"Best validation {self.metric_label} so far against the wall-clock of the run, tune "
             "stage only. Trials of different models ran side by side."
-            f"{name_leaders(len(self.progress), self.name)}"
+            f"{name_leaders(len(self.data), self.name)}"
         )
 
     def draw(self, figure: Figure) -> None:
         """Draw steps with a dot at each improvement."""
-        drawn = leaders(self.progress)
-        unit, seconds = time_unit(max(line.ended_at for line in drawn.values()))
-        lines = {
-            model: ([x / seconds for x in line.to_the_end[0]], line.to_the_end[1])
-            for model, line in drawn.items()
-        }
+        drawn = leaders(self.data)
+        unit, length = time_unit(max(seconds[-1] for seconds, _ in drawn.values()))
+        lines = {m: ([x / length for x in seconds], y) for m, (seconds, y) in drawn.items()}
         look = {"drawstyle": "steps-post", "markevery": slice(0, -1)}
         axes = draw_lines(figure, lines, self.metric, **look)
         axes.set_xlim(left=0)
@@ -97,23 +60,32 @@ class BestSoFarFigure(ReportFigure):
     def plot(self) -> Plot:
         """Return steps over minutes."""
         traces = [
-            {
-                "type": "scatter",
-                "x": [seconds / 60 for seconds in line.to_the_end[0]],
-                "y": line.to_the_end[1],
-                "name": escape(model),
-                "visible": visibility(self.models.index(model)),
-                "mode": "lines",
-                "line": {"shape": "hv", "width": 2},
-                "hovertemplate": "%{x:.1f} min: %{y:.4f}",
-                "meta": {"place": self.models.index(model)},
-            }
-            for model, line in self.progress.items()
+            make_trace(
+                model,
+                self.models.index(model),
+                x=[x / 60 for x in seconds],
+                y=values,
+                mode="lines",
+                line={"shape": "hv", "width": 2},
+                hovertemplate="%{x:.1f} min: %{y:.4f}",
+            )
+            for model, (seconds, values) in self.data.items()
         ]
         return make_plot(traces, "minutes", f"best validation {self.metric_label} so far")
 
     def rows(self) -> Iterator[dict[str, object]]:
         """Return a row per improvement."""
-        for model, line in self.progress.items():
-            for seconds, value in zip(line.seconds, line.values, strict=True):
+        for model, (times, values) in self.data.items():
+            for seconds, value in zip(times[:-1], values[:-1], strict=True):
                 yield {"model": model, "seconds": seconds, "value": value}
+
+
+def improvements(rows: Sequence[EvalRecord], metric: MetricName) -> Line:
+    """Return seconds and values of each improvement, and the best value at the last evaluation."""
+    best: list[tuple[float, float]] = []
+    sign = 1 if MODES[metric] == "min" else -1
+    for time, signed in sorted((r.experiment_seconds, sign * getattr(r, metric)) for r in rows):
+        if better(sign * signed, best[-1][1] if best else None, MODES[metric]):
+            best.append((time, sign * signed))
+    best.append((max(row.experiment_seconds for row in rows), best[-1][1]))
+    return [seconds for seconds, _ in best], [value for _, value in best]

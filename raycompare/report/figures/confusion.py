@@ -30,30 +30,30 @@ class ConfusionFigure(ReportFigure):
     order = 60
 
     @property
-    def report(self) -> ClassReport | None:
+    def data(self) -> ClassReport | None:
         """The leader's rows by label and prediction."""
         return self.comparison.judgement.classes
 
     @property
     def has_data(self) -> bool:
         """Whether the leader was tested, on few enough labels."""
-        return self.report is not None and len(self.report.labels) <= MOST_LABELS
+        return self.data is not None and len(self.data.labels) <= MOST_LABELS
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The labels in the order of the data set."""
-        return tuple(self.report.labels) if self.report else ()
+        return tuple(self.data.labels) if self.data else ()
 
     def shares(self, whole: int = 1) -> NDArray[np.float64]:
         """Return the share of each label's rows that got each prediction; of 100, in percent."""
-        assert self.report is not None
-        rows = np.asarray(self.report.matrix)
+        assert self.data is not None
+        rows = np.asarray(self.data.matrix)
         shares: NDArray[np.float64] = whole * rows / np.maximum(rows.sum(axis=1, keepdims=True), 1)
         return shares
 
     def caption(self) -> str:
         """Explain rows and cells."""
-        leader = escape(self.report.model) if self.report else ""
+        leader = escape(self.data.model) if self.data else ""
         return (
             f"What {leader} took the rows of each label for, in percent of the label's rows, the "
             "mean over seeds."
@@ -106,13 +106,13 @@ class ConfusionFigure(ReportFigure):
 
     def rows(self) -> Iterator[dict[str, object]]:
         """Return a row for each pair of labels that occurred."""
-        if self.report is None:
+        if self.data is None:
             return
-        for own, numbers in zip(self.labels, self.report.matrix, strict=True):
+        for own, numbers in zip(self.labels, self.data.matrix, strict=True):
             for predicted, number in zip(self.labels, numbers, strict=True):
                 if number:
                     yield {
-                        "model": self.report.model,
+                        "model": self.data.model,
                         "label": own,
                         "predicted": predicted,
                         "rows": number,

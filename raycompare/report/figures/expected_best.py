@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from raycompare.metrics import MODES, MetricName
 from raycompare.report.drawing.figure import ReportFigure
-from raycompare.report.drawing.plot import Plot, make_axis, make_plot, visibility
+from raycompare.report.drawing.plot import Plot, make_axis, make_plot, make_trace
 from raycompare.report.drawing.style import MEDIUM, draw_lines, leaders, name_leaders
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ class ExpectedBestFigure(ReportFigure):
     order = 30
 
     @cached_property
-    def curves(self) -> dict[str, list[float]]:
+    def data(self) -> dict[str, list[float]]:
         """The expected best validation value of 1, 2, ... trials of the tune stage.
 
         Models with one trial have no curve. A trial counts with its best value, also where it was
@@ -40,11 +39,6 @@ class ExpectedBestFigure(ReportFigure):
                 values[trial.model].append(trial.best_value)
         return {model: best_of(own, self.metric) for model, own in values.items() if len(own) > 1}
 
-    @property
-    def has_data(self) -> bool:
-        """Whether a model has two trials of the tune stage."""
-        return bool(self.curves)
-
     def caption(self) -> str:
         """Explain the average, and where it misleads."""
         optuna = self.comparison.experiment.tune.search_alg == "optuna"
@@ -52,7 +46,7 @@ class ExpectedBestFigure(ReportFigure):
             f"The best validation {self.metric_label} of so many trials, on average over which "
             "of the model's trials they are. Where a curve still rises at its end, more trials may "
             "find better. Trials that were stopped early count with what they had."
-            f"{OPTUNA if optuna else ''}{name_leaders(len(self.curves), self.name)}"
+            f"{OPTUNA if optuna else ''}{name_leaders(len(self.data), self.name)}"
         )
 
     def draw(self, figure: Figure) -> None:
@@ -61,7 +55,7 @@ class ExpectedBestFigure(ReportFigure):
 
         lines = {
             model: (range(1, len(values) + 1), values)
-            for model, values in leaders(self.curves).items()
+            for model, values in leaders(self.data).items()
         }
         axes = draw_lines(figure, lines, self.metric)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -71,25 +65,23 @@ class ExpectedBestFigure(ReportFigure):
     def plot(self) -> Plot:
         """Return a dot for each number of trials."""
         traces = [
-            {
-                "type": "scatter",
-                "x": list(range(1, len(values) + 1)),
-                "y": values,
-                "name": escape(model),
-                "visible": visibility(self.models.index(model)),
-                "mode": "lines+markers",
-                "hovertemplate": "%{x} trials: %{y:.4f}",
-                "meta": {"place": self.models.index(model)},
-            }
-            for model, values in self.curves.items()
+            make_trace(
+                model,
+                self.models.index(model),
+                x=list(range(1, len(values) + 1)),
+                y=values,
+                mode="lines+markers",
+                hovertemplate="%{x} trials: %{y:.4f}",
+            )
+            for model, values in self.data.items()
         ]
-        few = max(map(len, self.curves.values())) <= FEW_TRIALS
+        few = max(map(len, self.data.values())) <= FEW_TRIALS
         axis = make_axis("trials", **({"dtick": 1} if few else {}))
         return make_plot(traces, "", f"expected best validation {self.metric_label}", xaxis=axis)
 
     def rows(self) -> Iterator[dict[str, object]]:
         """Return a row per number of trials."""
-        for model, values in self.curves.items():
+        for model, values in self.data.items():
             for number, value in enumerate(values, 1):
                 yield {"model": model, "trials": number, "value": value}
 

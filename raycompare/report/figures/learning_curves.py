@@ -16,7 +16,7 @@ from raycompare.formatting import number_of
 from raycompare.metrics import MODES, MetricName
 from raycompare.records.rows import TrialRecord
 from raycompare.report.drawing.figure import ReportFigure
-from raycompare.report.drawing.plot import Plot, make_plot, visibility
+from raycompare.report.drawing.plot import Plot, make_plot, make_trace
 from raycompare.report.drawing.style import (
     MEDIUM,
     colour,
@@ -52,19 +52,14 @@ class LearningCurvesFigure(ReportFigure):
         return learning_curves(self.comparison.records)
 
     @cached_property
-    def curves(self) -> list[Curve]:
+    def data(self) -> list[Curve]:
         """The curves that are drawn."""
         return select_curves(self.all_curves, self.metric)
 
     @property
     def hidden(self) -> int:
         """How many curves are not drawn."""
-        return len(self.all_curves) - len(self.curves)
-
-    @property
-    def has_data(self) -> bool:
-        """Whether a trial was evaluated."""
-        return bool(self.curves)
+        return len(self.all_curves) - len(self.data)
 
     def caption(self) -> str:
         """Explain lines and crosses, and which trials are drawn."""
@@ -96,7 +91,7 @@ class LearningCurvesFigure(ReportFigure):
 
     def draw(self, figure: Figure) -> None:
         """Draw the panels on common axes."""
-        by_model = _by_model(self.curves)
+        by_model = _by_model(self.data)
         drawn = [model for model in self.models if model in by_model]
         columns = PANEL_COLUMNS.get(len(drawn), MOST_COLUMNS)
         rows = math.ceil(len(drawn) / columns)
@@ -116,17 +111,17 @@ class LearningCurvesFigure(ReportFigure):
         self._draw_legend(figure)
 
     def _limits(self) -> tuple[float, float]:
-        best = [value for curve in self.curves if curve.is_best for value in curve.values]
-        return y_limits([v for curve in self.curves for v in curve.values], best, self.metric)
+        best = [value for curve in self.data if curve.is_best for value in curve.values]
+        return y_limits([v for curve in self.data for v in curve.values], best, self.metric)
 
     def _draw_legend(self, figure: Figure) -> None:
         from matplotlib.lines import Line2D
 
         others = SOME_OTHERS if self.hidden else "other trials"
         handles = [Line2D([], [], color=ink(), linewidth=2.2, label="best trial of the model")]
-        if not all(curve.is_best for curve in self.curves):
+        if not all(curve.is_best for curve in self.data):
             handles.append(Line2D([], [], color=ink(), linewidth=0.9, alpha=0.6, label=others))
-        if any(curve.stopped_early for curve in self.curves):
+        if any(curve.stopped_early for curve in self.data):
             handles.append(
                 Line2D([], [], color=ink(), marker="x", linestyle="", label="stopped early here")
             )
@@ -135,7 +130,7 @@ class LearningCurvesFigure(ReportFigure):
     def plot(self) -> Plot:
         """Return two traces per model: the best trial, and the others behind it."""
         trials = {trial.trial_id: trial for trial in self.comparison.trials}
-        by_model = _by_model(self.curves)
+        by_model = _by_model(self.data)
         traces = [
             _trace(curves, trials, place, is_best)
             for place, model in enumerate(self.models)
@@ -199,22 +194,20 @@ def _trace(
     curves: Sequence[Curve], trials: dict[str, TrialRecord], place: int, is_best: bool
 ) -> dict[str, Any]:
     texts = ([_describe(trials[curve.trial_id])] * (len(curve.steps) + 1) for curve in curves)
-    return {
-        "type": "scatter",
-        "x": list(chain.from_iterable((*curve.steps, *GAP) for curve in curves)),
-        "y": list(chain.from_iterable((*curve.values, *GAP) for curve in curves)),
-        "text": list(chain.from_iterable(texts)),
-        "marker": {"symbol": list(chain.from_iterable(map(_symbols, curves))), "size": 7},
-        "name": escape(curves[0].model),
-        "legendgroup": str(place),
-        "showlegend": is_best,
-        "visible": visibility(place),
-        "mode": "lines+markers",
-        "line": {"width": 3 if is_best else 1},
-        "opacity": STRONG if is_best else PALE,
-        "hovertemplate": "%{text}<br>step %{x:,}: %{y:.4f}<extra></extra>",
-        "meta": {"place": place},
-    }
+    return make_trace(
+        curves[0].model,
+        place,
+        x=list(chain.from_iterable((*curve.steps, *GAP) for curve in curves)),
+        y=list(chain.from_iterable((*curve.values, *GAP) for curve in curves)),
+        text=list(chain.from_iterable(texts)),
+        marker={"symbol": list(chain.from_iterable(map(_symbols, curves))), "size": 7},
+        legendgroup=str(place),
+        showlegend=is_best,
+        mode="lines+markers",
+        line={"width": 3 if is_best else 1},
+        opacity=STRONG if is_best else PALE,
+        hovertemplate="%{text}<br>step %{x:,}: %{y:.4f}<extra></extra>",
+    )
 
 
 def _symbols(curve: Curve) -> list[str]:

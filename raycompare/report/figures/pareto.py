@@ -6,14 +6,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from html import escape
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from raycompare.analysis.recommendation import on_one_processor
 from raycompare.metrics import MODES
 from raycompare.report.drawing.figure import ReportFigure
-from raycompare.report.drawing.plot import Plot, make_axis, make_plot
+from raycompare.report.drawing.plot import Plot, make_axis, make_plot, make_trace
 from raycompare.report.drawing.style import MEDIUM, colour, ink, tidy
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ class ParetoFigure(ReportFigure):
     order = 50
 
     @cached_property
-    def points(self) -> list[ParetoPoint]:
+    def data(self) -> list[ParetoPoint]:
         """The models that were tested and measured, in the order of the leaderboard.
 
         There are none where the models were measured on different processors.
@@ -88,12 +87,12 @@ class ParetoFigure(ReportFigure):
     @property
     def best(self) -> list[ParetoPoint]:
         """The points on the front, quickest first."""
-        return sorted((p for p in self.points if p.on_front), key=lambda point: point.latency_ms)
+        return sorted((p for p in self.data if p.on_front), key=lambda point: point.latency_ms)
 
     @property
     def has_data(self) -> bool:
         """Whether there are two models to compare."""
-        return len(self.points) > 1
+        return len(self.data) > 1
 
     def caption(self) -> str:
         """Explain the points and the line."""
@@ -108,19 +107,19 @@ class ParetoFigure(ReportFigure):
 
         figure.set_size_inches(8.0, 5.0)
         axes = figure.subplots()
-        best, others = self.best, [point for point in self.points if not point.on_front]
+        best, others = self.best, [point for point in self.data if not point.on_front]
         _draw_points(axes, others, ink())
         _draw_points(axes, best, colour(0))
         times, values = [p.latency_ms for p in best], [p.value for p in best]
         axes.plot(times, values, color=colour(0), linewidth=THICK, drawstyle="steps-post", zorder=1)
-        _scale(axes, [point.latency_ms for point in self.points])
+        _scale(axes, [point.latency_ms for point in self.data])
         axes.set_xlabel("milliseconds for a text, median", fontsize=MEDIUM)
         axes.set_ylabel(f"test {self.metric_label}", fontsize=MEDIUM)
         tidy(axes, grid="both")
-        named = [*best, *others] if len(self.points) <= MOST_LABELLED else best
+        named = [*best, *others] if len(self.data) <= MOST_LABELLED else best
         names = {point.model: point.spot for point in named}
-        lines = [*_intervals(self.points), *_steps(best)]
-        name_points(axes, names, [point.spot for point in self.points], lines, POINT_SIZE)
+        lines = [*_intervals(self.data), *_steps(best)]
+        name_points(axes, names, [point.spot for point in self.data], lines, POINT_SIZE)
 
     def plot(self) -> Plot:
         """Return points with their intervals, and the front as a dotted line."""
@@ -133,32 +132,32 @@ class ParetoFigure(ReportFigure):
             "hoverinfo": "skip",
             "showlegend": False,
         }
-        traces = [line, *map(self._trace, self.points)]
+        points = [
+            make_trace(
+                point.model,
+                self.models.index(point.model),
+                x=[point.latency_ms],
+                y=[point.value],
+                error_y={
+                    "type": "data",
+                    "symmetric": False,
+                    "array": [(point.high or point.value) - point.value],
+                    "arrayminus": [point.value - (point.low or point.value)],
+                    "visible": point.low is not None,
+                },
+                visible=None,
+                mode="markers",
+                marker={"size": 12, "symbol": "circle" if point.on_front else "circle-open"},
+                hovertemplate="%{x:.3g} ms, %{y:.4f}",
+            )
+            for point in self.data
+        ]
         latency = make_axis("ms for a text, median", type="log")
-        return make_plot(traces, "", f"test {self.metric_label}", xaxis=latency)
-
-    def _trace(self, point: ParetoPoint) -> dict[str, Any]:
-        return {
-            "type": "scatter",
-            "x": [point.latency_ms],
-            "y": [point.value],
-            "error_y": {
-                "type": "data",
-                "symmetric": False,
-                "array": [(point.high or point.value) - point.value],
-                "arrayminus": [point.value - (point.low or point.value)],
-                "visible": point.low is not None,
-            },
-            "name": escape(point.model),
-            "mode": "markers",
-            "marker": {"size": 12, "symbol": "circle" if point.on_front else "circle-open"},
-            "hovertemplate": "%{x:.3g} ms, %{y:.4f}",
-            "meta": {"place": self.models.index(point.model)},
-        }
+        return make_plot([line, *points], "", f"test {self.metric_label}", xaxis=latency)
 
     def rows(self) -> Iterator[dict[str, object]]:
         """Return a row per model."""
-        return map(asdict, self.points)
+        return map(asdict, self.data)
 
 
 def front(points: Mapping[str, tuple[float, float]], higher_is_better: bool) -> set[str]:

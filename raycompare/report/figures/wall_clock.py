@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING
@@ -25,37 +24,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True, kw_only=True)
-class WallClock:
-    """Mean seconds of a model's confirm trials."""
-
-    model: str
-    train_seconds: float
-    eval_seconds: float
-
-
 class WallClockFigure(ReportFigure):
     """A bar per model: training, then evaluation."""
 
     order = 40
 
     @cached_property
-    def clocks(self) -> list[WallClock]:
-        """The times of each confirmed model, in the order of the leaderboard."""
+    def data(self) -> list[tuple[str, float, float]]:
+        """Name, mean seconds of training and of evaluation of each confirmed model."""
         return [
-            WallClock(
-                model=row.model,
-                train_seconds=row.train_seconds,
-                eval_seconds=row.eval_seconds or 0.0,
-            )
+            (row.model, row.train_seconds, row.eval_seconds or 0.0)
             for row in self.comparison.leaderboard
             if row.train_seconds is not None
         ]
-
-    @property
-    def has_data(self) -> bool:
-        """Whether a model was confirmed."""
-        return bool(self.clocks)
 
     def caption(self) -> str:
         """Say what the times leave out."""
@@ -66,47 +47,44 @@ class WallClockFigure(ReportFigure):
 
     def draw(self, figure: Figure) -> None:
         """Draw horizontal bars, each with its total."""
-        figure.set_size_inches(8.0, 1.3 + 0.36 * len(self.clocks))
+        figure.set_size_inches(8.0, 1.3 + 0.36 * len(self.data))
         axes = figure.subplots()
-        totals = [clock.train_seconds + clock.eval_seconds for clock in self.clocks]
-        unit, seconds = time_unit(max(totals))
-        train = [clock.train_seconds / seconds for clock in self.clocks]
-        evaluation = [clock.eval_seconds / seconds for clock in self.clocks]
+        totals = [training + evaluation for _, training, evaluation in self.data]
+        unit, length = time_unit(max(totals))
+        train = [seconds / length for _, seconds, _ in self.data]
+        evaluation = [seconds / length for _, _, seconds in self.data]
         places = range(len(totals))
         axes.barh(places, train, color=colour(0), height=0.68, label="training")
         bars = axes.barh(
             places, evaluation, left=train, color=colour(4), height=0.68, label="evaluation"
         )
         axes.bar_label(bars, [duration(total) for total in totals], padding=4, fontsize=SMALL)
-        axes.set_yticks(places, [label(clock.model) for clock in self.clocks], fontsize=MEDIUM)
+        axes.set_yticks(places, [label(model) for model, _, _ in self.data], fontsize=MEDIUM)
         axes.invert_yaxis()
-        axes.set_xlim(0, max(totals) / seconds * 1.14)
+        axes.set_xlim(0, max(totals) / length * 1.14)
         axes.set_xlabel(f"{unit} per trial, mean over the confirm trials", fontsize=MEDIUM)
         tidy(axes, grid="x")
         legend_above(figure, axes.get_legend_handles_labels()[0])
 
     def plot(self) -> Plot:
         """Return horizontal bars in minutes."""
-        clocks = self.clocks[::-1]
-        parts = {
-            "training": [clock.train_seconds for clock in clocks],
-            "evaluation": [clock.eval_seconds for clock in clocks],
-        }
+        models, *times = zip(*self.data[::-1], strict=True)
         bars = [
             {
                 "type": "bar",
-                "y": [escape(clock.model) for clock in clocks],
-                "x": [seconds / 60 for seconds in times],
+                "y": list(map(escape, models)),
+                "x": [seconds / 60 for seconds in times[place]],
                 "name": name,
                 "orientation": "h",
                 "hovertemplate": "%{y}, " + name + ": %{x:.1f} min<extra></extra>",
                 "meta": {"place": place},
             }
-            for place, (name, times) in enumerate(parts.items())
+            for place, name in enumerate(("training", "evaluation"))
         ]
-        height = 140 + ROW_HEIGHT * len(clocks)
+        height = 140 + ROW_HEIGHT * len(models)
         return make_plot(bars, "minutes of a confirm trial", "", barmode="stack", height=height)
 
     def rows(self) -> Iterator[dict[str, object]]:
         """Return a row per model."""
-        return map(asdict, self.clocks)
+        for model, train, evaluation in self.data:
+            yield {"model": model, "train_seconds": train, "eval_seconds": evaluation}
