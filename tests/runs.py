@@ -172,8 +172,8 @@ class Run:
         """Write the run folder, manifest last."""
         folder = RunFolder.at(place)
         folder.write_text("experiment.yaml", write_experiment(self.experiment))
-        folder.write_trials(self.trials)
-        folder.write_evaluations(self.evaluations)
+        folder.write_rows(self.trials, TrialRecord)
+        folder.write_rows(self.evaluations, EvalRecord)
         if self.baselines:
             folder.write_rows(self.baselines, BaselineRecord)
         folder.write_rows(self.baseline_failures, BaselineFailure)

@@ -1,1 +1,1 @@
-"""What happened: the messages of trials, the rows they become, and the run folder."""
+"""The records of a run: messages of trials, the rows made of them, and the run folder."""

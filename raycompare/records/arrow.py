@@ -1,4 +1,4 @@
-"""Rows as dataclasses, and the Arrow tables that they are stored as."""
+"""Conversion between dataclass rows and Arrow tables."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 import pyarrow as pa
 
 Row = TypeVar("Row")
-"""A dataclass of strings, numbers and truth values; a field may be None if it says so."""
+"""A dataclass of strings, numbers and booleans; a field may be None if its type allows it."""
 
 _ARROW: dict[Any, pa.DataType] = {
     str: pa.string(),
@@ -21,7 +21,7 @@ _ARROW: dict[Any, pa.DataType] = {
 
 
 def schema_of(row_type: type[Any]) -> pa.Schema:
-    """Return the columns of a row's fields, in their order; one that is never None is required."""
+    """Return a column per field, in order; a field that cannot be None is not nullable."""
     hints = get_type_hints(row_type)
     return pa.schema([_column(field.name, hints[field.name]) for field in fields(row_type)])
 
@@ -29,7 +29,7 @@ def schema_of(row_type: type[Any]) -> pa.Schema:
 def _column(name: str, hint: Any) -> pa.Field:
     kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     arrow = {_arrow(kind) for kind in kinds if kind is not NoneType}
-    assert len(arrow) == 1, f"{name}: {hint} is no type of a column"
+    assert len(arrow) == 1, f"{name}: {hint} cannot be the type of a column"
     return pa.field(name, arrow.pop(), nullable=NoneType in kinds)
 
 
@@ -40,12 +40,12 @@ def _arrow(kind: Any) -> pa.DataType:
 
 
 def table_of(rows: Sequence[Row], row_type: type[Row]) -> pa.Table:
-    """Return a table of rows."""
+    """Convert rows to a table."""
     schema = schema_of(row_type)
     columns = {name: [getattr(row, name) for row in rows] for name in schema.names}
     return pa.table(columns, schema=schema)
 
 
 def rows_of(table: pa.Table, row_type: type[Row]) -> list[Row]:
-    """Read a table back; a column that an older version did not write has its default."""
+    """Convert a table to rows; columns missing from older files get the field's default."""
     return [row_type(**row) for row in table.to_pylist()]

@@ -1,4 +1,4 @@
-"""How long a run takes, stage by stage: wall-clock, and the time of its machines."""
+"""Wall-clock and machine seconds of a run, stage by stage."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from time import perf_counter
 from raycompare.records.manifest import TOTAL
 
 LOOK_SECONDS = 1.0
-"""Least time between two counts of the machines: the cluster has to be asked."""
+"""Shortest time between two counts of the machines, since each one queries the cluster."""
 
 
 class Clock:
-    """Seconds per stage, over all sessions of a run: wall-clock, and summed over its machines."""
+    """Seconds per stage over all sessions of a run: wall-clock, and summed over its machines."""
 
     def __init__(
         self,
         earlier: Mapping[str, float] | None = None,
         earlier_machine: Mapping[str, float] | None = None,
     ) -> None:
-        """Start the clock; what the sessions before took, per stage, is counted on."""
+        """Start the clock from the seconds per stage of earlier sessions."""
         self._earlier, self._earlier_machine = {**(earlier or {})}, {**(earlier_machine or {})}
         self._earlier_total = self._earlier.pop(TOTAL, sum(self._earlier.values()))
         before = sum(self._earlier_machine.values())
@@ -28,13 +28,13 @@ class Clock:
         self._began = self._looked = perf_counter()
         self._count: Callable[[], int] | None = None
         self.machines = 1
-        """As many as there were at the last look; this one until they are counted."""
+        """Machines at the last count; 1, for this one, before the first count."""
         self.seconds: dict[str, float] = {**self._earlier}
         self.machine_seconds: dict[str, float] = {**self._earlier_machine}
 
     @contextmanager
     def counting(self, machines: Callable[[], int]) -> Iterator[None]:
-        """Count the machines that can hold trials: they come and go on a cluster."""
+        """Count machines with this function, since they join and leave a cluster during a run."""
         self._pass_time(self.machines)
         self._count, self.machines = machines, machines()
         try:
@@ -45,7 +45,7 @@ class Clock:
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
-        """Measure a stage, also one that is cut off."""
+        """Measure a stage, even if it raises."""
         began, before = perf_counter(), self._earlier.get(stage, 0.0)
         machine_began = self.machine_total
         machine_before = self._earlier_machine.get(stage, 0.0)
@@ -64,8 +64,8 @@ class Clock:
     def machine_total(self) -> float:
         """Seconds of all machines so far.
 
-        Since the look before there were as many as then or as now, whichever is more: a machine
-        costs money before it is there, and one that is lost is seen to be gone only later.
+        Between two counts the larger one applies: a machine costs money before it has joined, and
+        the loss of one is noticed late.
         """
         if self._count is None:
             self._pass_time(self.machines)

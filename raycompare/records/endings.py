@@ -1,4 +1,4 @@
-"""How trials ended: in one line, and what went wrong first."""
+"""Endings of trials: one line per trial, and the first failure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _old_max_usd = re.compile(r"the budget is spent \(max_usd: [^,]+\)")
 
 
 def name_ending(trial: TrialRecord) -> TrialRecord:
-    """Return a trial as read; older records say only in words that `tune.max_usd` was spent."""
+    """Correct the ending of a trial of an older run, where only `reason` names `tune.max_usd`."""
     old = trial.ending in ("budget", "not_run") and _old_max_usd.fullmatch(trial.reason)
     return replace(trial, ending="max_usd") if old else trial
 
@@ -37,7 +37,7 @@ def first_line(trial: TrialRecord) -> str:
 
 
 def first_cause(trials: Iterable[TrialRecord]) -> TrialRecord | None:
-    """Return the first trial with the gravest ending: an error, divergence, a run cut short."""
+    """Return the first trial with the worst ending: an error, then divergence, then a cut-off."""
     wrong = [trial for trial in trials if _gravity(trial)]
     return min(wrong, key=lambda t: (-_gravity(t), t.stage != "tune", t.order), default=None)
 
@@ -47,6 +47,6 @@ def _gravity(trial: TrialRecord) -> int:
 
 
 def has_value(trial: TrialRecord) -> bool:
-    """Say whether a trial ended with a value that others can be compared with."""
-    known = trial.best_value is not None and math.isfinite(trial.best_value)
-    return known and trial.status in FINISHED and trial.ending != "diverged"
+    """Return whether the value of a trial can be compared with that of other trials."""
+    is_finite = trial.best_value is not None and math.isfinite(trial.best_value)
+    return is_finite and trial.status in FINISHED and trial.ending != "diverged"

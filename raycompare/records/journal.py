@@ -1,4 +1,4 @@
-"""Takes down what happens while a run goes on, and makes the records from it."""
+"""The journal of a run: takes messages of trials, and makes the records from them."""
 
 from __future__ import annotations
 
@@ -24,35 +24,35 @@ from raycompare.records.run_folder import RunFolder
 from raycompare.records.trial_state import TrialState
 
 Observer = Callable[[TrialState], None]
-"""Called with a trial whenever something happens to it, from the thread that runs the stage."""
+"""Called with a trial after each change of its state, from the thread that runs the stage."""
 
 
 class Journal:
-    """The trials of a run in the order they were planned, with those kept of an earlier one."""
+    """The trials of a run in the order of their plans, and those kept from earlier sessions."""
 
     def __init__(self, metric: MetricName, mode: Mode) -> None:
         """Start the run's clock."""
         self.metric, self.mode = metric, mode
         self.entries: dict[str, TrialState] = {}
         self.endings: list[TrialState] = []
-        """In the order they came; twice if a trial was started again."""
+        """Trials in the order in which they ended; twice if one was restarted."""
         self.observers: list[Observer] = []
         self.starts: Counter[str] = Counter()
-        """How many trials of each model were begun."""
+        """Number of trials started, keyed by model name."""
         self._kept: dict[str, TrialRecord] = {}
         self._cut: dict[str, TrialRecord] = {}
         self._kept_evaluations: dict[str, list[EvalRecord]] = {}
         self._seen_at: dict[tuple[str, int], float] = {}
-        """When an evaluation arrived, by trial and step, also in an earlier run."""
+        """When an evaluation first arrived, keyed by trial and step; spans all sessions."""
         self._began = perf_counter()
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the run began; the time between an earlier run and this does not count."""
+        """Seconds since the run began, without the time between sessions."""
         return perf_counter() - self._began
 
     def keep(self, trials: Sequence[TrialRecord], evaluations: Sequence[EvalRecord]) -> None:
-        """Take over the finished trials of an earlier, interrupted run; know of the others."""
+        """Take over the finished trials of earlier sessions, and the plans of all others."""
         self._kept = {trial.trial_id: trial for trial in trials if trial.status in FINISHED}
         self._cut = {t.trial_id: t for t in trials if t.trial_id not in self._kept}
         self._kept_evaluations = {trial_id: [] for trial_id in self._kept}
@@ -69,7 +69,7 @@ class Journal:
 
     @property
     def kept(self) -> list[TrialRecord]:
-        """The trials that an earlier run has finished."""
+        """The trials that earlier sessions finished."""
         return list(self._kept.values())
 
     @contextmanager
@@ -86,12 +86,12 @@ class Journal:
             observer(entry)
 
     def earlier_plans(self, stage: Stage) -> dict[int, TrialRecord]:
-        """Return what an earlier run has planned, finished or not, by the order of the plan."""
-        known = (*self._kept.values(), *self._cut.values())
-        return {trial.order: trial for trial in known if trial.stage == stage}
+        """Return the trials planned by earlier sessions, keyed by their order in the stage."""
+        trials = (*self._kept.values(), *self._cut.values())
+        return {trial.order: trial for trial in trials if trial.stage == stage}
 
     def add(self, plan: TrialPlan) -> bool:
-        """Note a plan; return whether it is still to be done."""
+        """Add a plan; return whether the trial still has to run."""
         if plan.trial_id in self._kept:
             return False
         before = self._cut.get(plan.trial_id)
@@ -100,11 +100,11 @@ class Journal:
         return True
 
     def kept_evaluations(self, trial_id: str) -> list[EvalRecord]:
-        """Return the evaluations of a trial that an earlier run has finished; else none."""
+        """Return the evaluations of a trial that an earlier session finished, else none."""
         return self._kept_evaluations.get(trial_id, [])
 
     def start(self, trial_id: str) -> None:
-        """Note that a trial has been given its resources."""
+        """Record that a trial has got its resources."""
         entry = self.entries[trial_id]
         if not entry.start:
             self.starts[entry.plan.model] += 1
@@ -114,7 +114,7 @@ class Journal:
         self._notify(entry)
 
     def record(self, trial_id: str, message: Message) -> None:
-        """Note what a trial reported."""
+        """Record a message of a trial."""
         entry = self.entries[trial_id]
         match message:
             case TrialStart():
@@ -128,7 +128,7 @@ class Journal:
         self._notify(entry)
 
     def _begin(self, entry: TrialState, start: TrialStart) -> None:
-        """Forget what the trial said before it was started again, but for what it says itself."""
+        """Replace everything reported before a restart with what the trial itself brings along."""
         entry.start, entry.best, entry.end = start, None, None
         entry.evaluations.clear()
         for evaluation in start.earlier:
@@ -142,14 +142,14 @@ class Journal:
             entry.best = evaluation
 
     def pause(self, trial_id: str) -> None:
-        """Note that a trial has given its resources back and may continue later."""
+        """Record that a trial has released its resources and may continue later."""
         entry = self.entries[trial_id]
         entry.give_back(self.elapsed)
         entry.phase = "paused"
         self._notify(entry)
 
     def lose(self, trial_id: str, cause: str) -> None:
-        """Note that a trial has lost its worker and will be started again."""
+        """Record that a trial has lost its worker and will be restarted."""
         entry = self.entries[trial_id]
         entry.give_back(self.elapsed)
         entry.phase = "waiting"
@@ -157,7 +157,7 @@ class Journal:
         self._notify(entry)
 
     def end(self, trial_id: str, stop: Stop | None = None) -> None:
-        """Note that a trial reports no more; `stop` if the scheduler ended it."""
+        """Record that a trial will not report again; `stop` is why the scheduler ended it."""
         entry = self.entries[trial_id]
         entry.give_back(self.elapsed)
         entry.phase, entry.stop, entry.ended_at = "ended", stop, self.elapsed
@@ -165,23 +165,20 @@ class Journal:
         self._notify(entry)
 
     def refuse(self, trial_id: str, stop: Stop) -> None:
-        """Note that a trial is not started."""
+        """Record that the scheduler does not start a trial."""
         entry = self.entries[trial_id]
         entry.phase, entry.refusal = "ended", stop
         self._notify(entry)
 
     def fail(self, trial_id: str, failure: TrialFailure) -> None:
-        """Note that a trial was lost, and that it is not started again."""
+        """Record that a trial was lost and will not be restarted."""
         self.entries[trial_id].failure = failure
         self.end(trial_id)
 
     def trials(self) -> list[TrialRecord]:
-        """Make the rows of trials.parquet: stages in order, plans in order."""
-        made = [self.make_record(entry) for entry in self.entries.values()]
-        stages = {"tune": 0, "confirm": 1}
-        return sorted(
-            [*self._kept.values(), *made], key=lambda trial: (stages[trial.stage], trial.order)
-        )
+        """Make the rows of trials.parquet, sorted by stage and plan."""
+        rows = [*self._kept.values(), *map(self.make_record, self.entries.values())]
+        return sorted(rows, key=lambda trial: (trial.stage != "tune", trial.order))
 
     def evaluations(self) -> list[EvalRecord]:
         """Make the rows of evaluations.parquet."""
@@ -189,16 +186,16 @@ class Journal:
         return [*(row for kept in self._kept_evaluations.values() for row in kept), *rows]
 
     def write(self, folder: RunFolder) -> None:
-        """Bring the run folder's records up to date."""
-        folder.write_evaluations(self.evaluations())
-        folder.write_trials(self.trials())
+        """Update the records in the run folder."""
+        folder.write_rows(self.evaluations(), EvalRecord)
+        folder.write_rows(self.trials(), TrialRecord)
 
     def make_record(self, entry: TrialState) -> TrialRecord:
         """Make the row of trials.parquet of one trial."""
         best = entry.best
         clock = entry.end or (entry.evaluations[-1][0] if entry.evaluations else None)
         about_start = dict(vars(entry.start)) if entry.start else {}
-        about_start.pop("earlier", None)  # these have rows of their own
+        about_start.pop("earlier", None)  # evaluations have their own file
         return TrialRecord(
             **{key: value for key, value in vars(entry.plan).items() if key != "hyperparameters"},
             **about_start,
@@ -220,7 +217,7 @@ class Journal:
 
 
 def eval_records(entry: TrialState) -> Sequence[EvalRecord]:
-    """Make the rows of evaluations.parquet of one trial, by step, the test last."""
+    """Make the evaluation rows of one trial, sorted by step, the test last."""
     rows = [
         _eval_record(entry.plan, "validation", evaluation, evaluation.metrics, seconds)
         for evaluation, seconds in entry.evaluations

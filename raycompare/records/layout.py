@@ -1,21 +1,21 @@
 """The names of the files and folders in a run folder.
 
-experiment.yaml          the experiment, every default spelled out
-started.json             what a resumed run must have in common with its earlier sessions
+experiment.yaml          the experiment with all defaults
+started.json             hashes, versions and settings that a resumed run must share
 trials.parquet           a row per trial
 evaluations.parquet      a row per evaluation
 predictions/*.parquet    a row per test example; a file per finalist and seed, and per baseline
 screen.parquet           a row per screened model
 baselines.parquet        a row per baseline; failures in baseline_failures.parquet
 inference.parquet        a row per measured model; failures in inference_failures.parquet
-weights/*/               one finalist per model, as `from_pretrained` reads it
+weights/*/               the best finalist of each model, for `from_pretrained`
 best/                    the winner's model, with a model card
 tensorboard/*/           event files of each trial; mlflow/ and wandb/ for those trackers
 manifest.json            hashes, versions, hardware, timings; written when the run ends
 report.md, figures/*.png the report
-report.html              the report as a single page that needs no network
+report.html              the report as one page that works offline
 tables/*                 each table of the report as CSV and Parquet
-analytics/*.csv          the run as SageMaker's and SimpleTransformers' tables
+analytics/*.csv          the run in the table formats of SageMaker and SimpleTransformers
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ ROW_FILES: Mapping[type, str] = {
 }
 PREDICTIONS, WEIGHTS, BEST, REPORT = "predictions", "weights", "best", "report.md"
 ONLY_WHILE_IT_RUNS = CHECKPOINTS, RAY = "checkpoints", "ray"
-"""Folders that a run is resumed from, Tune's own among them; deleted when it has ended."""
+"""Folders that a run is resumed from, including Ray Tune's; deleted when the run has ended."""
 
 
 def weights_of(trial_id: str) -> str:

@@ -1,4 +1,4 @@
-"""The manifest of a run: what made these records, in enough detail to make them again."""
+"""The manifest of a run: everything needed to repeat it."""
 
 from __future__ import annotations
 
@@ -6,46 +6,47 @@ from dataclasses import dataclass, field
 from typing import Any
 
 FORMAT = 1
-"""Raised when a reader of older run folders would misread a newer one."""
+"""Increased when older versions would misread a new run folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """The content of manifest.json. Plain values only, so that it reads back as it was written."""
+    """The content of manifest.json, in plain JSON values."""
 
     run_id: str
     name: str
-    """The experiment's name."""
+    """Name of the experiment."""
     experiment_hash: str
     created_at: str
-    """UTC, ISO 8601; so is `finished_at`."""
+    """Start of the run in UTC, ISO 8601."""
     finished_at: str
+    """End of the run in UTC, ISO 8601."""
     command: str
-    """Makes the same run again from the run folder's experiment.yaml."""
+    """Command that repeats the run, for the experiment.yaml of the run folder."""
     data: dict[str, Any]
     """dataset, hash, labels (names in id order), rows per split, test_label_counts, max_length and
-    cut (share) per model, model_types (as in the checkpoints' configs) per model, survey (see
-    `survey`), trust_remote_code: the models whose checkpoints' code could run, if any."""
+    cut (truncated share of the texts) per model, model_types (as in the checkpoints' configs) per
+    model, survey (see `survey`), trust_remote_code (models whose checkpoints could run code)."""
     seeds: dict[str, Any]
-    """experiment: the seed of splits, samples and the tune stage; confirm: a list."""
+    """experiment: the seed of splits, samples and the tune stage; confirm: a list of seeds."""
     versions: dict[str, str]
-    """python and the packages that the numbers depend on."""
+    """Versions of Python and of the packages that affect the numbers."""
     git_revision: str | None
-    """Of raycompare's own checkout, with + behind it if it was changed; None if installed."""
+    """Revision of raycompare's checkout, followed by + if it had changes; None if installed."""
     hardware: list[dict[str, Any]]
-    """Per node: hostname, cpus, gpus, cpu_model, memory_bytes."""
+    """hostname, cpus, gpus, cpu_model and memory_bytes of each node."""
     seconds: dict[str, float]
     """Wall-clock per stage: check, tokenize, screen, tune, confirm, inference, total."""
     machine_seconds: dict[str, float] = field(default_factory=dict)
-    """The same, summed over the machines that could hold trials; empty in older runs."""
+    """Seconds per stage, summed over the machines that could run trials; empty in older runs."""
     resources: dict[str, Any] = field(default_factory=dict)
-    """Per model: cpu and gpu of a trial, also where they were measured."""
+    """cpu and gpu of a trial, keyed by model name; includes measured ones."""
     estimate: dict[str, Any] = field(default_factory=dict)
-    """What the trials were thought to take at most before the first began; see `estimate`."""
+    """Upper bound of the trials' time and cost before the first one started; see `estimate`."""
     trackers: dict[str, str] = field(default_factory=dict)
-    """Per tracker: why it was off, or empty if it worked to the end."""
+    """Why a tracker was turned off, keyed by its name; empty if it worked to the end."""
     complete: bool = True
-    """False while a run that was interrupted has not been resumed to its end."""
+    """False for an interrupted run, until it is resumed and reaches its end."""
     format: int = FORMAT
 
 

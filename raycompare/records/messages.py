@@ -1,4 +1,4 @@
-"""The messages a trial sends while it runs, and the plan it was given."""
+"""Plans of trials, and the messages that a trial sends while it runs."""
 
 from __future__ import annotations
 
@@ -8,18 +8,15 @@ from typing import Any, Literal
 
 Stage = Literal["tune", "confirm"]
 EndReason = Literal["full_budget", "patience", "diverged"]
-"""How a trial can end by itself."""
+"""Reasons for which a trial ends by itself."""
 StopReason = Literal["rung", "budget", "max_usd", "refused"]
-"""Why the scheduler ends a trial, or never starts it: others are better, what the search may take
-or what the run may cost is spent, or the trials of its model only fail."""
+"""Reasons for which the scheduler ends or never starts a trial: other trials are better, a limit of
+the search or of the cost is reached, or all trials of the model fail."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialPlan:
-    """One fine-tuning run to be done.
-
-    `order` counts the plans of one stage from 0; schedulers decide in this order.
-    """
+    """One planned fine-tuning run; `order` counts the plans of a stage from 0."""
 
     trial_id: str
     stage: Stage
@@ -32,9 +29,9 @@ class TrialPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """Sent after each evaluation on the validation split.
+    """An evaluation on the validation split, sent when it is done.
 
-    `train_seconds` and `eval_seconds` are the sums so far; neither counts loading or reporting.
+    `train_seconds` and `eval_seconds` are totals so far, without loading and reporting.
     """
 
     step: int
@@ -47,35 +44,34 @@ class Evaluation:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialStart:
-    """Sent when the model is loaded and training is about to begin, or to go on.
+    """Sent when the model is loaded and training starts, or continues from a checkpoint.
 
-    A trial that was lost, paused or cut off starts again; what it said before holds no more but
-    for `earlier`.
+    It replaces everything that an earlier start of the trial reported, except `earlier`.
     """
 
     started_at: str
     startup_seconds: float
     planned_steps: int
     examples_per_step: float
-    """The effective batch: texts per optimizer step, the mean where batches differ."""
+    """Effective batch size: texts per optimizer step, the mean if batches differ."""
     num_parameters: int
     device: str
     precision: str
-    """bf16, fp16 or fp32: what the forward and backward passes compute in."""
+    """bf16, fp16 or fp32: the precision of the forward and backward passes."""
     hostname: str
     num_threads: int
     trained_parameters: int | None = None
-    """Those that are not frozen: fewer with LoRA or frozen layers."""
+    """Number of parameters that are not frozen; smaller with LoRA or frozen layers."""
     halvings: int = 0
-    """How often the texts that are computed at once were halved for want of memory; the effective
-    batch stays as it is."""
+    """Number of times that the batch was halved because memory ran out; gradient accumulation keeps
+    the effective batch size."""
     earlier: tuple[Evaluation, ...] = ()
-    """The evaluations up to the checkpoint from which the trial goes on."""
+    """The evaluations up to the checkpoint from which the trial continues."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialEnd:
-    """Sent once, as the last message of a trial that ended by itself."""
+    """The last message of a trial that ended by itself."""
 
     reason: EndReason
     step: int
@@ -88,22 +84,21 @@ class TrialEnd:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialFailure:
-    """Sent as the last message of a trial that raised; to run it again would not help."""
+    """The last message of a trial that raised an error, which a restart would not help."""
 
     cause: str
-    """One line."""
+    """The error in one line."""
     error: str
-    """The whole traceback."""
+    """The full traceback."""
     disk_full: bool = False
 
 
 Message = TrialStart | Evaluation | TrialEnd | TrialFailure
-"""What a trial reports."""
 
 
 @dataclass(frozen=True)
 class Stop:
-    """Why the scheduler ended a trial, or did not start it."""
+    """The scheduler's reason for ending a trial, or not starting it."""
 
     ending: StopReason
     reason: str

@@ -1,10 +1,8 @@
-"""What happened: the messages a trial sends while it runs, and the rows a run leaves behind.
+"""The rows that a run stores: one per trial, evaluation, baseline, measured model and prediction.
 
-A trial is planned (`TrialPlan`), says that it started (`TrialStart`), reports each evaluation on
-the validation split (`Evaluation`) and says how it ended (`TrialEnd`). Without a `TrialEnd` a
-trial has not finished, whatever Tune's `done` says. From these the records are made, one row per
-trial, per evaluation, and per test example of a finalist; `SCHEMAS` declares their Parquet files.
-Beside the trials stand what simpler methods score and what it takes to use each finalist.
+Rows of trials and evaluations are made from the messages of trials: `TrialPlan`, `TrialStart`,
+`Evaluation` and `TrialEnd`. Without a `TrialEnd` a trial has not finished, whatever Tune's `done`
+says.
 """
 
 from __future__ import annotations
@@ -16,29 +14,28 @@ from typing import Literal
 import pyarrow as pa
 
 from raycompare.metrics import ScoreName, Scores
-from raycompare.records.arrow import schema_of
 from raycompare.records.messages import EndReason, Stage, StopReason
 
 
 @dataclass(frozen=True, kw_only=True)
 class Screened:
-    """What a look at a model's frozen features has found; see `transferability` for the scores."""
+    """Scores of a model's frozen features, as computed in `transferability`."""
 
     model: str
     rows: int
-    """Of train."""
+    """Number of training rows used."""
     log_me: float | None = None
     h_score: float | None = None
     probe: float | None = None
-    """MCC of a logistic regression on the features, on a quarter of the rows."""
+    """MCC of a logistic regression on the features, on a held-out quarter of the rows."""
     seconds: float | None = None
     cached: bool = False
-    """Whether an earlier run has found it."""
+    """Whether the scores come from an earlier run."""
     cause: str | None = None
-    """Why there are no scores, if there are none."""
+    """The error, for a model that could not be scored."""
 
     def score(self, name: ScoreName) -> float:
-        """Return one of the scores."""
+        """Return the score of this name."""
         value: float | None = getattr(self, name)
         assert value is not None
         return value
@@ -46,19 +43,19 @@ class Screened:
 
 @dataclass(frozen=True, kw_only=True)
 class ScreenRecord(Screened):
-    """One row of screen.parquet, best first: a model that was screened, and what came of it."""
+    """A row of screen.parquet: a screened model, best first."""
 
     rank: int | None
-    """By the score that decides, from 1; None without scores."""
+    """Rank by the deciding score, from 1; None without scores."""
     kept: bool
 
 
 Split = Literal["validation", "test"]
 Status = Literal["completed", "stopped_early", "errored", "interrupted", "not_run"]
 Ending = EndReason | StopReason | Literal["error", "cut_short", "not_run"]
-"""How a trial can end: by itself, by the scheduler, by an error, with the run, or not at all.
+"""How a trial ended: by itself, by the scheduler, by an error, with the run, or not at all.
 
-One that the scheduler did not start has the scheduler's reason and the status `not_run`.
+A trial that the scheduler never started has the scheduler's reason and the status `not_run`.
 """
 
 STATUS_OF: Mapping[Ending, Status] = {
@@ -74,12 +71,12 @@ STATUS_OF: Mapping[Ending, Status] = {
     "not_run": "not_run",
 }
 FINISHED: tuple[Status, ...] = ("completed", "stopped_early")
-"""The statuses that a resumed run keeps; every other trial is run again."""
+"""Statuses of trials that a resumed run keeps; it repeats all others."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRecord:
-    """One row of trials.parquet: a trial of any status, also one that never ran."""
+    """A row of trials.parquet: a trial of any status, even if it never ran."""
 
     trial_id: str
     stage: Stage
@@ -88,41 +85,41 @@ class TrialRecord:
     seed: int
     is_default: bool
     hyperparameters: str
-    """A JSON object; holds what was searched, not what was fixed."""
+    """JSON object of the hyperparameters that were searched, without fixed ones."""
     status: Status
     ending: Ending
     reason: str
-    """The ending in words; of an error its first line."""
+    """The ending in words; for an error, its first line."""
     error: str | None = None
-    """The whole traceback of an errored trial."""
+    """Full traceback of a failed trial."""
     steps: int = 0
     planned_steps: int | None = None
     examples_per_step: float | None = None
-    """Texts per optimizer step, the mean where batches differ."""
+    """Texts per optimizer step, the mean if batches differ."""
     best_step: int | None = None
-    """The step of the best evaluation by the experiment's metric."""
+    """Step of the best evaluation by the metric of the experiment."""
     best_value: float | None = None
     num_parameters: int | None = None
     trained_parameters: int | None = None
-    """Those that were not frozen."""
+    """Number of parameters that are not frozen."""
     train_seconds: float | None = None
     eval_seconds: float | None = None
     test_seconds: float | None = None
     startup_seconds: float | None = None
     started_at: str | None = None
-    """UTC, ISO 8601."""
+    """Time of the start in UTC, ISO 8601."""
     device: str | None = None
     precision: str | None = None
     hostname: str | None = None
     num_threads: int | None = None
     halvings: int | None = None
-    """How often the texts that are computed at once were halved for want of memory."""
+    """Number of times that the batch was halved because memory ran out."""
     retries: int = 0
-    """How often it was started again because its worker or machine was lost, in the last run."""
+    """Restarts after a lost worker or machine, in the last session."""
     starts: int = 0
-    """How often a worker began the trial, or went on with it, over all runs of the folder."""
+    """Number of times that a worker started or continued the trial, over all sessions."""
     held_seconds: float | None = None
-    """How long it held its resources over all starts, lost ones counted and pauses not."""
+    """Seconds for which the trial held its resources over all starts, without pauses."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,106 +133,98 @@ class _Evaluated:
     examples_seen: int
     train_seconds: float
     experiment_seconds: float
-    """Wall-clock since the run began, as the driver saw the report arrive."""
+    """Wall-clock from the beginning of the run until the driver received the evaluation."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvalRecord(Scores, _Evaluated):
-    """One row of evaluations.parquet: one evaluation of one trial on one split."""
+    """A row of evaluations.parquet: an evaluation of a trial on a split."""
 
     eval_seconds: float | None = None
-    """The sum so far; `train_seconds` does not count it."""
+    """Total time of evaluations so far, which `train_seconds` does not include."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _BaselineFit:
     name: str
     trial_id: str
-    """Names its predictions, which stand beside those of the finalists."""
+    """Name of the file of its predictions, without extension."""
     hyperparameters: str
-    """A JSON object: what was chosen by cross-validation on the training split."""
+    """JSON object of the hyperparameters chosen by cross-validation on the training split."""
     num_parameters: int
     seconds: float
-    """Wall-clock of choosing, fitting and testing."""
+    """Wall-clock of the cross-validation, the fit and the test."""
     hostname: str
     validation: float
-    """By the experiment's metric."""
+    """Validation score in the metric of the experiment."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineRecord(Scores, _BaselineFit):
-    """One row of baselines.parquet: what something simpler than a network scores on the test."""
+    """A row of baselines.parquet: test scores of a simple method."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineFailure:
-    """One row of baseline_failures.parquet: a baseline that could not be fitted."""
+    """A row of baseline_failures.parquet: a baseline that could not be fitted."""
 
     name: str
     cause: str
-    """One line."""
+    """The error in one line."""
     error: str
-    """The whole traceback."""
+    """The full traceback."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class InferenceRecord:
-    """One row of inference.parquet: what it takes to use a model's finalist, alone on a machine."""
+    """A row of inference.parquet: speed and memory of a finalist, alone on a machine."""
 
     model: str
     device: str
     hostname: str
     processor: str | None
-    """The name of the GPU, or of the CPU without one."""
+    """Name of the GPU, or of the CPU on a machine without one."""
     num_threads: int
     precision: str
     texts: int
-    """That the latency was measured on, one at a time, after a warm-up."""
+    """Number of texts for the latency, measured one at a time after a warm-up."""
     latency_p50_ms: float
-    """From a text to its probabilities, tokenising included; so is the 95th percentile."""
+    """Median time from a text to its probabilities, including tokenization."""
     latency_p95_ms: float
+    """95th percentile of the time from a text to its probabilities."""
     batch_size: int
     texts_per_second: float
-    """In batches of like lengths, tokenising included."""
+    """Throughput in batches of similar lengths, including tokenization."""
     num_parameters: int
     weight_bytes: int
-    """Of the safetensors file."""
+    """Size of the safetensors file."""
     peak_memory_bytes: int
-    """Of the card, or of the process without one, at the batch size."""
+    """Peak memory of the GPU, or of the process without one, at the batch size."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class InferenceFailure:
-    """One row of inference_failures.parquet: a model that could not be measured."""
+    """A row of inference_failures.parquet: a model that could not be measured."""
 
     model: str
     cause: str
-    """One line."""
+    """The error in one line."""
     error: str
-    """The whole traceback."""
+    """The full traceback."""
 
 
-SCHEMAS: Mapping[str, pa.Schema] = {
-    "trials": schema_of(TrialRecord),
-    "evaluations": schema_of(EvalRecord),
-    "baselines": schema_of(BaselineRecord),
-    "baseline_failures": schema_of(BaselineFailure),
-    "inference": schema_of(InferenceRecord),
-    "inference_failures": schema_of(InferenceFailure),
-    "screen": schema_of(ScreenRecord),
-    "predictions": pa.schema(
-        [
-            pa.field("trial_id", pa.string(), nullable=False),
-            pa.field("model", pa.string(), nullable=False),
-            pa.field("seed", pa.int64(), nullable=False),
-            pa.field("example_id", pa.int64(), nullable=False),
-            pa.field("label", pa.int64(), nullable=False),
-            pa.field("prediction", pa.int64(), nullable=False),
-            pa.field("probabilities", pa.list_(pa.float32()), nullable=False),
-        ]
-    ),
-}
-"""The Parquet files of a run; `predictions` is a folder with a file per finalist and seed.
+PREDICTIONS_SCHEMA = pa.schema(
+    [
+        pa.field("trial_id", pa.string(), nullable=False),
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("seed", pa.int64(), nullable=False),
+        pa.field("example_id", pa.int64(), nullable=False),
+        pa.field("label", pa.int64(), nullable=False),
+        pa.field("prediction", pa.int64(), nullable=False),
+        pa.field("probabilities", pa.list_(pa.float32()), nullable=False),
+    ]
+)
+"""Columns of the prediction files, of which there is one per finalist and seed, and per baseline.
 
-`example_id` is the row number in the test split as its source has it, before any limit.
+`example_id` is the row number in the test split of the source, before any limit.
 """

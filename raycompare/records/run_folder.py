@@ -1,4 +1,4 @@
-"""The run folder: what a run leaves behind, on any filesystem that pyarrow reaches.
+"""The run folder, on any filesystem of pyarrow.
 
 Each file is written under a temporary name and moved into place, so that a reader never sees
 half of one. A folder without a manifest belongs to a run that has not ended.
@@ -30,22 +30,19 @@ from raycompare.records.storage import absolute, open_filesystem, retry_outages,
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A folder, local or remote, given as a path or a URI such as s3://bucket/runs/1."""
+    """A local or remote folder, as an absolute path or a URI such as s3://bucket/runs/1."""
 
     uri: str
 
     @classmethod
     def at(cls, place: str | Path) -> Self:
-        """Name a folder; a local path is made absolute, since trials run elsewhere."""
+        """Return a folder; a local path is made absolute, since trials run elsewhere."""
         return cls(absolute(place))
 
     @property
     def shown(self) -> str:
-        """The folder as a user would type it here."""
-        here = str(Path.cwd())
-        return (
-            str(Path(self.uri).relative_to(here)) if self.uri.startswith(f"{here}/") else self.uri
-        )
+        """The folder as a user would type it: relative to the working directory if it is in it."""
+        return self.uri.removeprefix(f"{Path.cwd()}/")
 
     def child(self, name: str) -> str:
         """Return the path or URI of a file in the folder."""
@@ -53,38 +50,38 @@ class RunFolder:
 
     @property
     def parent(self) -> RunFolder:
-        """The folder that this one is in."""
+        """The folder that contains this one."""
         return RunFolder(self.uri.rstrip("/").rpartition("/")[0])
 
     def folder(self, name: str) -> RunFolder:
-        """Return a folder in this one."""
+        """Return a subfolder."""
         return RunFolder(self.child(name))
 
     def local_path(self, name: str) -> Path | None:
-        """Return the path of a file in the folder where it is local, else nothing."""
+        """Return the path of a file in a local folder, None for a remote one."""
         filesystem, path = self._open(name)
         return Path(path) if isinstance(filesystem, fs.LocalFileSystem) else None
 
     def _open(self, name: str) -> tuple[fs.FileSystem, str]:
         filesystem, path = open_filesystem(self.uri)
-        return filesystem, f"{path.rstrip('/')}/{name}"  # a name may have what a URI may not
+        return filesystem, f"{path.rstrip('/')}/{name}"  # URIs do not allow all names
 
     @retry_outages
     def exists(self, name: str) -> bool:
-        """Say whether the folder has a file or folder of that name."""
+        """Return whether the folder contains a file or folder of this name."""
         filesystem, path = self._open(name)
         return bool(filesystem.get_file_info(path).type != fs.FileType.NotFound)
 
     @retry_outages
     def written_at(self, name: str) -> datetime | None:
-        """Return when a file of the folder was last written, in UTC; None if it is not there."""
+        """Return when a file was last written, in UTC, or None if it does not exist."""
         filesystem, path = self._open(name)
-        found: datetime | None = filesystem.get_file_info(path).mtime
-        return found
+        time: datetime | None = filesystem.get_file_info(path).mtime
+        return time
 
     @retry_outages
     def write_bytes(self, name: str, content: bytes) -> None:
-        """Write a file whole or not at all."""
+        """Write a file atomically."""
         filesystem, path = self._open(name)
         with (
             write_atomically(filesystem, path) as temporary,
@@ -93,14 +90,14 @@ class RunFolder:
             stream.write(content)
 
     def write_text(self, name: str, text: str) -> None:
-        """Write a UTF-8 file whole or not at all."""
+        """Write a UTF-8 file atomically."""
         self.write_bytes(name, text.encode())
 
     def read_text(self, name: str) -> str:
         """Read a UTF-8 file.
 
         Raises:
-            UserError: the folder has no such file.
+            UserError: the file does not exist.
         """
         return self.read_bytes(name).decode()
 
@@ -109,7 +106,7 @@ class RunFolder:
         """Read a file.
 
         Raises:
-            UserError: the folder has no such file.
+            UserError: the file does not exist.
         """
         if not self.exists(name):
             raise UserError(
@@ -122,21 +119,21 @@ class RunFolder:
 
     @retry_outages
     def delete(self, name: str) -> None:
-        """Remove a folder and all that is in it, if it is there."""
+        """Delete a folder with all its files, if it exists."""
         filesystem, path = self._open(name)
         if self.exists(name):
             filesystem.delete_dir(path)
 
     @retry_outages
     def put_folder(self, local: Path, name: str) -> None:
-        """Copy the files of a local folder under a name that is not taken."""
+        """Copy the files of a local folder to a folder that does not exist yet."""
         filesystem, path = self._open(name)
         filesystem.create_dir(path, recursive=True)
         fs.copy_files(str(local), path, fs.LocalFileSystem(), filesystem)
 
     @retry_outages
     def get_folder(self, name: str, local: Path) -> Path:
-        """Return a local folder with the same files: the folder itself, or a copy at `local`."""
+        """Return the path of a folder on this machine; a remote one is copied to `local`."""
         filesystem, path = self._open(name)
         if isinstance(filesystem, fs.LocalFileSystem):
             return Path(path)
@@ -151,72 +148,63 @@ class RunFolder:
         return list(filesystem.get_file_info(selector))
 
     def names(self, folder: str) -> list[str]:
-        """List what is in a folder, sorted; nothing if it is not there."""
+        """List the names in a folder, sorted; a missing folder is empty."""
         return sorted(info.base_name for info in self._list(folder))
 
     def folders(self, folder: str = "") -> list[str]:
-        """List the folders in a folder, sorted; nothing if it is not there."""
+        """List the names of the folders in a folder, sorted; a missing folder is empty."""
         return sorted(
             info.base_name for info in self._list(folder) if info.type == fs.FileType.Directory
         )
 
     def sizes(self, folder: str) -> dict[str, int]:
-        """Return the bytes of each file in a folder, by its name; nothing if it is not there."""
+        """Return the bytes of each file in a folder, keyed by name; a missing folder is empty."""
         return {info.base_name: info.size for info in self._list(folder) if info.is_file}
 
     @retry_outages
     def files(self) -> list[str]:
-        """List the files in the folder and below, by their path in it, sorted."""
+        """List the relative paths of all files, including those in subfolders, sorted."""
         _, root = self._open("")
         files = [info.path for info in self._list("", recursive=True) if info.is_file]
         return sorted(file.removeprefix(root) for file in files)
 
     @retry_outages
     def copy_file(self, name: str, to: RunFolder) -> None:
-        """Copy a file to the same place in another folder, whole or not at all."""
-        (source, here), (target, there) = self._open(name), to._open(name)
-        with write_atomically(target, there) as temporary:
-            fs.copy_files(here, temporary, source, target)
+        """Copy a file to the same place in another folder, atomically."""
+        (source, path), (target, target_path) = self._open(name), to._open(name)
+        with write_atomically(target, target_path) as temporary:
+            fs.copy_files(path, temporary, source, target)
 
     def read_experiment(self) -> Experiment:
         """Read the experiment, with all its models.
 
         Raises:
-            UserError: this is no run folder, or the file can't be read.
+            UserError: this is not a run folder, or the file cannot be read.
         """
         return read_experiment(self.read_text(EXPERIMENT))
 
     def write_table(self, name: str, table: pa.Table) -> None:
-        """Write a Parquet file whole or not at all."""
+        """Write a Parquet file atomically."""
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd")
         self.write_bytes(name, sink.getvalue().to_pybytes())
 
-    def write_trials(self, rows: Sequence[TrialRecord]) -> None:
-        """Replace trials.parquet."""
-        self.write_rows(rows, TrialRecord)
-
-    def write_evaluations(self, rows: Sequence[EvalRecord]) -> None:
-        """Replace evaluations.parquet."""
-        self.write_rows(rows, EvalRecord)
-
     def read_trials(self) -> list[TrialRecord]:
-        """Read trials.parquet, in the order it was written."""
+        """Read trials.parquet in file order."""
         return [name_ending(trial) for trial in self.read_rows(TrialRecord)]
 
     def read_evaluations(self) -> list[EvalRecord]:
-        """Read evaluations.parquet, in the order it was written."""
+        """Read evaluations.parquet in file order."""
         return self.read_rows(EvalRecord)
 
     def write_predictions(self, trial_id: str, table: pa.Table) -> None:
-        """Write the predictions of one trial or baseline on the test split."""
+        """Write the test predictions of a trial or baseline."""
         self.write_table(f"{PREDICTIONS}/{trial_id}.parquet", table)
 
     def read_predictions(self) -> Iterator[tuple[str, pa.Table]]:
-        """Read the answers of each finalist: its trial id, and a row per test example.
+        """Yield the trial id and the test predictions of each finalist and baseline.
 
-        The tables have the columns example_id, label and prediction; there are none if the run
-        left no predictions.
+        The tables have the columns example_id, label and prediction, and a row per test example.
         """
         for name in self.names(PREDICTIONS):
             if not name.endswith(".parquet"):
@@ -237,12 +225,12 @@ class RunFolder:
         )
 
     def write_rows(self, rows: Sequence[Row], row_type: type[Row]) -> None:
-        """Replace the Parquet file of one type of rows."""
+        """Write or replace the Parquet file of this type of rows."""
         self.write_table(ROW_FILES[row_type], table_of(rows, row_type))
 
     @retry_outages
     def read_rows(self, row_type: type[Row]) -> list[Row]:
-        """Read all rows of one type in the order they were written; empty without their file."""
+        """Read all rows of this type in file order; a missing file has none."""
         name = ROW_FILES[row_type]
         if not self.exists(name):
             return []
@@ -250,19 +238,19 @@ class RunFolder:
         return rows_of(pq.read_table(path, filesystem=filesystem), row_type)
 
     def write_manifest(self, manifest: Manifest) -> None:
-        """Write the manifest, which says that the run has ended; call it last."""
+        """Write the manifest; call it last, since it marks the run as ended."""
         self.write_text(MANIFEST, json.dumps(asdict(manifest), indent=2) + "\n")
 
     def read_manifest(self) -> Manifest:
         """Read the manifest.
 
         Raises:
-            UserError: there is none, so the run has not ended or this is no run folder.
+            UserError: the manifest is missing: the run has not ended, or this is not a run folder.
         """
         if not self.exists(MANIFEST) and self.exists(TRIALS):
             raise UserError(
-                f"{self.uri} has records but no manifest.json: its run was killed, or goes on. "
-                f"Finish it with `raycompare run --resume {self.uri}`."
+                f"{self.uri} has records but no manifest.json, so its run was killed or is still "
+                f"running. Finish it with `raycompare run --resume {self.uri}`."
             )
         content = json.loads(self.read_text(MANIFEST))
         if content.get("format") != FORMAT:
@@ -275,10 +263,10 @@ class RunFolder:
 
 
 def draft_for(path: Path | None, overrides: Sequence[str], resume: str | None) -> Draft:
-    """Read the experiment file, or the one in the folder to be resumed.
+    """Read the experiment file, or that of the run to be resumed.
 
     Raises:
-        UserError: neither is given, or one can't be read.
+        UserError: both are missing, or the file cannot be read.
     """
     if path is not None:
         return read_draft(path, overrides)

@@ -1,7 +1,8 @@
-"""All that a run has left behind, as the report reads it."""
+"""The records of a run, as the report reads them."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,39 +26,39 @@ from raycompare.records.run_folder import RunFolder
 
 @dataclass(frozen=True, kw_only=True)
 class Records:
-    """What is known of a run, but for the predictions."""
+    """All records of a run except the predictions."""
 
     experiment: Experiment
-    """With the models that were trained; `screened` has those that were left out."""
+    """The experiment, without the models that screening dropped."""
     manifest: Manifest
     trials: Sequence[TrialRecord]
     evaluations: Sequence[EvalRecord]
     baselines: Sequence[BaselineRecord] = ()
     baseline_failures: Sequence[BaselineFailure] = ()
-    """Of the latest try; a baseline that was fitted in the end has none that counts."""
+    """Failures of the last session; ignored for a baseline that has a record."""
     screened: Sequence[ScreenRecord] = ()
-    """Best first; empty where nothing was screened."""
+    """Screened models, best first; empty without screening."""
     inference: Sequence[InferenceRecord] = ()
     inference_failures: Sequence[InferenceFailure] = ()
-    """The latest of each model; one that was measured in the end has none that counts."""
+    """The last failure of each model; ignored for a model that has a record."""
 
     @classmethod
     def of(cls, folder: RunFolder) -> Self:
         """Read the records of a run.
 
         Raises:
-            UserError: the folder is not that of a run that has ended.
+            UserError: the folder is not a run folder, or its run has not ended.
         """
         manifest = folder.read_manifest()
         trials = folder.read_trials()
         if not trials:
             raise UserError(
-                f"{folder.child(TRIALS)} is missing or empty, though the run has ended. "
+                f"{folder.child(TRIALS)} is missing or empty, although the run has ended. "
                 "Copy the whole run folder."
             )
         screened = folder.read_rows(ScreenRecord)
         return cls(
-            experiment=only_kept(folder.read_experiment(), screened),
+            experiment=drop_screened(folder.read_experiment(), screened),
             screened=screened,
             manifest=manifest,
             trials=trials,
@@ -85,24 +86,24 @@ class Records:
         return [t for t in self.trials if t.stage == "tune" or t.model not in tuned]
 
     def trials_of(self, model: str, stage: str) -> list[TrialRecord]:
-        """Return a model's trials of one stage, in the order of the plan."""
+        """Return the trials of a model and stage, in the order of their plans."""
         own = (t for t in self.trials if t.model == model and t.stage == stage)
         return sorted(own, key=lambda trial: trial.order)
 
     @cached_property
     def _by_trial(self) -> dict[tuple[str, str], list[EvalRecord]]:
-        found: dict[tuple[str, str], list[EvalRecord]] = {}
+        rows: defaultdict[tuple[str, str], list[EvalRecord]] = defaultdict(list)
         for row in sorted(self.evaluations, key=lambda row: row.step):
-            found.setdefault((row.trial_id, row.split), []).append(row)
-        return found
+            rows[row.trial_id, row.split].append(row)
+        return rows
 
     def rows(self, trial: TrialRecord, split: str) -> list[EvalRecord]:
-        """Return a trial's evaluations on a split, by step."""
+        """Return the evaluations of a trial on a split, sorted by step."""
         return self._by_trial.get((trial.trial_id, split), [])
 
 
-def only_kept(experiment: Experiment, screened: Sequence[ScreenRecord]) -> Experiment:
-    """Return the experiment with the models that were not left out."""
-    out = {record.model for record in screened if not record.kept}
-    models = tuple(model for model in experiment.models if model.name not in out)
+def drop_screened(experiment: Experiment, screened: Sequence[ScreenRecord]) -> Experiment:
+    """Return the experiment without the models that screening dropped."""
+    dropped = {record.model for record in screened if not record.kept}
+    models = tuple(model for model in experiment.models if model.name not in dropped)
     return experiment.model_copy(update={"models": models})

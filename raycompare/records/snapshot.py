@@ -1,7 +1,7 @@
-"""A run folder as it stands: under way, finished, interrupted or killed, on a disk or in a bucket.
+"""The state of a run: running, finished, interrupted or killed, on a disk or in a bucket.
 
-A run on a disk holds a lock on its folder. In a bucket there are no locks; there the time at which
-the records were last written has to do.
+A run on a disk holds a lock on its folder. Buckets have no locks, so the state of a run there is
+derived from the time at which its records were last written.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from raycompare.records.run_folder import RunFolder
 from raycompare.records.run_records import Records
 
 SHARED_FOLDERS = TOKEN_FOLDER, SCREEN_FOLDER = "tokens", "screens"
-"""What is next to the runs of a name and shared by them: tokens, and the scores of screens."""
+"""Folders shared by all runs of an experiment name: tokens, and scores of screening."""
 FRESH = timedelta(minutes=5)
-"""A run in a bucket that wrote nothing for longer has most likely ended. Trials are written every
-ten seconds; measuring inference, and baselines, can take minutes without a word."""
+"""A run in a bucket that has written nothing for longer has most likely ended. Trials are written
+every ten seconds, but baselines and inference measurements can take minutes."""
 
 State = Literal["running", "finished", "interrupted", "killed", "silent"]
-"""`interrupted` has a partial report and can be resumed, as can `killed`, which has none.
-`silent` is in a bucket, did not end, and has written nothing for `FRESH`."""
+"""`interrupted` has a partial report and can be resumed. `killed` has no report and can be resumed.
+`silent` is in a bucket, has not ended, and has written nothing for `FRESH`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TimeSoFar:
-    """Seconds per stage and in all, as a manifest has them."""
+    """Seconds per stage and in total, as in a manifest."""
 
     seconds: Mapping[str, float]
     machine_seconds: Mapping[str, float]
@@ -46,11 +46,11 @@ def time_so_far(
     trials: Sequence[TrialRecord],
     evaluations: Sequence[EvalRecord],
 ) -> TimeSoFar:
-    """Add to the time that a manifest has that of a session without one.
+    """Add the time of a session without a manifest to that of the manifest.
 
-    `known` is the manifest's wall-clock, `counted` that of its machines. Of a session that was
-    killed, or goes on, only the time up to its last evaluation is known, and of its machines those
-    that trials were on.
+    `known` is the wall-clock of the manifest, `counted` its machine time. The time of a session
+    that was killed, or is still running, ends at its last evaluation, and its machines are those
+    that ran trials.
     """
     seconds = _until_last_evaluation(known, evaluations)
     machines = max(len({trial.hostname for trial in trials if trial.hostname}), 1)
@@ -79,21 +79,21 @@ def _until_last_evaluation(
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """A run at one moment."""
+    """The state and the records of a run at one moment."""
 
     folder: RunFolder
     state: State
     written_at: datetime | None
-    """When the run last wrote records, in UTC."""
+    """Time at which the run last wrote records, in UTC."""
     records: Records
-    """Without baselines and inference; the manifest of a run that goes on has what is known."""
+    """Records without baselines and inference; an unfinished run has a preliminary manifest."""
 
     @classmethod
     def of(cls, folder: RunFolder, now: datetime) -> Self:
         """Read a run folder; `now` is in UTC.
 
         Raises:
-            UserError: the folder is not that of a run, or a file in it can't be read.
+            UserError: the folder is not a run folder, or one of its files cannot be read.
         """
         experiment = folder.read_experiment()
         ended = folder.read_manifest() if folder.exists(MANIFEST) else None
@@ -109,7 +109,7 @@ class Snapshot:
 
     @property
     def has_ended(self) -> bool:
-        """Say whether nothing more comes unless somebody resumes it."""
+        """Whether the run has stopped; it may be resumed."""
         return self.state != "running"
 
 
@@ -117,7 +117,7 @@ def read_records(folder: RunFolder) -> Records:
     """Read the records of a run that may not have ended.
 
     Raises:
-        UserError: the folder is not that of a run, or a file in it can't be read.
+        UserError: the folder is not a run folder, or one of its files cannot be read.
     """
     if folder.exists(MANIFEST):
         return Records.of(folder)
@@ -125,7 +125,7 @@ def read_records(folder: RunFolder) -> Records:
 
 
 def is_locked(folder: RunFolder) -> bool | None:
-    """Say whether a process is at work in a run folder; None where that can't be told."""
+    """Return whether a process is running in a run folder; None if that is unknown."""
     place = folder.local_path(LOCK)
     if place is None:
         return None
@@ -136,7 +136,7 @@ def is_locked(folder: RunFolder) -> bool | None:
         lock.acquire(blocking=False)
     except Timeout:
         return True
-    except PermissionError:  # somebody else's folder
+    except PermissionError:  # the folder of another user
         return None
     lock.release()
     return False
@@ -158,31 +158,26 @@ def _records(folder: RunFolder, experiment: Experiment, ended: Manifest | None) 
     trials, evaluations = folder.read_trials(), folder.read_evaluations()
     manifest = ended or _so_far(folder, experiment, trials)
     if not manifest.complete:
-        known = manifest.seconds, manifest.machine_seconds
-        so_far = time_so_far(*known, trials, evaluations)
-        manifest = replace(
-            manifest,
-            seconds={**so_far.seconds},
-            machine_seconds={**so_far.machine_seconds},
-        )
+        time = time_so_far(manifest.seconds, manifest.machine_seconds, trials, evaluations)
+        manifest = replace(manifest, **vars(time))
     return Records(experiment=experiment, manifest=manifest, trials=trials, evaluations=evaluations)
 
 
 def _so_far(folder: RunFolder, experiment: Experiment, trials: Sequence[TrialRecord]) -> Manifest:
-    begun: Mapping[str, Any] = (
+    started: dict[str, Any] = (
         json.loads(folder.read_text(STARTED)) if folder.exists(STARTED) else {}
     )
     hosts = sorted({trial.hostname for trial in trials if trial.hostname})
     return Manifest(
-        run_id=begun.get("run_id", folder.uri.rstrip("/").rpartition("/")[2]),
+        run_id=started.get("run_id", folder.uri.rstrip("/").rpartition("/")[2]),
         name=experiment.name,
         experiment_hash=experiment.content_hash,
-        created_at=begun.get("created_at", ""),
+        created_at=started.get("created_at", ""),
         finished_at="",
         command="raycompare run experiment.yaml",
-        data={"dataset": experiment.data.dataset, "hash": begun.get("data_hash")},
+        data={"dataset": experiment.data.dataset, "hash": started.get("data_hash")},
         seeds={"experiment": experiment.seed, "confirm": list(experiment.confirm.seeds)},
-        versions=dict(begun.get("code", {})),
+        versions=dict(started.get("code", {})),
         git_revision=None,
         hardware=[{"hostname": host} for host in hosts],
         seconds={},

@@ -1,4 +1,4 @@
-"""Filesystems, local and remote: opening one, writing files atomically, retrying in an outage."""
+"""Local and remote filesystems: opening them, writing atomically, and retrying after outages."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from uuid import uuid4
 from pyarrow import fs
 
 PATIENCE_S = 120.0
-"""How long an outage may last. A machine that is cut off for longer is taken for lost by Ray."""
+"""Longest outage that is waited out. Ray considers a node lost if it is cut off for longer."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 10.0
 OUTAGES = (
     *("NETWORK_CONNECTION", "curlCode", "REQUEST_TIMEOUT", "SLOW_DOWN"),
     *("SERVICE_UNAVAILABLE", "INTERNAL_FAILURE", "THROTTLING", "HTTP status 5"),
 )
-"""What the errors of pyarrow's filesystems say of requests that may be answered later."""
+"""Parts of the messages of pyarrow's filesystems for requests that may succeed later."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 def absolute(place: str | Path) -> str:
-    """Return a path as an absolute one, and a URI unchanged."""
+    """Make a path absolute; a URI is returned unchanged."""
     text = str(place)
     return text if "://" in text else str(Path(text).expanduser().absolute())
 
@@ -41,7 +41,7 @@ def open_filesystem(place: str | Path) -> tuple[fs.FileSystem, str]:
 def write_atomically(filesystem: fs.FileSystem, path: str) -> Iterator[str]:
     """Yield the path of a temporary file; move it to `path`, or remove it after an error."""
     parent, _, base = path.rpartition("/")
-    temporary = f"{parent}/.{base}.{uuid4().hex[:8]}.tmp"  # another run may write it too
+    temporary = f"{parent}/.{base}.{uuid4().hex[:8]}.tmp"  # other runs may write the same file
     filesystem.create_dir(parent, recursive=True)
     try:
         yield temporary
@@ -53,15 +53,15 @@ def write_atomically(filesystem: fs.FileSystem, path: str) -> Iterator[str]:
 
 
 def is_outage(error: OSError) -> bool:
-    """Say whether the same request may succeed in a while; a refused one or a full disk does not.
+    """Return whether the request may succeed later, unlike a refused one or one on a full disk.
 
-    An error of a local filesystem has a number, and is none.
+    Errors of local filesystems have an errno and are never outages.
     """
     return error.errno is None and any(words in str(error) for words in OUTAGES)
 
 
 def retry_outages(function: Callable[P, R]) -> Callable[P, R]:
-    """Repeat a call that an outage interrupts, for up to `PATIENCE_S`; it must be repeatable."""
+    """Retry an idempotent call during an outage, for up to `PATIENCE_S`."""
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:

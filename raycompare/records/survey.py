@@ -1,4 +1,4 @@
-"""What a data set is like: rows, labels, copies, and what each tokenizer makes of its texts."""
+"""Survey of a data set: rows, labels, duplicates, and the lengths of its texts in tokens."""
 
 from __future__ import annotations
 
@@ -12,77 +12,77 @@ from pydantic import TypeAdapter
 
 @dataclass(frozen=True, kw_only=True)
 class SplitSurvey:
-    """One split as it is used."""
+    """Rows and labels of one split."""
 
     split: str
     rows: int
     labels: dict[str, int]
-    """Rows by label, in the order of the labels' ids."""
+    """Number of rows, keyed by label in id order."""
     repeated: int
-    """Rows whose text stands in an earlier row of the split."""
+    """Number of rows that duplicate the text of an earlier row of the split."""
     also_in: dict[str, int]
-    """Rows whose text stands in another split too, by that split; of each pair the later one."""
+    """Number of rows whose text is also in an earlier split, keyed by that split."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LengthCost:
-    """What it means to cut the training texts to a length; tokens are those of a text, the mean."""
+    """Effect of truncating the training texts to a length."""
 
     max_length: int
     cut: float
-    """The share of the texts that are longer."""
+    """Share of the texts that are truncated."""
     tokens: float
-    """Without padding."""
+    """Mean tokens per text, without padding."""
     in_batches: float
-    """In random batches, each padded to its longest text."""
+    """Mean tokens per text in random batches, each padded to its longest text."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TokenSurvey:
-    """What one tokenizer makes of the training texts; lengths are in tokens, special ones counted.
+    """Lengths of the training texts for one tokenizer, in tokens, including special ones.
 
-    Percentiles are lengths that occur: the least that so many texts do not exceed.
+    A percentile is the smallest occurring length that this share of the texts does not exceed.
     """
 
     models: tuple[str, ...]
-    """That have this tokenizer."""
+    """Names of the models that use this tokenizer."""
     texts: int
-    """That were measured, a seeded sample where there are very many."""
+    """Number of texts measured; a seeded sample of a large data set."""
     median: int
     p95: int
     p99: int
     longest: int
     limit: int | None
-    """The longest text that the tokenizer says its models take."""
+    """Longest text that the models accept, according to the tokenizer."""
     unknown: float
-    """The share of all tokens that stand for what the vocabulary lacks."""
+    """Share of unknown tokens, such as [UNK], among all tokens."""
     with_unknown: float
-    """The share of the texts that have such a token."""
+    """Share of the texts with at least one unknown token."""
     without_tokens: int
-    """Texts of which nothing is left, such as one of control characters."""
+    """Number of texts that have no tokens, such as those of control characters only."""
     costs: tuple[LengthCost, ...]
-    """Of the present max_length, of the proposed one and of others, shortest first."""
+    """Costs of the current max_length, the proposed one and others, shortest first."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """What is known of a data set before anything is trained."""
+    """Survey of a data set, made before training."""
 
     dataset: str
     splits: tuple[SplitSurvey, ...]
     contradictory_texts: int
-    """Texts that stand somewhere in the data with more than one label."""
+    """Number of texts that occur with more than one label, over all splits."""
     contradictory_rows: int
-    """Their rows."""
+    """Number of rows with such a text."""
     asked: int | str
     """The max_length of the experiment: tokens, or a percentile such as p99."""
     batch: int
-    """Texts in a batch, for `LengthCost.in_batches`."""
+    """Batch size that `LengthCost.in_batches` assumes."""
     tokenizers: tuple[TokenSurvey, ...]
     proposed: int | None
-    """For max_length; None without a tokenizer."""
+    """Proposed max_length; None without a tokenizer."""
     notes: tuple[str, ...] = ()
-    """What was noticed when labels were read and splits were drawn."""
+    """Remarks about labels and splits, for the reader."""
 
     @cached_property
     def train(self) -> SplitSurvey:
@@ -90,12 +90,12 @@ class Survey:
         return next(split for split in self.splits if split.split == "train")
 
     def to_plain(self) -> dict[str, Any]:
-        """Return plain values, as a manifest keeps them."""
+        """Return the survey in plain JSON values, for a manifest."""
         return asdict(self)
 
     @classmethod
     def from_plain(cls, content: Mapping[str, Any]) -> Survey:
-        """Read what `to_plain` has returned, perhaps through JSON."""
+        """Restore a survey from the values of `to_plain`."""
         return _ADAPTER.validate_python(content)
 
 

@@ -1,4 +1,4 @@
-"""What trials leave in the run folder beside their records: checkpoints, and finalists' weights."""
+"""Files of trials in the run folder: checkpoints, and weights of finalists."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ LATEST = "latest"
 class TrialFiles:
     """The files of one trial.
 
-    A checkpoint is a folder of its own; the file `latest` names the one that is whole, so that a
-    process that dies while it writes leaves the one before.
+    Each checkpoint is a folder, and the file `latest` names the complete one. If a process dies
+    while it writes a checkpoint, the previous one is still valid.
     """
 
     def __init__(self, folder: RunFolder, trial_id: str) -> None:
-        """Belong to a trial of a run folder."""
+        """Access the files of a trial in a run folder."""
         self._folder, self._trial_id = folder, trial_id
-        self._place = f"{CHECKPOINTS}/{trial_id}"
+        self._checkpoints = f"{CHECKPOINTS}/{trial_id}"
 
     def save_checkpoint(self, local: Path) -> None:
-        """Store a checkpoint, and remove the one before."""
+        """Store a checkpoint, then delete the previous one."""
         before = self._latest()
         if local.name == before:
-            return  # a trial that was started again has come to where it was
-        self._folder.delete(f"{self._place}/{local.name}")
-        self._folder.put_folder(local, f"{self._place}/{local.name}")
-        self._folder.write_text(f"{self._place}/{LATEST}", local.name)
+            return  # a restarted trial has reached its own checkpoint again
+        self._folder.delete(f"{self._checkpoints}/{local.name}")
+        self._folder.put_folder(local, f"{self._checkpoints}/{local.name}")
+        self._folder.write_text(f"{self._checkpoints}/{LATEST}", local.name)
         if before:
-            self._folder.delete(f"{self._place}/{before}")
+            self._folder.delete(f"{self._checkpoints}/{before}")
 
     def checkpoint(self, local: Path) -> Path | None:
-        """Return a local folder with the last checkpoint; `local` is where a copy may go."""
+        """Return the path of the last checkpoint on this machine; a remote one goes to `local`."""
         latest = self._latest()
-        return self._folder.get_folder(f"{self._place}/{latest}", local) if latest else None
+        return self._folder.get_folder(f"{self._checkpoints}/{latest}", local) if latest else None
 
     def _latest(self) -> str | None:
-        name = f"{self._place}/{LATEST}"
+        name = f"{self._checkpoints}/{LATEST}"
         return self._folder.read_text(name) if self._folder.exists(name) else None
 
     def drop_checkpoint(self) -> None:
-        """Remove what a trial that has ended needs no more."""
-        self._folder.delete(self._place)
+        """Delete the checkpoints of a trial that has ended."""
+        self._folder.delete(self._checkpoints)
 
     def save_weights(self, local: Path) -> None:
         """Store the weights of a finalist."""
@@ -55,14 +55,14 @@ class TrialFiles:
         self._folder.put_folder(local, weights_of(self._trial_id))
 
     def drop_weights(self) -> None:
-        """Remove the weights of a finalist that another seed of its model has beaten."""
+        """Delete the weights of a finalist, if they exist."""
         self._folder.delete(weights_of(self._trial_id))
 
 
 def keep_best_weights(trials: Sequence[TrialRecord], folder: RunFolder, mode: Mode) -> None:
-    """Keep the weights of one seed of each model: the best on validation, the first of equals."""
+    """Delete the weights of all seeds of a model but the best on validation, the first if equal."""
     best: dict[str, TrialRecord] = {}
-    # One that the budget has cut was not tested and has left no weights.
+    # A finalist that max_usd stopped was not tested and has no weights.
     finalists = [
         t for t in trials if t.stage == "confirm" and t.status in FINISHED and t.ending != "max_usd"
     ]

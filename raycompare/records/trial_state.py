@@ -1,4 +1,4 @@
-"""One trial while its run continues, and how it stands."""
+"""The state of one trial while its run continues."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ from raycompare.records.messages import (
 from raycompare.records.rows import STATUS_OF, Ending, Status
 
 Phase = Literal["waiting", "running", "paused", "ended"]
-"""Where a trial is in this run; one that lost its worker waits again."""
+"""Phase of a trial in this session; it waits again after its worker was lost."""
 StatusNow = Literal["waiting", "running", "paused", Status]
 """The status of a trial while the run continues."""
 
 
 @dataclass
 class TrialState:
-    """All that is known of one trial of this run."""
+    """The messages and the state of one trial of this run."""
 
     plan: TrialPlan
     start: TrialStart | None = None
     evaluations: list[tuple[Evaluation, float]] = field(default_factory=list)
-    """Each with the seconds since the run began."""
+    """Each evaluation with the seconds from the beginning of the run to its arrival."""
     best: Evaluation | None = None
-    """The best evaluation on the validation split; the first of equals."""
+    """The best evaluation on the validation split; the first one in case of a tie."""
     end: TrialEnd | None = None
     ended_at: float = 0.0
     stop: Stop | None = None
     failure: TrialFailure | None = None
     refusal: Stop | None = None
-    """Why the trial was not started, if it was ruled out."""
+    """Why the scheduler never started the trial."""
     starts: int = 0
-    """How often a worker began it, or went on with it."""
+    """Number of times that a worker started or continued the trial."""
     losses: list[str] = field(default_factory=list)
-    """The causes of lost workers, after which the trial was started again."""
+    """The cause of each restart after a lost worker."""
     phase: Phase = "waiting"
     held: float = 0.0
-    """Seconds for which it held its resources, up to when it last gave them back."""
+    """Seconds for which the trial held its resources, until it last released them."""
     held_since: float | None = None
-    """When it was last given its resources, in seconds since the run began; None if it has none."""
+    """When the trial got the resources it holds, in seconds since the run began; else None."""
 
     @property
     def ending(self) -> Ending:
-        """How the trial ended, were the run to end now."""
+        """The ending that is recorded if the run ends now."""
         if self.failure is not None:
             return "error"
         if self.end is not None:
@@ -62,17 +62,17 @@ class TrialState:
 
     @property
     def status(self) -> Status:
-        """How the trial stands, were the run to end now."""
+        """The status that is recorded if the run ends now."""
         return "not_run" if self.refusal and not self.start else STATUS_OF[self.ending]
 
     @property
     def status_now(self) -> StatusNow:
-        """Return how the trial stands while the run continues."""
+        """The status while the run continues."""
         return self.status if self.phase == "ended" else self.phase
 
     @property
     def reason(self) -> str:
-        """Why the trial ended, in a few words."""
+        """The ending in words."""
         if self.failure:
             return self.failure.cause
         stop = self.stop or self.refusal
@@ -80,16 +80,16 @@ class TrialState:
         return detail or self.ending.replace("_", " ")
 
     def held_until(self, now: float) -> float:
-        """Return the seconds for which the trial has held its resources by now."""
+        """Return the seconds for which the trial has held its resources until `now`."""
         return self.held + (now - self.held_since if self.held_since is not None else 0.0)
 
     def give_back(self, now: float) -> None:
-        """Note that the trial has no resources any more."""
+        """Record that the trial has released its resources."""
         self.held, self.held_since = self.held_until(now), None
 
     @property
     def last_step(self) -> int:
-        """The optimizer steps taken, as far as reported."""
+        """The last optimizer step that the trial reported."""
         if self.end is not None:
             return self.end.step
         return self.evaluations[-1][0].step if self.evaluations else 0

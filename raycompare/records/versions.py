@@ -1,11 +1,11 @@
-"""The versions of what computes the numbers of a trial; light, so that any machine can say them."""
+"""Versions of the packages that affect the numbers of a trial; imports none of them."""
 
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
 TRAINING_VERSION = 2
-"""Raised when a change of raycompare gives a trial other numbers."""
+"""Increased when a change of raycompare changes the numbers of trials."""
 TRAINING_PACKAGES = ("torch", "transformers", "tokenizers")
 RECORDED_PACKAGES = (
     "raycompare",
@@ -22,7 +22,7 @@ NOT_INSTALLED = "not installed"
 
 
 def code_versions() -> dict[str, str]:
-    """Return the versions of what computes a trial's numbers, raycompare's training among it."""
+    """Return the versions of raycompare's training and of the packages that it computes with."""
     return {
         "training": str(TRAINING_VERSION),
         **{package: _version(package) for package in TRAINING_PACKAGES},

@@ -15,7 +15,7 @@ from raycompare.experiment.spec import Experiment, ModelSpec
 from raycompare.formatting import duration
 from raycompare.records.rows import Screened, ScreenRecord
 from raycompare.records.run_folder import RunFolder
-from raycompare.records.run_records import only_kept
+from raycompare.records.run_records import drop_screened
 from raycompare.records.snapshot import SCREEN_FOLDER
 from raycompare.training.failures import failure_of
 from raycompare.training.screening import ScreenTask, screen_model
@@ -48,7 +48,7 @@ class Screening:
             records = rank(settings, self._screen_models(settings))
             self.shared.folder.write_rows(records, ScreenRecord)
             self._tell(records, settings)
-        return replace(self.shared, experiment=only_kept(self.experiment, records))
+        return replace(self.shared, experiment=drop_screened(self.experiment, records))
 
     def _screen_models(self, settings: ScreenSpec) -> list[Screened]:
         """Look at all models that are not known, as many at once as there is room for."""

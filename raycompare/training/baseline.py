@@ -34,7 +34,7 @@ from threadpoolctl import threadpool_limits
 from raycompare.data.splits import LabelledData, text_columns
 from raycompare.experiment.spec import TF_IDF
 from raycompare.metrics import MODES, MetricName, classification_metrics
-from raycompare.records.rows import SCHEMAS, BaselineRecord
+from raycompare.records.rows import PREDICTIONS_SCHEMA, BaselineRecord
 
 TRIAL_ID = "baseline-tf-idf"
 GRID = (0.1, 1.0, 10.0, 100.0, 1000.0)
@@ -271,4 +271,4 @@ class _BaselineTest:
             "prediction": self.probabilities.argmax(axis=1),
             "probabilities": list(self.probabilities.astype(np.float32)),
         }
-        return pa.table(columns, schema=SCHEMAS["predictions"])
+        return pa.table(columns, schema=PREDICTIONS_SCHEMA)

@@ -20,7 +20,7 @@ from raycompare.models.lora import trained_parameters
 from raycompare.models.pretrained import build_model
 from raycompare.models.saved import save_model
 from raycompare.records.messages import TrialEnd, TrialStart
-from raycompare.records.rows import SCHEMAS
+from raycompare.records.rows import PREDICTIONS_SCHEMA
 from raycompare.training.arguments import batch_size_of
 from raycompare.training.callback import TrialCallback, own_metrics
 from raycompare.training.checkpoints import restore, save_checkpoint
@@ -178,4 +178,4 @@ def _prediction_table(task: TrialTask, probabilities: np.ndarray[Any, Any]) -> p
         "prediction": probabilities.argmax(axis=1),
         "probabilities": list(probabilities),
     }
-    return pa.table(columns, schema=SCHEMAS["predictions"])
+    return pa.table(columns, schema=PREDICTIONS_SCHEMA)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import pytest
 
@@ -16,7 +15,7 @@ from raycompare.records.messages import (
     TrialPlan,
     TrialStart,
 )
-from raycompare.records.rows import SCHEMAS, EvalRecord, TrialRecord
+from raycompare.records.rows import TrialRecord
 
 START = TrialStart(
     started_at="2026-01-02T03:04:05+00:00",
@@ -288,9 +287,3 @@ def test_finished_trials_of_an_earlier_run_are_kept_and_not_planned_again() -> N
     assert [trial.trial_id for trial in second.trials()] == ["t0", "t1"]
     assert [row.step for row in second.kept_evaluations("t0")] == [40]
     assert second.kept_evaluations("t1") == []
-
-
-@pytest.mark.parametrize(("name", "row"), [("trials", TrialRecord), ("evaluations", EvalRecord)])
-def test_every_field_has_its_column(name: str, row: type) -> None:
-    schemas: Mapping[str, object] = {name: SCHEMAS[name].names}
-    assert schemas[name] == [field.name for field in fields(row)]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from raycompare.errors import UserError
-from raycompare.records.rows import Ending, Status
+from raycompare.records.rows import Ending, EvalRecord, Status, TrialRecord
 from raycompare.records.run_folder import RunFolder
 from raycompare.report.write import write_report
 from tests.runs import typical
@@ -23,8 +23,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def test_what_is_written_is_read_back(place: str) -> None:
     run = typical()
     folder = RunFolder.at(place)
-    folder.write_trials(run.trials)
-    folder.write_evaluations(run.evaluations)
+    folder.write_rows(run.trials, TrialRecord)
+    folder.write_rows(run.evaluations, EvalRecord)
     folder.write_manifest(run.manifest)
     assert folder.read_trials() == run.trials
     assert folder.read_evaluations() == run.evaluations
@@ -49,7 +49,7 @@ def test_an_older_record_says_only_in_words_that_the_dollars_are_spent(
     status: Status, ending: Ending, reason: str, read: Ending, tmp_path: Path
 ) -> None:
     folder, trial = RunFolder.at(tmp_path), typical().trials[0]
-    folder.write_trials([replace(trial, status=status, ending=ending, reason=reason)])
+    folder.write_rows([replace(trial, status=status, ending=ending, reason=reason)], TrialRecord)
     assert [(t.status, t.ending) for t in folder.read_trials()] == [(status, read)]
 
 
@@ -63,7 +63,7 @@ def test_no_half_files_are_left(tmp_path: Path) -> None:
 
 def test_a_run_that_has_not_ended_says_how_to_finish_it(tmp_path: Path) -> None:
     folder = RunFolder.at(tmp_path)
-    folder.write_trials(typical().trials)
+    folder.write_rows(typical().trials, TrialRecord)
     with pytest.raises(UserError, match="raycompare run --resume"):
         folder.read_manifest()
 

@@ -156,7 +156,7 @@ def test_a_folder_of_something_else_is_no_run(bucket: RunFolder, tmp_path: Path)
 def test_a_run_is_not_copied_onto_itself(tmp_path: Path) -> None:
     folder = RunFolder.at(tmp_path / "ag-news" / "1")
     typical().write(Path(folder.uri))
-    with pytest.raises(UserError, match="is here already"):
+    with pytest.raises(UserError, match="cannot be copied onto itself"):
         fetch(folder, RunFolder.at(tmp_path))
     assert folder.read_trials()
 

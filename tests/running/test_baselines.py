@@ -12,7 +12,7 @@ from ray.exceptions import RayTaskError
 
 from raycompare.data.splits import load_splits
 from raycompare.experiment.spec import TF_IDF, DataSpec
-from raycompare.records.rows import SCHEMAS, BaselineFailure, BaselineRecord
+from raycompare.records.rows import PREDICTIONS_SCHEMA, BaselineFailure, BaselineRecord
 from raycompare.records.run_folder import RunFolder
 from raycompare.running import baselines as baseline_stage
 from raycompare.running.baselines import Baselines
@@ -73,7 +73,7 @@ def test_a_baseline_is_fitted_once_on_one_cpu_and_kept(
     (record,) = folder.read_rows(BaselineRecord)
     assert line.startswith(f"baseline: {TF_IDF}  test MCC {record.matthews_correlation:.4f}  ")
     stored = pq.read_table(tmp_path / "predictions/baseline-tf-idf.parquet")
-    assert stored.schema.equals(SCHEMAS["predictions"])
+    assert stored.schema.equals(PREDICTIONS_SCHEMA)
     assert started.options[0]["num_cpus"] == 1
     assert json.loads(record.hyperparameters)["rows"] == 120
 

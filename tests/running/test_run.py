@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from raycompare.errors import RunError, UserError
-from raycompare.records.rows import FINISHED, SCHEMAS, BaselineRecord, InferenceRecord
+from raycompare.records.rows import FINISHED, PREDICTIONS_SCHEMA, BaselineRecord, InferenceRecord
 from raycompare.records.run_folder import RunFolder
 from tests.real_runs import Content, go, job, tiny_experiment, write
 
@@ -51,7 +51,7 @@ def test_a_run_from_end_to_end_and_the_same_again(content: Content, tmp_path: Pa
     tested = [row for row in folder.read_evaluations() if row.split == "test"]
     assert sorted(row.model for row in tested) == ["one layer"] * 2 + ["two layers"] * 2
     predictions = pq.read_table(folder.child("predictions"))
-    assert predictions.schema.equals(SCHEMAS["predictions"])
+    assert predictions.schema.equals(PREDICTIONS_SCHEMA)
     assert predictions.num_rows == 5 * 60
     check_baseline(folder, said)
 

@@ -14,7 +14,8 @@ import pytest
 from raycompare.data.splits import LabelledData, load_splits
 from raycompare.experiment.spec import DataSpec
 from raycompare.metrics import MODES, MetricName
-from raycompare.records.rows import SCHEMAS, BaselineRecord
+from raycompare.records.arrow import schema_of
+from raycompare.records.rows import PREDICTIONS_SCHEMA, BaselineRecord
 from raycompare.training import baseline
 from raycompare.training.baseline import fit_baseline, share_of_shared_words
 from tests.references import sklearn_metrics
@@ -70,7 +71,7 @@ def test_words_that_give_the_label_away_are_learned(tiny: LabelledData):
     assert (said(record)["analyzer"], said(record)["cross_validated_rows"]) == ("word", 120)
     assert record.num_parameters == 3 * (said(record)["features"] + 1)
     assert record.seconds > 0
-    assert table.schema.equals(SCHEMAS["predictions"])
+    assert table.schema.equals(PREDICTIONS_SCHEMA)
     assert set(table["trial_id"].to_pylist()) == {"baseline-tf-idf"}
     assert set(table["seed"].to_pylist()) == {3}
     assert table["example_id"].to_pylist() == tiny.test["example_id"][:]
@@ -219,5 +220,5 @@ def test_a_warning_of_another_kind_is_not_swallowed():
 
 def test_the_record_can_be_stored(tiny: LabelledData):
     record, _ = fit_baseline(tiny, "accuracy", 3)
-    table = pa.Table.from_pylist([vars(record)], schema=SCHEMAS["baselines"])
+    table = pa.Table.from_pylist([vars(record)], schema=schema_of(BaselineRecord))
     assert table.to_pylist() == [vars(record)]

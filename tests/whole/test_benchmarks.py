@@ -23,8 +23,9 @@ from benchmarks.study import page as study_page
 from benchmarks.study.page import PLAIN, PROCESSES, Findings
 from benchmarks.study.setup import Sizes, request_of, write_long_study, write_study
 from raycompare.errors import UserError
+from raycompare.records.arrow import schema_of
 from raycompare.records.manifest import Manifest
-from raycompare.records.rows import SCHEMAS, EvalRecord, TrialRecord
+from raycompare.records.rows import EvalRecord, TrialRecord
 from raycompare.tuning.plans import drawn_plans
 
 TESTED = SizeOfTest(rows=1000, labels=4)
@@ -119,7 +120,7 @@ RECORD = TrialRecord(
 
 
 def evaluation(name: str, seconds: float) -> EvalRecord:
-    fixed: dict[str, Any] = dict.fromkeys(SCHEMAS["evaluations"].names, 0.5)
+    fixed: dict[str, Any] = dict.fromkeys(schema_of(EvalRecord).names, 0.5)
     return EvalRecord(**{**fixed, "trial_id": name, "experiment_seconds": seconds})
 
 
