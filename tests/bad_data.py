@@ -203,7 +203,7 @@ SETTINGS: dict[str, Bad] = {
         files={"d/train.csv": GOOD, "d/test.csv": csv("x,a", "y,c")},
         data={"dataset": "d"},
         where=LABEL,
-        says="'c' in split 'test', 1 of its rows (number 1",
+        says="'c' in split 'test', 1 of its rows (1",
     ),
     "a label of other case in test": Bad(
         files={"d/train.csv": GOOD, "d/test.csv": csv("x,A", "y,b")},

@@ -75,7 +75,7 @@ CSV: dict[str, Bad] = {
         "more fields in all rows": (csv("x,a,1", "y,b,2"), "data.dataset", "Length of header"),
         "an open quote": (csv('"x,a', "y,b"), "data.dataset", "EOF inside string"),
         "an open quote at the end": (csv("x,a", 'y,"b'), "data.dataset", "EOF inside string"),
-        "fewer fields": (csv("x,a", "y", "z,b"), LABEL, "empty in 1 of its rows (number 1,"),
+        "fewer fields": (csv("x,a", "y", "z,b"), LABEL, "empty in 1 of its rows (1,"),
         "no header": ("good,a\nbad,b\n", TEXT, "one of: good, a"),
         "semicolons": ("text;label\nx;a\n", TEXT, "one of: text;label"),
         "empty texts": (csv(",a", "x,b", " ,a", "\t,b"), TEXT, "empty in 3 of its rows"),

@@ -1,7 +1,7 @@
-"""The data set `builtin:docstrings`: which Python library is this docstring from?
+"""The data set `builtin:docstrings`: which Python library is a docstring from?
 
-Real English text that every install has: the first paragraphs of the public docstrings of four
-libraries, read from their source files. Nothing is imported or downloaded.
+Real English text that is part of every installation: the first paragraphs of public docstrings of
+four libraries, read from their source files. Nothing is imported or downloaded.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from pathlib import Path
 from raycompare.errors import UserError
 
 LIBRARIES = {"numpy": "numpy", "pandas": "pandas", "scipy": "scipy", "scikit-learn": "sklearn"}
-"""The labels, each with the package its text is read from."""
+"""Packages that the texts are read from, keyed by label."""
 
 SHORTEST, LONGEST = 40, 400
 
 _MASK = "library"
-# An underscore ends a name here, so that `__sklearn_tags__` gives no label away either.
+# An underscore ends a name here, so that `__sklearn_tags__` doesn't reveal the label either.
 _NAMES = re.compile(
     r"(?<![^\W_])(numpy|np|pandas|pd|scipy|sp|scikit[-\s]?learn|sklearn)(?![^\W_])", re.IGNORECASE
 )
-# Where statements hold others; no definition is anywhere else, and most nodes are.
+# The fields that contain statements. Skipping all others is faster and misses no definition.
 _BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 _Documented = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 def read_docstrings() -> tuple[list[str], list[str]]:
-    """Return the texts and, for each, the library it is from; the same order on every machine."""
-    found = {label: _distinct_texts(package) for label, package in LIBRARIES.items()}
-    libraries_of = Counter(key for texts in found.values() for key in texts)
+    """Return the texts and their libraries, in the same order on every machine."""
+    texts_of = {label: _distinct_texts(package) for label, package in LIBRARIES.items()}
+    libraries_of = Counter(key for texts in texts_of.values() for key in texts)
     rows = sorted(
         (label, text)
-        for label, texts in found.items()
+        for label, texts in texts_of.items()
         for key, text in texts.items()
         if libraries_of[key] == 1
     )
@@ -51,7 +51,7 @@ def _distinct_texts(package: str) -> dict[str, str]:
         for paragraph in _first_paragraphs(file.read_bytes())
         if SHORTEST <= len(text := _mask_names(paragraph)) <= LONGEST
     )
-    # Of texts that differ only in case the last in order stays, whichever file came first.
+    # Of texts that differ only in case, keep the last in sorted order, whatever the file order.
     return {text.casefold(): text for text in sorted(texts)}
 
 
@@ -60,7 +60,7 @@ def _source_files(package: str) -> Iterator[Path]:
     if spec is None or spec.origin is None:
         raise UserError(
             f"builtin:docstrings reads the source of {', '.join(LIBRARIES.values())}; "
-            f"{package} is not installed. Install it, or give another data set."
+            f"{package} is not installed. Install it, or use another data set."
         )
     folder = Path(spec.origin).parent
     files = folder.rglob("*.py")
@@ -69,7 +69,7 @@ def _source_files(package: str) -> Iterator[Path]:
 
 def _first_paragraphs(source: bytes) -> Iterator[str]:
     with warnings.catch_warnings():
-        # Invalid escapes in other people's strings are theirs to mend.
+        # Invalid escape sequences in these libraries are not the user's problem.
         warnings.simplefilter("ignore")
         tree = ast.parse(source)
     for definition in _public_definitions(tree):

@@ -1,10 +1,11 @@
-"""Rows that belong together, such as those of one author: they are carved into one split."""
+"""Groups of rows, such as those of one author, that are never divided between splits."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -16,54 +17,51 @@ from raycompare.data.problems import mistake
 from raycompare.errors import Problem
 
 MOST_FOLDS = 20
-"""Shares are put together from folds: with 20 each share is within 2.5 % of one."""
+"""Most folds that a share is composed of: 20 come within 2.5 % of every share."""
 
 _Array = np.ndarray[Any, np.dtype[np.int64]]
 
 
 def group_numbers(split: Dataset, column: str) -> _Array:
-    """Return a number for each row, the same for rows of one group: [rows]."""
+    """Return the number of each row's group: [rows]."""
     stored = columns.values(split, column).to_pylist()
     return np.asarray(np.unique(np.asarray(list(map(str, stored))), return_inverse=True)[1])
 
 
 def draw_groups(labels: _Array, groups: _Array, share: float, seed: int) -> _Array:
-    """Return about a share of the rows: whole groups, with the labels about as in all rows.
+    """Draw whole groups with about the given share of rows, stratified by label.
 
-    Folds of scikit-learn's StratifiedGroupKFold, as many of them as come nearest to the share.
+    Combines as many folds of scikit-learn's StratifiedGroupKFold as come closest to the share.
     """
     most = min(MOST_FOLDS, len(np.unique(groups)), int(np.bincount(labels).max()))
     part = Fraction(share).limit_denominator(max(most, 2))
     taken, folds = (part.numerator, part.denominator) if part else (1, max(most, 2))
     splitter = StratifiedGroupKFold(n_splits=max(folds, 2), shuffle=True, random_state=seed)
     with warnings.catch_warnings():
-        # It warns of every label with fewer rows than folds.
+        # It warns about every label with fewer rows than folds.
         warnings.simplefilter("ignore", UserWarning)
         drawn = [rows for _, rows in splitter.split(labels, labels, groups)]
     return np.sort(np.concatenate(drawn[: max(min(taken, folds - 1), 1)]))
 
 
 def group_problems(column: str, groups: _Array, parts: int) -> Iterator[Problem]:
-    """Find groups that are too few to have one in each part that is carved, and in train."""
+    """Find a train split with fewer groups than `parts`, the splits that it is divided into."""
     number = len(np.unique(groups))
     if number < parts:
-        found = f"{number} groups by column {column!r} in the split that is carved"
-        allowed = f"{parts} or more: one for each of the splits"
-        yield mistake("data.group", found, allowed, "name splits of the source in data.splits")
+        count = f"{number} groups by column {column!r} in the split to divide"
+        allowed = f"at least {parts}, one for each split"
+        yield mistake("data.group", count, allowed, "name existing splits in data.splits")
 
 
 def shared_groups(column: str, splits: Mapping[str, Dataset]) -> Iterator[str]:
-    """Say how many groups of the source's own splits are in more than one of them."""
-    known = {
+    """Report groups that appear in more than one split of the source."""
+    groups = {
         name: set(map(str, columns.values(split, column).to_pylist()))
         for name, split in splits.items()
     }
-    names = list(known)
-    for place, second in enumerate(names):
-        for first in names[:place]:
-            both = known[first] & known[second]
-            if both:
-                yield (
-                    f"{len(both):,} of the {len(known[second]):,} groups by column {column!r} in "
-                    f"{second} are in {first} too"
-                )
+    for first, second in combinations(groups, 2):
+        if both := groups[first] & groups[second]:
+            yield (
+                f"{len(both):,} of the {len(groups[second]):,} groups by column {column!r} in "
+                f"{second} are also in {first}"
+            )

@@ -1,4 +1,4 @@
-"""Rows of one group, such as those of one author, are never carved into two splits."""
+"""Rows of one group, such as those of one author, are never divided between splits."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ def test_groups_of_the_sources_own_splits_that_meet_are_counted(load: Load) -> N
     test = rows(["a", "b"], author=["y", "w"])
     data = load({"group": "author"}, train=train, validation=train, test=test)
     assert data.notes == (
-        "3 of the 3 groups by column 'author' in validation are in train too",
-        "1 of the 2 groups by column 'author' in test are in train too",
-        "1 of the 2 groups by column 'author' in test are in validation too",
+        "3 of the 3 groups by column 'author' in validation are also in train",
+        "1 of the 2 groups by column 'author' in test are also in train",
+        "1 of the 2 groups by column 'author' in test are also in validation",
     )
 
 
@@ -91,7 +91,7 @@ def test_the_text_itself_may_be_the_group_which_keeps_copies_together(load: Load
 def test_too_few_groups(load: Load) -> None:
     authors = ["x", "y"] * 100
     found = problem(load, {"group": "author"}, train=rows(LABELS, author=authors))
-    assert (found.where, found.allowed) == ("data.group", "3 or more: one for each of the splits")
+    assert (found.where, found.allowed) == ("data.group", "at least 3, one for each split")
     assert "2 groups by column 'author'" in found.found
 
 
@@ -102,4 +102,4 @@ def test_no_such_column(load: Load) -> None:
 
 def test_a_group_that_is_missing_in_some_rows(load: Load) -> None:
     found = problem(load, {"group": "author"}, train=rows(LABELS, author=[None, *AUTHORS[1:]]))
-    assert "column 'author' of split 'train', empty in 1 of its rows (number 0" in found.found
+    assert "column 'author' of split 'train', empty in 1 of its rows (0" in found.found

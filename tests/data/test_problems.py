@@ -36,17 +36,17 @@ PROBLEMS: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, str, str, s
     "label of another type": (
         {},
         {"train": SCORES},
-        ("data.label", "double", "integers", "as integers or strings"),
+        ("data.label", "double", "integers", "to integers or strings"),
     ),
     "empty texts": (
         {},
         {"train": NO_TEXT},
-        ("data.text", "6 of its rows (number 1, 2, 4, 5, 6 and 1 more", "every row", "remove"),
+        ("data.text", "6 of its rows (1, 2, 4, 5, 6 and 1 more", "every row", "remove"),
     ),
     "missing labels": (
         {},
         {"test": rows(["a", None])},
-        ("data.label", "of split 'test', empty in 1 of its rows (number 1,", "every row", "fill"),
+        ("data.label", "of split 'test', empty in 1 of its rows (1,", "every row", "fill"),
     ),
     "no such split": (
         {"splits": {"test": "tset"}},
@@ -72,7 +72,7 @@ PROBLEMS: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, str, str, s
     "a label that train lacks": (
         {},
         {"test": rows(["a", "bb", "bb"])},
-        ("data.label", "'bb' in split 'test', 2 of its rows (number 1, 2", "'train': a, b", "'b'?"),
+        ("data.label", "'bb' in split 'test', 2 of its rows (1, 2", "'train': a, b", "'b'?"),
     ),
     "too few names": (
         {"label_names": ("x", "y")},
