@@ -1,4 +1,4 @@
-"""Settings of `tune`, `cost`, `failure` and `inference` that contradict one another."""
+"""Checks for settings that contradict one another, or that nothing reads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from raycompare.experiment.spec import Experiment
 
 
 def settings_problems(experiment: Experiment) -> Iterator[Problem]:
-    """Find what is asked for and can't be done, or would not be read."""
+    """Find settings that can't be met, or that would not be read."""
     settings = experiment.tune
     yield from price_problems(experiment.cost)
     yield from _budget_problems(experiment)
@@ -27,21 +27,20 @@ def settings_problems(experiment: Experiment) -> Iterator[Problem]:
     if settings.search_alg == "optuna" and find_spec("optuna") is None:
         yield Problem(
             where="tune.search_alg",
-            found="optuna, which is not installed",
-            allowed="random or grid, or an installation with the extra `optuna`",
+            found="optuna, which isn't installed",
+            allowed="random or grid; optuna needs the extra `optuna`",
             hint="pip install 'raycompare[optuna]'",
         )
 
 
 def _budget_problems(experiment: Experiment) -> Iterator[Problem]:
     settings, models = experiment.tune, len(experiment.models)
-    told = any(price_problems(experiment.cost))
-    if settings.max_usd and price_of(experiment.cost) is None and not told:
+    has_price_problem = any(price_problems(experiment.cost))
+    if settings.max_usd and price_of(experiment.cost) is None and not has_price_problem:
         yield Problem(
             where="tune.max_usd",
-            found=f"{settings.max_usd:g}, and no price",
-            allowed="a budget in dollars where cost.instance or cost.usd_per_hour says what a "
-            "machine costs",
+            found=f"{settings.max_usd:g}, without a price",
+            allowed="a cost limit together with cost.instance or cost.usd_per_hour",
         )
     least = settings.min_trials_per_model
     if settings.max_trials and settings.max_trials < models * least:
@@ -64,14 +63,14 @@ def _inference_problems(settings: InferenceSpec) -> Iterator[Problem]:
     if settings.max_latency_ms is not None and not settings.measure:
         yield Problem(
             where="inference.max_latency_ms",
-            found=f"{settings.max_latency_ms:g}, and nothing is measured",
-            allowed="a latency where inference.measure is true",
-            hint="leave inference.measure out",
+            found=f"{settings.max_latency_ms:g}, but latency is not measured",
+            allowed="a latency if inference.measure is true",
+            hint="remove inference.measure, which is true by default",
         )
 
 
 def _unread(settings: TuneSpec) -> Iterator[Problem]:
-    """Find settings that this scheduler does not read, where they are not left at their default."""
+    """Find settings that differ from their default, but are not read by the scheduler."""
     default, scheduler = TuneSpec(), settings.scheduler
     for name in READ_BY_SOME:
         value = getattr(settings, name)
@@ -79,5 +78,5 @@ def _unread(settings: TuneSpec) -> Iterator[Problem]:
             yield Problem(
                 where=f"tune.{name}",
                 found=str(value),
-                allowed=f"left out: the scheduler {scheduler} does not read it",
+                allowed=f"the default, because the scheduler {scheduler} does not read it",
             )

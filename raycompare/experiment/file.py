@@ -1,7 +1,7 @@
-"""Read an experiment file: YAML 1.2 and --set overrides in, an `Experiment` or every mistake out.
+"""Read an experiment file: from YAML 1.2 and --set overrides to an `Experiment` or its mistakes.
 
-Each section of the file is validated by itself, so that a mistake in one never hides the mistakes
-of another: `Draft.sections` holds those that are right, for the checks that need more than types.
+Each section of the file is validated separately, so that a mistake in one doesn't hide mistakes in
+another: `Draft.sections` holds the valid ones, for the checks that need more than types.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ from raycompare.experiment.spec import Experiment, ModelItem, ModelSpec
 
 Path_ = tuple[str | int, ...]
 HYPERPARAMETERS = ("search_space", "training")
-"""The sections whose keys may have a dot, after `config`."""
+"""Sections whose keys may contain a dot, as in `config.FIELD`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """What could be read of an experiment file."""
+    """The valid parts of an experiment file, and its mistakes."""
 
     source: str
     sections: Mapping[str, Any]
-    """The valid sections, by the name of their field of `Experiment`, defaults filled in."""
+    """Valid sections, keyed by field name of `Experiment`, with defaults filled in."""
     models: Mapping[str, ModelSpec]
-    """The valid models by dotted path, also where another model of the file is wrong."""
+    """Valid models, keyed by dotted path, even if another model of the file is invalid."""
     search_space: SearchSpace
-    """The valid ranges, also where another one is wrong."""
+    """Valid ranges, even if another one is invalid."""
     problems: tuple[Problem, ...]
     lines: Mapping[str, int]
-    """The line of each dotted path of the file."""
+    """Line numbers, keyed by dotted path."""
     overridden: frozenset[str] = frozenset()
-    """The dotted paths that --set gave."""
+    """Dotted paths that were set by --set."""
 
     def locate(self, problem: Problem) -> Problem:
-        """Add the line of the problem's path, or of the nearest path above it."""
+        """Return the problem with the line of its path, or of the nearest path above it."""
         path = problem.where
         if any(path == key or path.startswith(f"{key}.") for key in self.overridden):
             return replace(problem, found=f"{problem.found} (from --set)")
@@ -62,7 +62,7 @@ class Draft:
         """Return the experiment.
 
         Raises:
-            ExperimentError: there are problems, here or in `found_later`.
+            ExperimentError: there are problems, in the draft or in `found_later`.
         """
         problems = [self.locate(problem) for problem in (*self.problems, *found_later)]
         if problems:
@@ -74,13 +74,13 @@ def read_draft(path: Path, overrides: Sequence[str] = ()) -> Draft:
     """Read an experiment file and apply `overrides`, each `dotted.key=value` with a YAML value.
 
     Raises:
-        UserError: the file can't be read, or is no YAML mapping, or an override is no assignment.
+        UserError: the file can't be read or isn't a YAML mapping, or an override is invalid.
     """
     return parse_draft(read_text(path), str(path), overrides)
 
 
 def parse_draft(text: str, source: str, overrides: Sequence[str] = ()) -> Draft:
-    """Do the same for the text of a file; `source` names it in messages."""
+    """Read the text of an experiment file; `source` is its name in messages."""
     content = _load(text, source)
     lines = dict(_lines(content))
     raw = json.loads(json.dumps(content, default=str))
@@ -132,7 +132,7 @@ def _apply(raw: dict[str, Any], override: str) -> str:
 
 
 def _parts(key: str) -> list[str]:
-    """Split a dotted key; a hyperparameter such as config.num_hidden_layers is one part of it."""
+    """Split a dotted key; a hyperparameter such as config.num_hidden_layers stays in one part."""
     parts = key.split(".")
     for place, (section, part) in enumerate(pairwise(parts)):
         if section in HYPERPARAMETERS and f"{part}." == CONFIG and place + 2 < len(parts):
@@ -148,7 +148,7 @@ def _step(node: Any, part: str, override: str) -> Any:
         child = node.setdefault(part, {})
         if isinstance(child, dict | list):
             return child
-    raise UserError(f"--set {override}: there is no section {part!r} to set it in.")
+    raise UserError(f"--set {override}: there is no section {part!r}.")
 
 
 def _validate(raw: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
@@ -176,12 +176,12 @@ def _valid_items(section: str, raw: Mapping[str, Any], kind: Any) -> Iterator[tu
     items = dict(enumerate(content)) if isinstance(content, list) else content
     adapter: TypeAdapter[Any] = TypeAdapter(kind)
     for key, item in (items if isinstance(items, dict) else {}).items():
-        with suppress(ValidationError):  # already among the section's problems
+        with suppress(ValidationError):  # already a problem of the section
             yield f"{section}.{key}", adapter.validate_json(json.dumps(item), strict=True)
 
 
 def _missing(where: str) -> Problem:
-    return Problem(where=where, found="nothing", allowed="a value; this key is required")
+    return Problem(where=where, found="nothing", allowed="a value; the key is required")
 
 
 def _problem(path: Path_, details: ErrorDetails) -> Problem:
@@ -200,9 +200,9 @@ def _problem(path: Path_, details: ErrorDetails) -> Problem:
     return Problem(where=where, found=found, allowed=allowed, hint=_space_hint(details["input"]))
 
 
-def _space_hint(found: object) -> str | None:
-    if isinstance(found, dict) and len(found) == 1 and not set(found) & set(DOMAINS):
-        return near(str(next(iter(found))), DOMAINS)
+def _space_hint(value: object) -> str | None:
+    if isinstance(value, dict) and len(value) == 1 and not set(value) & set(DOMAINS):
+        return near(str(next(iter(value))), DOMAINS)
     return None
 
 
@@ -239,7 +239,7 @@ NEVER_WRAP = 2**20
 
 
 def write_experiment(experiment: Experiment) -> str:
-    """Write the experiment as block YAML, its keys in the order of the types."""
+    """Return the experiment as block YAML, with its keys in the order of the types."""
     yaml = YAML()
     yaml.width = NEVER_WRAP
     yaml.indent(mapping=2, sequence=4, offset=2)
@@ -249,16 +249,16 @@ def write_experiment(experiment: Experiment) -> str:
 
 
 def read_experiment(text: str) -> Experiment:
-    """Read what `write_experiment` wrote.
+    """Read YAML that `write_experiment` returned.
 
     Raises:
-        UserError: the text is something else.
+        UserError: the text is anything else.
     """
     try:
         content = json.dumps(YAML(typ="safe").load(text))
         return TypeAdapter(Experiment).validate_json(content)
     except (YAMLError, ValidationError, TypeError) as error:
         raise UserError(
-            f"experiment.yaml is not as a run wrote it: {error}\n"
-            "Restore the file, or run the experiment again into a new folder."
+            f"experiment.yaml is not as the run wrote it: {error}\n"
+            "Restore the file, or run the experiment again in a new folder."
         ) from error

@@ -1,7 +1,7 @@
-"""What a machine costs an hour: as the experiment says, or by the name of its instance type.
+"""Price of a machine per hour, as set in the experiment or listed for its instance type.
 
-The figures are in prices.toml beside this module, each with its date and where it was found. They
-are of us-east-1, and none is looked up while a run goes on.
+The listed prices are in prices.toml, next to this module, each with its date and source. They
+apply to us-east-1; no price is looked up during a run.
 """
 
 from __future__ import annotations
@@ -19,58 +19,58 @@ from raycompare.experiment.settings import CostSpec
 from raycompare.formatting import SECONDS_PER_HOUR
 
 OLD_DAYS = 365
-"""A price older than this is said to be old."""
-SPOT_HISTORY = "`aws ec2 describe-spot-price-history` says what it is"
+"""Age above which a price is reported as old."""
+SPOT_HISTORY = "`aws ec2 describe-spot-price-history` shows recent prices"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Instance:
-    """A type of machine; prices in USD per hour."""
+    """An instance type; prices in USD per hour."""
 
     name: str
     on_demand: float
     spot: float | None
     gpus: int
     gpu: str | None
-    """As `Gpu.name`."""
+    """`Gpu.name` of its GPUs."""
     found: date
     what: str
     url: str
     doubt: str | None = None
-    """Why the figure may not hold."""
+    """Reason why the price may be wrong."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gpu:
-    """A card, and what it can compute at most."""
+    """A GPU and its peak performance."""
 
     name: str
     flops: float
-    """Dense matrix products, FLOP per second, at `precision`."""
+    """Peak of dense matrix products at `precision`, in FLOP per second."""
     precision: str
     url: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Price:
-    """What one machine costs, and who says so."""
+    """Price of one machine, and its source."""
 
     usd_per_hour: float
     instance: Instance | None = None
-    """None where the experiment gives the price itself."""
+    """Instance type with this price; None if the experiment sets the price."""
     spot: bool = False
 
     def usd(self, machine_seconds: float) -> float:
-        """Return the cost of one machine for a time, or of several for the sum of their times."""
+        """Return the cost of a time in machine seconds, summed over machines."""
         return self.usd_per_hour * machine_seconds / SECONDS_PER_HOUR
 
     def is_old(self, on: date) -> bool:
-        """Say whether the figure was found more than a year before a day."""
+        """Say whether the price was more than a year old on a day."""
         return self.instance is not None and (on - self.instance.found).days > OLD_DAYS
 
 
 def price_of(cost: CostSpec) -> Price | None:
-    """Return the price of a machine; None if the experiment names none that is known."""
+    """Return the price of a machine; None if the experiment sets no price and none is listed."""
     if cost.usd_per_hour is not None:
         return Price(usd_per_hour=cost.usd_per_hour, spot=cost.spot)
     instance = instances().get(cost.instance or "")
@@ -81,15 +81,15 @@ def price_of(cost: CostSpec) -> Price | None:
 
 
 def price_problems(cost: CostSpec) -> Iterator[Problem]:
-    """Find an instance type, or a spot price, that is not known."""
+    """Find an instance type or a spot price that isn't listed."""
     if cost.usd_per_hour is not None:
         return
     if cost.instance is None:
         if cost.spot:
             yield Problem(
                 where="cost.spot",
-                found="true, and no price",
-                allowed="spot beside cost.usd_per_hour or cost.instance",
+                found="true, without a price",
+                allowed="spot together with cost.usd_per_hour",
                 hint=f"set cost.usd_per_hour; {SPOT_HISTORY}",
             )
         return
@@ -99,7 +99,7 @@ def price_problems(cost: CostSpec) -> Iterator[Problem]:
     elif cost.spot and instance.spot is None:
         yield Problem(
             where="cost.spot",
-            found=f"true, and no spot price of {instance.name} is known",
+            found=f"true, but no spot price of {instance.name} is listed",
             allowed="an instance type with a spot price in prices.toml, or cost.usd_per_hour",
             hint=f"set cost.usd_per_hour; {SPOT_HISTORY}",
         )
@@ -107,20 +107,20 @@ def price_problems(cost: CostSpec) -> Iterator[Problem]:
 
 def _unknown(name: str) -> Problem:
     hint = near(name, instances())
-    family = [known for known in instances() if known.rpartition(".")[0] == name.rpartition(".")[0]]
-    some = family or [known for known in instances() if known.endswith("g5.xlarge")]
+    family = [other for other in instances() if other.rpartition(".")[0] == name.rpartition(".")[0]]
+    some = family or [other for other in instances() if other.endswith("g5.xlarge")]
     return Problem(
         where="cost.instance",
-        found=f"{name!r}, of which no price is known",
-        allowed=f"an instance type in prices.toml, such as {', '.join(some)}; or any other, with "
+        found=f"{name!r}, whose price is not listed",
+        allowed=f"an instance type in prices.toml, such as {', '.join(some)}, or any other with "
         "cost.usd_per_hour",
-        hint=f"{hint} Else set cost.usd_per_hour" if hint else "set cost.usd_per_hour",
+        hint=f"{hint} Otherwise set cost.usd_per_hour" if hint else "set cost.usd_per_hour",
     )
 
 
 @cache
 def instances() -> Mapping[str, Instance]:
-    """Return the types of machines whose price is known, by their name."""
+    """Return the instance types with listed prices, keyed by name."""
     content = _content()
     return {
         name: _instance(name, row, content["sources"][row["source"]])
@@ -145,7 +145,7 @@ def _instance(name: str, row: Mapping[str, Any], source: Mapping[str, Any]) -> I
 
 @cache
 def gpus() -> Mapping[str, Gpu]:
-    """Return the cards whose peak is known, by their name."""
+    """Return the GPUs whose peak performance is listed, keyed by name."""
     return {
         name: Gpu(
             name=name,

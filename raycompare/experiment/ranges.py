@@ -1,4 +1,4 @@
-"""A range of a search space in the scale it is drawn in: where its edges are and may go."""
+"""Ranges of a search space on the scale they are drawn on, and the limits of their edges."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Literal, Self, cast
 from raycompare.experiment.space import Domain
 
 NOISE = 1e-9
-"""Relative; what floating-point numbers may be off by where a multiple of a step is expected."""
+"""Relative tolerance for floating-point numbers that should be multiples of a step."""
 
 
 def in_range(domain: Domain, value: object) -> bool:
-    """Say whether a search over `domain` could draw `value`, with the bounds that Ray draws."""
+    """Say whether a search over `domain` can draw `value`; bounds count as Ray draws them."""
     if domain.is_listed:
         return _same_json(value) in map(_same_json, domain.choices)
     if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
@@ -37,28 +37,28 @@ def _same_json(value: object) -> str:
 
 
 MARGIN = 0.1
-"""Of a range's width, in its scale: the padding around the best values, and what counts as being
-at an edge."""
+"""Fraction of a range's width on its scale: the padding around the best values, and the distance
+from an edge within which a value is at the edge."""
 BEYOND = 0.5
-"""Of a range's width, in its scale: how far an edge moves out."""
-DIGITS = 3  # significant ones of a bound
+"""Fraction of a range's width on its scale by which an edge moves outwards."""
+DIGITS = 3  # significant digits of a bound
 
 Side = Literal[-1, 1]
 DOWN: Side = -1
 UP: Side = 1
 BOUNDS = 2
-"""Arguments of a range without steps."""
+"""Number of arguments of a range without steps."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """A range in the scale it is drawn in; both bounds can be drawn."""
+    """A range on the scale it is drawn on; both bounds can be drawn."""
 
     low: float
     high: float
     is_log: bool
     step: float | None
-    """Of what values are multiples."""
+    """Step of which all values are multiples; None for continuous ranges."""
 
     @classmethod
     def of(cls, domain: Domain) -> Self:
@@ -68,11 +68,11 @@ class Scale:
         return cls(low, high - beyond(domain), "log" in domain.kind, unit)
 
     def width(self) -> float:
-        """Return the distance of the bounds in the scale."""
+        """Return the distance between the bounds on the scale."""
         return self.at(self.high) - self.at(self.low)
 
     def at(self, value: float) -> float:
-        """Return where a value stands in the scale."""
+        """Return the position of a value on the scale."""
         return math.log(value) if self.is_log else value
 
     def edge(self, side: Side) -> float:
@@ -86,7 +86,7 @@ class Scale:
         return 0 < self.width() >= abs(self.at(value) - self.at(self.edge(side))) / MARGIN
 
     def bound(self, side: Side, values: Sequence[float], leaves: bool) -> float:
-        """Return the new bound on a side: beyond the old one, or around the values."""
+        """Return a new bound: beyond the old one if `leaves`, else just outside the values."""
         edge, most = self.edge(side), _outer(side, *values)
         start, margin = (edge, BEYOND) if leaves else (most, MARGIN)
         place = self.at(start) + side * margin * self.width()
@@ -94,7 +94,7 @@ class Scale:
         return -_outer(side, -rounded, -(self.limit(side) if leaves else edge))
 
     def limit(self, side: Side) -> float:
-        """Return how far an edge may move: numbers stay above 0, and shares of 1 below 1."""
+        """Return the limit for an edge: positive numbers stay positive, and shares stay below 1."""
         if side == DOWN and self.is_log:
             return self.step or 0.0
         if side == DOWN and self.low >= 0:
@@ -104,7 +104,7 @@ class Scale:
         return side * math.inf
 
     def round_outwards(self, value: float, side: Side) -> float:
-        """Round outwards to a multiple of the step, or to three significant digits."""
+        """Round away from the range to a multiple of the step, or to three significant digits."""
         size = math.floor(math.log10(abs(value))) if value else 0
         unit = self.step or float(f"1e{size - DIGITS + 1}")
         count = side * math.ceil(side * value / unit - NOISE * max(1.0, abs(value / unit)))
@@ -112,12 +112,12 @@ class Scale:
 
 
 def beyond(domain: Domain) -> int:
-    """Return by how much the upper bound of a file is above what can be drawn."""
+    """Return the difference between the upper bound in the file and the largest value drawn."""
     return 1 if domain.kind.endswith("randint") and len(domain.args) == BOUNDS else 0
 
 
 def edge_at(domain: Domain, value: object) -> float | None:
-    """Return the bound of a range of numbers that `value` lies at; None if it lies at none."""
+    """Return the bound of a numeric range that `value` is at; None if it isn't at a bound."""
     if domain.is_listed or domain.is_constant or domain.kind.endswith("normal"):
         return None
     assert isinstance(value, int | float)

@@ -1,7 +1,7 @@
-"""YAML as an experiment has it: mappings with names, lists, texts, finite numbers, truth values.
+"""Plain YAML: mappings with string keys, lists, strings, finite numbers, booleans and null.
 
-What YAML has beside these could run code, never end or fill the memory: tags, values that contain
-themselves, aliases of aliases. All of it is an error with its place.
+Other features of YAML can run code, recurse forever or fill the memory: tags, values that contain
+themselves, aliases of aliases. They are errors, reported with their place.
 """
 
 from __future__ import annotations
@@ -22,49 +22,50 @@ from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEv
 from raycompare.errors import ExperimentError, Problem, UserError
 
 MOST_BYTES = 2**20
-"""Of a file; one with a thousand models has a tenth of it."""
+"""Maximum size of a file; a file with a thousand models has a tenth of it."""
 MOST_VALUES, MOST_LEVELS = 100_000, 50
-"""Of a file, once its aliases are written out."""
+"""Maximum number of values and levels in a file, with aliases expanded."""
 BITS = 64
-"""Of whole numbers."""
+"""Maximum size of integers."""
 UNREADABLE = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError),
     *(NotImplementedError, RecursionError, TypeError, ValueError),
 )
-"""What ruamel.yaml raises beside its own errors, of dates, numbers and tags that are none."""
-PLAIN = "mappings, lists, texts, numbers, true, false and null"
+"""Errors of ruamel.yaml, besides its own types, for invalid dates, numbers and tags."""
+PLAIN = "mappings, lists, strings, numbers, true, false and null"
 
 
 def read_text(path: Path) -> str:
     """Read an experiment file.
 
     Raises:
-        UserError: there is no such file, or it is none of UTF-8, or far too large.
+        UserError: the file doesn't exist, isn't UTF-8, or is far too large.
     """
     try:
         if path.stat().st_size > MOST_BYTES:
             raise UserError(
-                f"{path} has {path.stat().st_size:,} bytes, and an experiment file at most "
-                f"{MOST_BYTES:,}. Give the experiment file; data is named in it, at data.dataset."
+                f"{path} has {path.stat().st_size:,} bytes; an experiment file has at most "
+                f"{MOST_BYTES:,}. Pass the experiment file; data is named in it, in data.dataset."
             )
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise UserError(
-            f"{path} does not exist. Give the path of an experiment file, relative to {Path.cwd()}."
+            f"{path} does not exist. Pass the path of an experiment file, relative to {Path.cwd()}."
         ) from error
-    except (OSError, ValueError) as error:  # ValueError: no UTF-8, or a path that can't be one
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or an invalid path
         raise UserError(f"{path} can't be read as a UTF-8 text file: {error}") from error
 
 
 def load_plain(text: str, source: str) -> Any:
-    """Parse YAML 1.2 and require that it is plain; the values of ruamel.yaml know their lines.
+    """Parse plain YAML 1.2 into values of ruamel.yaml, which carry their line numbers.
 
     Raises:
-        UserError: the text is no YAML; an ExperimentError if it is not plain.
+        UserError: the text isn't YAML.
+        ExperimentError: it isn't plain.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an anchor may be used again
+            warnings.simplefilter("ignore")  # anchors may be reused
             alias = _endless_alias(text)
             content = None if alias else YAML().load(text)
     except MarkedYAMLError as error:
@@ -76,7 +77,7 @@ def load_plain(text: str, source: str) -> Any:
         reason = "nested too deeply" if isinstance(error, RecursionError) else _one_line(error)
         raise UserError(f"{source}: not valid YAML: {reason}") from error
     if alias is not None:
-        found = f"*{alias.anchor} within what it stands for"
+        found = f"*{alias.anchor} inside the value that it refers to"
         line = alias.start_mark.line + 1
         problem = Problem(where="the file", found=found, allowed=PLAIN, line=line)
         raise ExperimentError(source, [problem])
@@ -87,7 +88,7 @@ def load_plain(text: str, source: str) -> Any:
 
 
 def _endless_alias(text: str) -> AliasEvent | None:
-    """Return the first alias of a value that it is part of."""
+    """Return the first alias that is part of the value it refers to."""
     open_anchors: list[str | None] = []
     for event in YAML().parse(text) if "*" in text else ():
         if isinstance(event, AliasEvent) and event.anchor in open_anchors:
@@ -105,7 +106,7 @@ def _one_line(error: Exception) -> str:
 
 @dataclass
 class _Walk:
-    """A walk through all values, aliases written out, as far as there may be values."""
+    """Visits all values, with aliases expanded, up to the maximum number of values."""
 
     seen: int = 0
     levels: int = 0
@@ -120,7 +121,7 @@ class _Walk:
             for key, child, at in children(node):
                 yield from self._child(key, child, (f"{where}.{key}" if where else f"{key}", at))
                 if self.seen > MOST_VALUES:
-                    break  # one message says it
+                    break  # one message is enough
             self.levels -= 1
 
     def _child(self, key: object, child: object, place: tuple[str, int]) -> Iterator[Problem]:
@@ -129,20 +130,20 @@ class _Walk:
             yield from self.problems(child, where, line)
         else:
             found = f"{key!r} as a key"
-            yield Problem(where=ascii(where), found=found, allowed="names as keys", line=line)
+            yield Problem(where=ascii(where), found=found, allowed="strings as keys", line=line)
 
     def _too_much(self) -> str | None:
         if self.levels > MOST_LEVELS:
             return f"more than {MOST_LEVELS} levels"
         if self.seen == MOST_VALUES + 1:
-            return f"more than {MOST_VALUES:,} values, with its aliases written out"
+            return f"more than {MOST_VALUES:,} values, with aliases expanded"
         return None
 
 
 def children(node: object) -> Iterator[tuple[Any, Any, int]]:
-    """Yield key or index, value and line of all that a mapping or list of `load_plain` holds.
+    """Yield key or index, value and line of each item in a mapping or list of `load_plain`.
 
-    What a mapping has merged from others (`<<: *other`) has the mapping's own line.
+    Keys that are merged from another mapping (`<<: *other`) have the line of the mapping.
     """
     if isinstance(node, CommentedMap):
         own = node.lc.data or {}
@@ -158,15 +159,15 @@ def _fault(node: object) -> str | None:
     if tag is not None and not isinstance(node, str | float):
         return f"the tag {tag}"
     if isinstance(node, int) and node.bit_length() > BITS:
-        return f"a whole number of {node.bit_length():,} bits"
+        return f"an integer of {node.bit_length():,} bits"
     if isinstance(node, float) and not math.isfinite(node):
-        return f"{node}, which is no finite number"
+        return f"{node}, which is not finite"
     if isinstance(node, str) and _is_broken(node):
-        return f"{node!a}, which is no text of Unicode"
+        return f"{node!a}, which is not valid Unicode"
     plain = str | int | float | bool | date | CommentedMap | CommentedSeq
     return None if node is None or isinstance(node, plain) else f"a {type(node).__name__}"
 
 
 def _is_broken(text: object) -> bool:
-    """Say whether a text has half of a surrogate pair, which no file can be written with."""
+    """Say whether a text has half of a surrogate pair, which can't be written to a file."""
     return any("\ud800" <= character <= "\udfff" for character in str(text))

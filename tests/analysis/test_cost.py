@@ -261,7 +261,7 @@ def test_the_price_is_given_with_its_date_and_source_and_an_old_one_is_called_so
 def test_a_doubtful_price_is_called_so() -> None:
     made = run(instance="ml.p5.48xlarge")
     trial(made)
-    assert "It is doubtful: listed for hosting" in cost_section(made.compare())
+    assert "It is doubtful: the prices are listed for hosting" in cost_section(made.compare())
 
 
 def test_the_estimate_stands_beside_what_the_run_took() -> None:

@@ -40,7 +40,10 @@ TEXTS: dict[str, tuple[str | bytes, str]] = {
     "two documents": (f"{REST}---\nname: y\n", "experiment.yaml:4: not valid YAML"),
     "an alias of nothing": ("name: *nobody\n", "experiment.yaml:1: not valid YAML"),
     "a list that contains itself": (f"{REST}training: &a [*a]\n", "(line 4)"),
-    "a mapping that contains itself": (f"{REST}training: &a {{b: *a}}\n", "within what it stands"),
+    "a mapping that contains itself": (
+        f"{REST}training: &a {{b: *a}}\n",
+        "inside the value that it refers to",
+    ),
     "aliases of aliases": (BOMB, "more than 100,000 values"),
     "sixty levels": (f"{REST}training: {'[' * 60}{']' * 60}\n", "more than 50 levels"),
     "ten thousand levels": (f"{REST}training: {'[' * 10_000}\n", "nested too deeply"),
@@ -53,7 +56,10 @@ TEXTS: dict[str, tuple[str | bytes, str]] = {
     "a set": (f"{REST}training: !!set {{a, b}}\n", "training (line 4)"),
     "no number": (f"{REST}training: {{weight_decay: .nan}}\n", "training.weight_decay (line 4)"),
     "an endless number": (f"{REST}tune: {{time_budget_s: .inf}}\n", "tune.time_budget_s (line 4)"),
-    "a number beyond floats": (f"{REST}training: {{learning_rate: 1e999}}\n", "no finite number"),
+    "a number beyond floats": (
+        f"{REST}training: {{learning_rate: 1e999}}\n",
+        "which is not finite",
+    ),
     "a number of 5,000 digits": (f"{REST}seed: {'9' * 5000}\n", "not valid YAML"),
     "a number of 24,000 bits": (f"{REST}seed: 0x{'f' * 6000}\n", "seed (line 4)"),
     "a date that is none": (f"{REST}seed: 2020-99-99\n", "not valid YAML"),

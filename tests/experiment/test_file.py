@@ -57,5 +57,5 @@ def test_long_text_stays_on_one_line():
 
 @pytest.mark.parametrize("text", ["", "name: [", "name: x\nmodels: []\n", "name: 2024-01-02\n"])
 def test_anything_else_is_the_users_error(text: str):
-    with pytest.raises(UserError, match="not as a run wrote it"):
+    with pytest.raises(UserError, match="not as the run wrote it"):
         read_experiment(text)

@@ -32,7 +32,7 @@ def test_what_no_machine_holds_is_refused_before_anything_is_tokenised(
     asked = ["--set", "resources.gpu=2", "--wait-nodes", "3"]
     code, said = finish(["run", "experiment.yaml", *asked], tmp_path, RAY_ADDRESS=address)
     assert code == 2, said
-    assert "tiny on this cluster: 1 mistake, nothing was started." in said
+    assert "tiny on this cluster: 1 mistake; nothing was started." in said
     assert "found    cpu 1, gpu 2" in said
     assert "whether an autoscaler could start larger machines is not known here" in said
     assert "--out" not in said, "the nodes share the folder, and it has been tried"
