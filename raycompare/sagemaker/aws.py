@@ -1,4 +1,4 @@
-"""The way to AWS: boto3's clients and the SageMaker SDK, imported where a command needs them."""
+"""Access to AWS with boto3 and the SageMaker SDK, which are imported on first use."""
 
 from __future__ import annotations
 
@@ -14,31 +14,32 @@ INSTALL = "pip install 'raycompare[sagemaker]'"
 
 
 def require_sdk() -> None:
-    """Make sure that the extra is installed.
+    """Check that the extra is installed.
 
     Raises:
-        UserError: it is not; the message says how to get it.
+        UserError: it is not; the message says how to install it.
     """
     if find_spec("sagemaker") is None or find_spec("boto3") is None:
-        raise UserError(f"the SageMaker SDK is not installed here; {INSTALL}")
+        raise UserError(f"the SageMaker SDK is not installed here. Install it: {INSTALL}")
 
 
 @dataclass(frozen=True)
 class Aws:
-    """An account in a region, as boto3 finds them; `region` counts more than its settings."""
+    """An account and region, from boto3's configuration."""
 
-    given_region: str | None = None
+    requested_region: str | None = None
+    """Overrides the region of the configuration."""
 
     @cached_property
     def _boto(self) -> Any:
         require_sdk()
         import boto3
 
-        return boto3.Session(region_name=self.given_region)
+        return boto3.Session(region_name=self.requested_region)
 
     @property
     def region(self) -> str | None:
-        """Of the command, the environment, or ~/.aws/config."""
+        """The region of the command, the environment, or ~/.aws/config."""
         region: str | None = self._boto.region_name
         return region
 
@@ -47,21 +48,21 @@ class Aws:
         return self._boto.client(service)
 
     def session(self, bucket: str) -> Any:
-        """Return the SDK's session; what it sends home is off, unless its own settings say on.
+        """Return the SDK's session, with telemetry off unless its own settings turn it on.
 
-        Telemetry of the SDK (3.27) is a request to a bucket of AWS at each call of `train`.
+        With telemetry, the SDK (3.27) sends a request to an AWS bucket at each call of `train`.
         """
         from sagemaker.core.config.config import load_sagemaker_config
         from sagemaker.core.helper.session_helper import Session
 
-        # Roles are checked before, and all that is wrong is told at once.
+        # Roles have already been checked, together with everything else.
         os.environ.setdefault("SAGEMAKER_VALIDATE_ROLE", "false")
         config = quiet(load_sagemaker_config())
         return Session(boto_session=self._boto, sagemaker_config=config, default_bucket=bucket)
 
 
 def quiet(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the SDK's settings with its telemetry off where they do not say."""
+    """Return the SDK's settings, with telemetry off unless they set it."""
     sdk = config.get("SageMaker", {}).get("PythonSDK", {})
     modules = {"TelemetryOptOut": True, **sdk.get("Modules", {})}
     return {

@@ -1,6 +1,6 @@
-"""What keeps a training job from starting, found before it is sent: account, role, bucket, image.
+"""Checks of account, role, bucket, image and quota before a training job is submitted.
 
-What an account does not let its user look at is no mistake: it becomes a note.
+A check that the user has no permission for is not a mistake; it becomes a note.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ECR = re.compile(
 
 @dataclass
 class Findings:
-    """Mistakes, and what could not be looked at."""
+    """Mistakes, and notes about checks that were not possible."""
 
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -35,7 +35,7 @@ class Findings:
 
 
 def findings(request: Request, out: str, aws: Aws) -> Findings:
-    """Look at all that the job needs of the account; nothing is changed there."""
+    """Check everything in the account that the job needs, without changing anything."""
     from botocore.exceptions import ClientError
 
     found = Findings()
@@ -44,8 +44,8 @@ def findings(request: Request, out: str, aws: Aws) -> Findings:
         found.problems.append(
             Problem(
                 where="--region",
-                found="none, neither in AWS_REGION nor in ~/.aws/config",
-                allowed="a region of AWS, such as us-east-1",
+                found="no region, neither in AWS_REGION nor in ~/.aws/config",
+                allowed="an AWS region, such as us-east-1",
             )
         )
         return found
@@ -80,15 +80,15 @@ def _account(aws: Aws, found: Findings) -> str | None:
             Problem(
                 where="credentials",
                 found=str(error),
-                allowed="credentials of AWS that are valid now",
-                hint="aws configure, or aws sso login",
+                allowed="valid AWS credentials",
+                hint="run aws configure, or aws sso login",
             )
         )
         return None
 
 
 def network_problems(request: Request) -> Iterator[Problem]:
-    """Find a VPC of which only a half is given, and machines that can't be."""
+    """Find incomplete VPC settings and impossible machine settings."""
     network, machines = request.network, request.machines
     if bool(network.subnets) != bool(network.security_groups):
         yield Problem(
@@ -103,7 +103,7 @@ def network_problems(request: Request) -> Iterator[Problem]:
 
 
 def type_problems(request: Request, aws: Aws) -> Iterator[Problem]:
-    """Find instance types that SageMaker does not have for training."""
+    """Find instance types on which SageMaker does not train."""
     model = aws.client("sagemaker").meta.service_model
     known = model.shape_for("TrainingInstanceType").enum
     options = {"--head-type": request.machines.head_type}
@@ -134,9 +134,9 @@ def _look_at_role(request: Request, out: str, aws: Aws, found: Findings) -> None
         found.problems.append(
             Problem(
                 where="--role",
-                found=f"{request.role!r}, which account {found.account} does not have",
-                allowed="the name or ARN of a role that SageMaker may take",
-                hint="docs/sagemaker.md has its policy",
+                found=f"{request.role!r}, which does not exist in account {found.account}",
+                allowed="the name or ARN of a role that SageMaker may assume",
+                hint="see docs/sagemaker.md for its policy",
             )
         )
         return
@@ -145,14 +145,14 @@ def _look_at_role(request: Request, out: str, aws: Aws, found: Findings) -> None
             Problem(
                 where="--role",
                 found=f"{request.role!r}, which does not trust {SERVICE}",
-                allowed=f"a role whose trust policy lets {SERVICE} do sts:AssumeRole",
-                hint="docs/sagemaker.md has the trust policy",
+                allowed=f"a role whose trust policy allows sts:AssumeRole to {SERVICE}",
+                hint="see docs/sagemaker.md for the trust policy",
             )
         )
 
 
 def trusts(policy: Mapping[str, Any] | str) -> bool:
-    """Say whether a trust policy lets SageMaker take the role."""
+    """Return whether a trust policy lets SageMaker assume the role."""
     return SERVICE in unquote(str(policy))
 
 
@@ -172,7 +172,7 @@ def _look_at_bucket(request: Request, out: str, aws: Aws, found: Findings) -> No
         found.problems.append(
             Problem(
                 where="--out",
-                found=f"{out}; the bucket {'does not exist' if absent else 'is not open to you'}",
+                found=f"{out}, whose bucket {'does not exist' if absent else 'denies you access'}",
                 allowed="a bucket that you and the role can read and write",
                 hint=f"aws s3 mb s3://{bucket}" if absent else None,
             )
@@ -180,14 +180,14 @@ def _look_at_bucket(request: Request, out: str, aws: Aws, found: Findings) -> No
 
 
 def not_a_bucket(found: Findings, out: str) -> None:
-    """Note that run folders of a job must go to a bucket: its disks are gone with it."""
+    """Add the problem that run folders of a job must be in a bucket, which outlives its disks."""
     found.problems.append(
-        Problem(where="--out", found=out, allowed="s3://BUCKET/PREFIX, which outlasts the job")
+        Problem(where="--out", found=out, allowed="s3://BUCKET/PREFIX, which outlives the job")
     )
 
 
 def bucket_of(uri: str) -> str | None:
-    """Return the bucket of a URI of S3; None for any other place."""
+    """Return the bucket of an S3 URI; None for any other path or URI."""
     match = re.match(r"s3://([^/]+)", uri)
     return match[1] if match else None
 
@@ -197,7 +197,7 @@ def _look_at_image(request: Request, out: str, aws: Aws, found: Findings) -> Non
 
     match = ECR.fullmatch(request.image or "")
     if match is None or match["account"] != found.account:
-        return  # AWS's own, which the SDK names, or one that only the job can see
+        return  # an AWS image from the SDK, or one that only the job can access
     key = {"imageDigest": match["digest"]} if match["digest"] else {"imageTag": match["tag"]}
     try:
         aws.client("ecr").describe_images(repositoryName=match["repository"], imageIds=[key])
@@ -207,8 +207,8 @@ def _look_at_image(request: Request, out: str, aws: Aws, found: Findings) -> Non
         found.problems.append(
             Problem(
                 where="--image",
-                found=f"{request.image}, which the registry does not have",
-                allowed="an image of your registry, or none for AWS's own",
+                found=f"{request.image}, which is not in the registry",
+                allowed="an image in your registry; without --image, the AWS image is used",
             )
         )
 
@@ -226,6 +226,6 @@ def _look_at_quota(request: Request, out: str, aws: Aws, found: Findings) -> Non
                         where="--instances",
                         found=f"{count} of {name}",
                         allowed=f"{quota['Value']:g}, the account's quota {quota['QuotaName']!r}",
-                        hint="ask for more in the console: Service Quotas, Amazon SageMaker",
+                        hint="request an increase in the console: Service Quotas, Amazon SageMaker",
                     )
                 )

@@ -1,4 +1,4 @@
-"""A run's winner, or another finalist, on its way to an endpoint."""
+"""Prepares a finalist for an endpoint."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MOST_NAME = 63
 
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
-    """An endpoint that can be made, and what to know before."""
+    """An endpoint that can be created, with its summary."""
 
     found: Winner
     folder: RunFolder
@@ -33,11 +33,11 @@ class Deployment:
     aws: Aws
 
     def lines(self) -> list[str]:
-        """Say what is served, on what, and what it costs as long as it is there."""
+        """Describe the model, the instance and its price."""
         kind = self.serving.instance_type
         known = instances().get(kind or "")
-        price = f"${known.on_demand:,.2f} an hour until it is deleted" if known else None
-        unknown = "the price is not known here" if kind else "serverless: paid by the request"
+        price = f"${known.on_demand:,.2f} per hour until it is deleted" if known else None
+        unknown = "no price is known" if kind else "paid per request"
         return [
             f"{self.found.model} (trial {self.found.trial_id}) as {self.serving.name}",
             f"{kind or 'serverless'}: {price or unknown}",
@@ -48,8 +48,8 @@ class Deployment:
         """Upload the archive and create the endpoint.
 
         Raises:
-            UserError: the model computes something that the container does not, or names collide.
-            RunError: the endpoint does not come up.
+            UserError: the container can't compute the model's pooling, or the name is taken.
+            RunError: the endpoint does not start.
         """
         place, name = self.serving.archive.rsplit("/", 1)
         RunFolder.at(place).write_bytes(name, pack(self.folder, self.found))
@@ -58,23 +58,23 @@ class Deployment:
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What a user may say of an endpoint."""
+    """The options of an endpoint."""
 
     role: str
     model: str | None = None
-    """Left out: the winner."""
+    """Default: the winner."""
     name: str | None = None
     instance_type: str | None = None
     """None for serverless."""
     out: str | None = None
-    """Where the archive goes; left out, into the run folder if that is in a bucket."""
+    """Place for the archive. Default: the run folder, if it is in a bucket."""
 
 
 def deployment(run_dir: str, choice: Choice, aws: Aws) -> Deployment:
-    """Find the model and say where it will be served; make nothing.
+    """Describe the endpoint for a model, without creating anything.
 
     Raises:
-        UserError: no such model, or no bucket for its archive.
+        UserError: there is no such model, or no bucket for its archive.
     """
     folder = RunFolder.at(run_dir)
     found = winner(folder, choice.model)
@@ -93,23 +93,23 @@ def _bucket_place(folder: RunFolder, out: str | None) -> str:
     place = (out or folder.uri).rstrip("/")
     if not place.startswith("s3://"):
         raise UserError(
-            f"SageMaker loads a model from a bucket, and {place} is none. Give --out "
-            "s3://BUCKET/PREFIX for its archive."
+            f"SageMaker loads models from a bucket, and {place} is not in one. Add --out "
+            "s3://BUCKET/PREFIX for the archive."
         )
     return place
 
 
 def endpoint_name(found: Winner) -> str:
-    """Return a name that SageMaker takes: letters, digits and dashes."""
+    """Return a valid name for SageMaker: letters, digits and dashes."""
     name = re.sub("[^A-Za-z0-9]+", "-", f"{PREFIX}{found.experiment.name}-{found.model}")
     return name[:MOST_NAME].strip("-")
 
 
 def pack(folder: RunFolder, found: Winner) -> bytes:
-    """Return the model as the archive that the container unpacks: all files at its top.
+    """Return the archive that the container unpacks, with all files at its top level.
 
     Raises:
-        UserError: the model pools in a way that is no part of the library's own classes.
+        UserError: the model uses a pooling that transformers' own classes don't have.
     """
     with TemporaryDirectory() as place:
         lay_out(folder, found, Path(place))
@@ -117,9 +117,9 @@ def pack(folder: RunFolder, found: Winner) -> bytes:
         how = config.get(POOLED_BY)
         if not is_plain(config["model_type"], how):
             raise UserError(
-                f"{found.model} was trained with pooling: {how}, which the inference "
-                "container does not compute: its answers would be wrong. Serve it with code of "
-                "your own around raycompare.load_model, or deploy a model without it."
+                f"{found.model} was trained with pooling: {how}, which the inference container "
+                "can't compute, so its predictions would be wrong. Serve the model with your own "
+                "code and raycompare.load_model, or deploy a model without pooling."
             )
         packing = BytesIO()
         with tarfile.open(fileobj=packing, mode="w:gz") as archive:

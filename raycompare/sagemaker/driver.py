@@ -1,7 +1,7 @@
-"""The comparison on the head of a training job: `raycompare run`, and the reason where it fails.
+"""Runs the comparison on the head of a training job, and records the reason if it fails.
 
-The run folder is given by the job, so that a job that SageMaker starts again after a spot
-interruption, and one that is submitted with --resume, go on with what is there.
+The job names the run folder, so a job that SageMaker restarts after a spot interruption, or that is
+submitted with --resume, continues with its contents.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def await_instances(hosts: Sequence[str], seconds: float) -> None:
     """Wait until every instance is a node of the cluster at RAY_ADDRESS.
 
     Raises:
-        RunError: some are not after `seconds`; the message names them.
+        RunError: some have not joined after `seconds`; the message names them.
     """
     import ray
 
@@ -49,7 +49,7 @@ def _addresses() -> set[str]:
 
 
 def missing_of(hosts: Sequence[str], joined: Collection[str]) -> list[str]:
-    """Return the instances whose address is none of those that have joined."""
+    """Return the instances whose address is not among the joined ones."""
     return [host for host in hosts if _address(host) not in joined]
 
 
@@ -61,11 +61,11 @@ def _address(host: str) -> str | None:
 
 
 def not_joined(hosts: Sequence[str], missing: Sequence[str], seconds: float) -> str:
-    """Say which instances have not joined, and what may be the cause."""
+    """Describe which instances have not joined, and the likely cause."""
     return (
-        f"{len(hosts) - len(missing)} of {len(hosts)} instances have joined within {seconds:g} s; "
-        f"{', '.join(missing)} did not. The log streams of these instances say more; in a VPC the "
-        "security group must let its members reach each other at all ports."
+        f"{len(hosts) - len(missing)} of {len(hosts)} instances joined within {seconds:g} s; "
+        f"{', '.join(missing)} did not. See the log streams of these instances. In a VPC, the "
+        "security group must open all ports between its members."
     )
 
 
@@ -76,10 +76,10 @@ def drive(job: Job, instances: Instances, container: Container, display: Display
     """Run the experiment on all instances, and leave the winner as the job's model.
 
     Raises:
-        RaycompareError: as `run`, or some instances have not joined.
+        RaycompareError: some instances have not joined, or an error of `run`.
     """
     await_instances(instances.hosts, job.join_seconds)
-    display.say(f"{len(instances.hosts)} instances are one cluster: {', '.join(instances.hosts)}")
+    display.say(f"{len(instances.hosts)} instances joined: {', '.join(instances.hosts)}")
     folder = run(read_draft(Path(EXPERIMENT_FILE)), RunOptions(resume=job.run_dir), display)
     found = winner(folder)
     lay_out(folder, found, container.model)
@@ -88,7 +88,7 @@ def drive(job: Job, instances: Instances, container: Container, display: Display
 
 
 def main(container: Container | None = None) -> int:
-    """Do so in a container; return the exit code."""
+    """Run the comparison in a container; return the exit code."""
     container, display = container or Container(), Display()
     try:
         drive(Job.read(Path.cwd()), Instances.read(container), container, display)

@@ -1,7 +1,7 @@
-"""Endpoints: a model's archive behind SageMaker's Hugging Face inference container, and its end.
+"""Creates, queries and deletes endpoints with SageMaker's Hugging Face inference container.
 
-An endpoint, its configuration and its model have one name, so that what was left half made is found
-by it too.
+An endpoint, its configuration and its model share one name, by which incomplete ones can be
+identified too.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from raycompare.sagemaker.job_environment import natural
 
 PREFIX = "raycompare-"
 TASK = {"HF_TASK": "text-classification"}
-"""What the inference container makes a pipeline of (Hugging Face's inference toolkit)."""
+"""Selects the pipeline of the inference container (Hugging Face's inference toolkit)."""
 START_SECONDS, POLL_SECONDS = 1800.0, 5.0
 SERVERLESS_MB = 3072
 SERVERLESS_AT_ONCE = 1
@@ -28,20 +28,20 @@ FOUND_BY = {
     "endpoint_config": "EndpointConfigName",
     "model": "ModelName",
 }
-"""What an endpoint consists of, in the order in which it is deleted: boto3's word and parameter."""
+"""The parts of an endpoint in the order of deletion: boto3's term and parameter."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Serving:
-    """An endpoint as it is asked for."""
+    """An endpoint to create."""
 
     name: str
     role: str
     archive: str
-    """The URI of model.tar.gz."""
+    """URI of model.tar.gz."""
     image: str
     instance_type: str | None = None
-    """None for serverless, which has no GPU."""
+    """None for serverless inference, which has no GPU."""
 
     def variant(self) -> dict[str, Any]:
         """Return the production variant."""
@@ -53,7 +53,7 @@ class Serving:
 
 
 def inference_image(region: str | None, instance_type: str | None) -> str:
-    """Return the URI of the newest Hugging Face inference image that the SDK knows."""
+    """Return the URI of the newest Hugging Face inference image in the SDK."""
     from sagemaker.core import image_uris
 
     found = image_uris.config_for_framework("huggingface")["inference"]["versions"]
@@ -72,17 +72,17 @@ def inference_image(region: str | None, instance_type: str | None) -> str:
 
 
 def create(serving: Serving, aws: Aws) -> None:
-    """Create model, configuration and endpoint, and wait until it answers.
+    """Create model, configuration and endpoint, and wait until it is in service.
 
     Raises:
         UserError: the name is taken.
-        RunError: the endpoint does not come up; the message has SageMaker's reason.
+        RunError: the endpoint does not start; the message has SageMaker's reason.
     """
     taken = parts(serving.name, aws)
     if taken:
         raise UserError(
-            f"{serving.name}: there is a {' and a '.join(taken)} of this name. Choose another with "
-            f"--name, or `raycompare sagemaker delete {serving.name}` first."
+            f"{serving.name}: this name is taken by: {', '.join(taken)}. Choose another with "
+            f"--name, or run `raycompare sagemaker delete {serving.name}` first."
         )
     client = aws.client("sagemaker")
     container = {"Image": serving.image, "ModelDataUrl": serving.archive, "Environment": TASK}
@@ -99,7 +99,7 @@ def create(serving: Serving, aws: Aws) -> None:
 
 
 def role_arn(role: str, aws: Aws) -> str:
-    """Return the ARN of a role that may be given by its name.
+    """Return the ARN of a role, from its ARN or name.
 
     Raises:
         UserError: there is no such role.
@@ -117,13 +117,13 @@ def role_arn(role: str, aws: Aws) -> str:
 def _await_service(name: str, client: Any) -> None:
     until = monotonic() + START_SECONDS
     while True:
-        told = client.describe_endpoint(EndpointName=name)
-        status = told["EndpointStatus"]
+        response = client.describe_endpoint(EndpointName=name)
+        status = response["EndpointStatus"]
         if status == "InService":
             return
         if status == "Failed" or monotonic() > until:
-            why = told.get("FailureReason", f"{status} after {START_SECONDS:g} s")
-            raise RunError(f"{name}: {why}. Away with it: raycompare sagemaker delete {name}")
+            why = response.get("FailureReason", f"{status} after {START_SECONDS:g} s")
+            raise RunError(f"{name}: {why}. To remove it: raycompare sagemaker delete {name}")
         sleep(POLL_SECONDS)
 
 
@@ -131,7 +131,7 @@ def predict(name: str, texts: Sequence[str], aws: Aws) -> list[Mapping[str, Any]
     """Return label and score of each text.
 
     Raises:
-        UserError: there is no such endpoint, or it does not answer as the container does.
+        UserError: there is no such endpoint, or its answer has an unexpected form.
     """
     from botocore.exceptions import ClientError
 
@@ -148,10 +148,10 @@ def predict(name: str, texts: Sequence[str], aws: Aws) -> list[Mapping[str, Any]
 
 
 def parse_answer(body: bytes, name: str) -> list[Mapping[str, Any]]:
-    """Read the container's answer: an object with label and score for each text.
+    """Parse the container's answer: an object with label and score for each text.
 
     Raises:
-        UserError: it is something else.
+        UserError: the answer has another form.
     """
     try:
         found = json.loads(body)
@@ -160,22 +160,22 @@ def parse_answer(body: bytes, name: str) -> list[Mapping[str, Any]]:
     if not isinstance(found, list) or not all(
         isinstance(one, dict) and {"label", "score"} <= set(one) for one in found
     ):
-        said = body[:200].decode(errors="replace")
-        raise UserError(f"{name}: expected a list of label and score, found {said!r}")
+        start = body[:200].decode(errors="replace")
+        raise UserError(f"{name}: expected a list of label and score, found {start!r}")
     return found
 
 
 def endpoints(aws: Aws) -> Iterator[tuple[str, str, datetime]]:
-    """Yield name, status and time of this program's endpoints."""
+    """Yield name, status and creation time of raycompare's endpoints."""
     pages = aws.client("sagemaker").get_paginator("list_endpoints")
     for page in pages.paginate(NameContains=PREFIX):
-        for told in page["Endpoints"]:
-            if told["EndpointName"].startswith(PREFIX):
-                yield told["EndpointName"], told["EndpointStatus"], told["CreationTime"]
+        for endpoint in page["Endpoints"]:
+            if endpoint["EndpointName"].startswith(PREFIX):
+                yield endpoint["EndpointName"], endpoint["EndpointStatus"], endpoint["CreationTime"]
 
 
 def parts(name: str, aws: Aws) -> list[str]:
-    """Return which of endpoint, endpoint_config and model there are under a name."""
+    """Return which of endpoint, endpoint_config and model exist under a name."""
     from botocore.exceptions import ClientError
 
     client, found = aws.client("sagemaker"), []
@@ -191,21 +191,21 @@ def parts(name: str, aws: Aws) -> list[str]:
 
 
 def delete(name: str, aws: Aws) -> list[str]:
-    """Delete what there is under a name, and look until nothing is left; return what it was.
+    """Delete all parts under a name, wait until they are gone, and return them.
 
     Raises:
-        UserError: there is nothing.
-        RunError: something is still there after `START_SECONDS`.
+        UserError: there is no part under this name.
+        RunError: a part still exists after `START_SECONDS`.
     """
-    there = parts(name, aws)
-    if not there:
-        raise UserError(f"{name}: no endpoint, no configuration and no model of this name.")
+    existing = parts(name, aws)
+    if not existing:
+        raise UserError(f"{name}: there is no endpoint, configuration or model of this name.")
     client = aws.client("sagemaker")
-    for kind in there:
+    for kind in existing:
         getattr(client, f"delete_{kind}")(**{FOUND_BY[kind]: name})
     until = monotonic() + START_SECONDS
     while left := parts(name, aws):
         if monotonic() > until:
-            raise RunError(f"{name}: still there: {', '.join(left)}. Look at it in the console.")
+            raise RunError(f"{name}: still exists: {', '.join(left)}. Check it in the console.")
         sleep(POLL_SECONDS)
-    return there
+    return existing

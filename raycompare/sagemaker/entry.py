@@ -1,9 +1,9 @@
-"""What runs on each instance of a training job: a Ray cluster over all, the comparison on the head.
+"""Entry point on each instance of a training job: starts Ray, and on the head the comparison.
 
-SageMaker's container starts `exec python -m raycompare.sagemaker.entry` in the folder of
-the source. Without `exec` the shell of the SDK is the first process, and SIGTERM, with which
-SageMaker ends a job (120 s before SIGKILL), would not come this far. Ray is never imported here:
-`ray.init` puts a handler of its own in the place of ours.
+SageMaker's container runs `exec python -m raycompare.sagemaker.entry` in the source folder. Without
+`exec`, the SDK's shell would be the first process, and the SIGTERM with which SageMaker ends a job
+(120 s before SIGKILL) would not reach this one. This module never imports Ray, because `ray.init`
+would replace its signal handler.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from raycompare.sagemaker.job_environment import Instances, Job, JobFolders
 
 PORT = 6379
 END_SECONDS, RAY_STOP_SECONDS = 90.0, 10
-"""What the comparison, and then Ray, have for an end in order; SageMaker allows 120 s for both."""
+"""Seconds for the comparison, and then Ray, to shut down; SageMaker allows 120 s for both."""
 LOOK_SECONDS, MISSES = 2.0, 3
-"""How often a worker looks for the head, and how often in a row it must be away to be gone."""
-SIGNALLED = 128  # as shells tell a signal in an exit code: 128 + its number
+"""Interval at which a worker looks for the head, and the number of misses after which it exits."""
+SIGNALLED = 128  # shells exit with 128 + the number of the signal
 STOPPED = SIGNALLED + signal.SIGTERM
 RAY = (sys.executable, "-m", "ray.scripts.scripts")
 DRIVER = (sys.executable, "-m", "raycompare.sagemaker.driver")
 
 
 class JoinError(Exception):
-    """This instance can't become part of the cluster; the message says why."""
+    """This instance can't join the cluster; the message says why."""
 
 
 class Signals:
-    """Takes SIGTERM, and passes it on to the command that runs."""
+    """Handles SIGTERM and passes it on to the running command."""
 
     def __init__(self) -> None:
-        """Take the signal from now on."""
+        """Install the handler."""
         self.asked_at: float | None = None
         self._child: subprocess.Popen[bytes] | None = None
         signal.signal(signal.SIGTERM, self._on_sigterm)
@@ -52,19 +52,19 @@ class Signals:
             self._child.terminate()
 
     def over(self, seconds: float) -> bool:
-        """Say whether SIGTERM came, so many seconds ago."""
+        """Return whether SIGTERM arrived more than this many seconds ago."""
         return self.asked_at is not None and monotonic() > self.asked_at + seconds
 
     def run(self, command: Sequence[str], environment: Mapping[str, str]) -> int:
         """Run a command to its end; return its exit code, 128 + n for signal n.
 
-        After SIGTERM it has `END_SECONDS`, then it is killed.
+        After SIGTERM, the command has `END_SECONDS` before it is killed.
         """
         if self.asked_at:
             return STOPPED
         with subprocess.Popen(command, env=environment) as child:
             self._child = child
-            if self.asked_at:  # since the look above
+            if self.asked_at:  # SIGTERM arrived while the command was starting
                 child.terminate()
             while child.poll() is None:
                 if self.over(END_SECONDS):
@@ -76,7 +76,7 @@ class Signals:
 
 @dataclass(frozen=True)
 class NodeProcess:
-    """One instance, and the commands that make it a node."""
+    """One instance, and the commands that make it a Ray node."""
 
     instances: Instances
     job: Job
@@ -86,10 +86,10 @@ class NodeProcess:
     driver: Sequence[str] = DRIVER
 
     def run(self) -> int:
-        """Be head or worker until the comparison is over; return the exit code.
+        """Run as head or worker until the comparison is over; return the exit code.
 
-        SageMaker fails a job of which any instance leaves with another code than 0, so workers do
-        not once the head is gone, whatever became of it.
+        SageMaker fails a job if any instance exits with a code other than 0. Workers therefore exit
+        with 0 when the head is gone, however it ended.
         """
         try:
             return self._head() if self.instances.is_head else self._worker()
@@ -132,9 +132,9 @@ class NodeProcess:
                 return 0
             if monotonic() > until:
                 raise JoinError(
-                    f"{self.instances.me}: the head {self.instances.head} does not answer at port "
-                    f"{PORT} within {self.job.join_seconds:g} s. Instances of one job in subnets "
-                    "must let each other in: a security group that allows itself on all ports."
+                    f"{self.instances.me}: the head {self.instances.head} did not answer at port "
+                    f"{PORT} within {self.job.join_seconds:g} s. Instances in a VPC need a "
+                    "security group that opens all ports between its members."
                 )
             sleep(1)
         here = address_of(self.instances.me, until)
@@ -143,7 +143,7 @@ class NodeProcess:
         return 0
 
     def _stay(self, head: str) -> None:
-        """Stay as long as the head: after SIGTERM, which all get at once, it ends in order."""
+        """Run as long as the head, which still needs its workers after SIGTERM."""
         misses = 0
         while misses < MISSES and not self.signals.over(END_SECONDS + RAY_STOP_SECONDS):
             sleep(LOOK_SECONDS)
@@ -152,17 +152,17 @@ class NodeProcess:
 
     def _start_ray(self, address: str, arguments: Sequence[str], until: float) -> bool:
         """Start Ray's node; return False if the job is being stopped instead."""
-        # Ray's own guess of the address needs a way out of the network, which a subnet may lack.
+        # Ray guesses the address by an external connection, which a subnet may not allow.
         here = [f"--node-ip-address={address}", "--disable-usage-stats"]
         while self.signals.run([*self.ray, "start", *arguments, *here], self._environment()):
             if self.signals.asked_at:
                 return False
             if monotonic() > until:
                 raise JoinError(
-                    f"{self.instances.me}: Ray does not start within {self.job.join_seconds:g} s; "
+                    f"{self.instances.me}: Ray did not start within {self.job.join_seconds:g} s; "
                     "see the log"
                 )
-            self._stop_ray("--force")  # what a try has left is in the way of the next
+            self._stop_ray("--force")  # remains of this attempt would block the next one
             sleep(LOOK_SECONDS)
         return True
 
@@ -175,10 +175,10 @@ class NodeProcess:
 
 
 def node_environment(outer: Mapping[str, str], token: str, source: Path) -> dict[str, str]:
-    """Return the environment of Ray's processes, and so of all trials.
+    """Return the environment of Ray's processes, and thus of all trials.
 
-    Ray asks for the token at every port. OMP_NUM_THREADS is left to Ray, which sets it to the CPUs
-    of a trial.
+    Every port of Ray requires the token. OMP_NUM_THREADS is removed, because Ray sets it to the
+    CPUs of a trial.
     """
     kept = {name: value for name, value in outer.items() if name != "OMP_NUM_THREADS"}
     paths = [str(source), *filter(None, [outer.get("PYTHONPATH")])]
@@ -192,22 +192,22 @@ def node_environment(outer: Mapping[str, str], token: str, source: Path) -> dict
 
 
 def address_of(host: str, until: float) -> str:
-    """Return the address of an instance, whose name may be known later than it is given.
+    """Return the address of an instance, waiting until its name can be resolved.
 
     Raises:
-        JoinError: the name is not known at `until`, a time of `monotonic`.
+        JoinError: the name can't be resolved at `until`, a time of `monotonic`.
     """
     while True:
         try:
             return socket.gethostbyname(host)
         except OSError as error:
             if monotonic() > until:
-                raise JoinError(f"the name {host} is not known: {error}") from error
+                raise JoinError(f"the name {host} can't be resolved: {error}") from error
             sleep(1)
 
 
 def answers(address: str, port: int) -> bool:
-    """Say whether a port is open, within 2 s."""
+    """Return whether a port accepts a connection within 2 s."""
     try:
         socket.create_connection((address, port), timeout=2).close()
     except OSError:
@@ -216,23 +216,23 @@ def answers(address: str, port: int) -> bool:
 
 
 def failure_of(code: int) -> str:
-    """Say what is known of a comparison that has left no reason."""
+    """Describe the end of a comparison that recorded no reason."""
     if code == SIGNALLED + signal.SIGKILL:
-        return "the comparison was killed (SIGKILL); mostly the head has no memory left"
+        return "the comparison was killed (SIGKILL); usually the head ran out of memory"
     if code > SIGNALLED:
         return f"the comparison was ended by signal {code - SIGNALLED}; see the log of the head"
-    return f"the comparison has exited with code {code}; see the log of the head"
+    return f"the comparison exited with code {code}; see the log of the head"
 
 
 def say(line: str) -> None:
-    """Write a line into the log of the instance."""
+    """Write a line to the log of the instance."""
     stamp = datetime.now(UTC).strftime("%H:%M:%S")
     sys.stdout.write(f"[{stamp}] {line}\n")
     sys.stdout.flush()
 
 
 def main() -> int:
-    """Run what this instance has to do; return the exit code of its container."""
+    """Run this instance; return the exit code of its container."""
     place, signals = JobFolders(), Signals()
     try:
         job, instances = Job.read(Path.cwd()), Instances.read(place)
@@ -241,7 +241,7 @@ def main() -> int:
     except Exception as error:
         place.fail(f"{type(error).__name__}: {error}")
         raise
-    say(f"leaves with {code}")
+    say(f"exits with {code}")
     return code
 
 

@@ -1,4 +1,4 @@
-"""What a training job is told, and what SageMaker tells each of its instances."""
+"""The files from which a training job's instances read their task and their neighbours."""
 
 from __future__ import annotations
 
@@ -10,43 +10,43 @@ from pathlib import Path
 from typing import Any, Self
 
 EXPERIMENT_FILE, JOB_FILE = "experiment.yaml", "job.json"
-"""In the folder of the source, where the job starts."""
+"""Names in the source folder, in which the job starts."""
 HEAD_GROUP = "head"
-"""The instance group of the machine that only drives, where there is one."""
+"""Instance group of the extra head node, if there is one."""
 MOST_FAILURE = 1024
-"""Characters of FailureReason that SageMaker keeps of the file (its API reference)."""
+"""Maximum length of FailureReason (SageMaker API reference)."""
 
 
 @dataclass(frozen=True)
 class JobFolders:
-    """The folder that SageMaker shares with a container."""
+    """The folders that SageMaker shares with a container."""
 
     root: Path = Path("/opt/ml")
 
     @property
     def resources(self) -> Path:
-        """Which instances there are; SageMaker writes it."""
+        """File in which SageMaker lists the instances."""
         return self.root / "input/config/resourceconfig.json"
 
     @property
     def failure(self) -> Path:
-        """Why the job has failed; SageMaker shows it as FailureReason."""
+        """File whose text SageMaker shows as FailureReason."""
         return self.root / "output/failure"
 
     @property
     def model(self) -> Path:
-        """What SageMaker packs into model.tar.gz."""
+        """Folder that SageMaker packs into model.tar.gz."""
         return self.root / "model"
 
     def fail(self, reason: str) -> None:
-        """Say why the job has failed, unless a cause was given before."""
+        """Record why the job failed, unless an earlier cause was recorded."""
         if not self.failure.exists():
             self.failure.parent.mkdir(parents=True, exist_ok=True)
             self.failure.write_text(shorten(reason), encoding="utf-8")
 
 
 def shorten(reason: str) -> str:
-    """Cut a text to what SageMaker shows of it, at the end of a line where there is one."""
+    """Truncate a text to the length that SageMaker shows, at the end of a line if possible."""
     if len(reason) <= MOST_FAILURE:
         return reason
     more = "\n[more in the log]"
@@ -56,28 +56,28 @@ def shorten(reason: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What the instances have to know beside the experiment."""
+    """Settings of the job that are not part of the experiment."""
 
     run_dir: str
-    """The URI of the run folder; the job goes on with what is there."""
+    """URI of the run folder; the job continues with its contents."""
     token: str
-    """What the nodes of the cluster ask each other for."""
+    """Token with which the nodes of the cluster authenticate."""
     join_seconds: float = 600.0
-    """How long the instances may take to find each other."""
+    """How long instances may take to join, in seconds."""
 
     def write(self, folder: Path) -> None:
-        """Write it beside the experiment."""
+        """Write the settings to the source folder."""
         (folder / JOB_FILE).write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read it from the folder of the source."""
+        """Read the settings from the source folder."""
         return cls(**json.loads((folder / JOB_FILE).read_text(encoding="utf-8")))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Instances:
-    """The instances of a job, in their natural order: algo-2 before algo-10."""
+    """The instances of a job, in natural order: algo-2 before algo-10."""
 
     me: str
     hosts: tuple[str, ...]
@@ -92,7 +92,7 @@ class Instances:
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Self:
-        """Understand a resourceconfig.json."""
+        """Parse the content of a resourceconfig.json."""
         hosts = tuple(sorted(config["hosts"], key=natural))
         groups = {
             group["instance_group_name"]: sorted(group["hosts"], key=natural)
@@ -108,7 +108,7 @@ class Instances:
 
     @classmethod
     def read(cls, place: JobFolders) -> Self:
-        """Read what SageMaker says."""
+        """Read the file that SageMaker wrote."""
         return cls.of(json.loads(place.resources.read_text(encoding="utf-8")))
 
 

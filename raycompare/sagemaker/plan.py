@@ -1,4 +1,4 @@
-"""A training job before it is sent: every mistake at once, what it costs, and what is sent."""
+"""Plans a training job before it is submitted: checks everything at once, and shows its price."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ TOKEN_BYTES, SECONDS_PER_MINUTE = 16, 60
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A job that can be sent, and what to know of it before."""
+    """A job that can be submitted, with its summary."""
 
     submission: Submission
     aws: Aws
     lines: tuple[str, ...]
 
     def send(self) -> str:
-        """Send it; return the job's name."""
+        """Submit the job; return its name."""
         bucket = bucket_of(self.submission.job.run_dir)
         assert bucket is not None
         return send(self.submission, self.aws, bucket)
@@ -44,27 +44,27 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class JobOptions:
-    """What is to run, and where its run folder goes."""
+    """The experiment of a job, and the place of its run folder."""
 
     draft: Draft
     out: str | None = None
-    """Left out: the bucket that the SDK would make for the account and region."""
+    """Default: the SDK's bucket for the account and region."""
     resume: str | None = None
 
 
-def plan(wish: JobOptions, request: Request, aws: Aws) -> Plan:
-    """Look for everything that is wrong with experiment and account; send nothing.
+def plan(options: JobOptions, request: Request, aws: Aws) -> Plan:
+    """Check the experiment, the options and the account, without submitting anything.
 
     Raises:
-        ExperimentError: with all mistakes of the experiment, the options and the account.
-        UserError: the SDK is not installed, or AWS has no image for what is installed here.
+        ExperimentError: there are mistakes; the error has all of them.
+        UserError: the SDK is not installed, or AWS has no image for the torch version here.
     """
     require_sdk()
-    out = wish.resume or wish.out or default_out(aws)
+    out = options.resume or options.out or default_out(aws)
     found = findings(request, out, aws)
-    ready = _check_for_job(wish.draft, out, request, found)
+    ready = _check_for_job(options.draft, out, request, found)
     image = request.image or default_image(request, aws)
-    run_dir = wish.resume or new_folder(ready.experiment, out).uri
+    run_dir = options.resume or new_folder(ready.experiment, out).uri
     submission = Submission(
         experiment=ready.experiment,
         request=request,
@@ -82,16 +82,16 @@ def plan(wish: JobOptions, request: Request, aws: Aws) -> Plan:
 
 
 def default_out(aws: Aws) -> str:
-    """Return the prefix for run folders in the account's own SageMaker bucket.
+    """Return the prefix for run folders in the account's SageMaker bucket.
 
-    Without an account there is nothing to name it by; the findings then say what is missing.
+    Without an account, the checks report the missing credentials.
     """
     account = account_number(aws)
     return f"s3://sagemaker-{aws.region}-{account}/raycompare"
 
 
 def account_number(aws: Aws) -> str:
-    """Return the account's number, or a word in its place where there are no credentials."""
+    """Return the account number, or "unknown" without credentials."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
@@ -101,9 +101,9 @@ def account_number(aws: Aws) -> str:
 
 
 def _check_for_job(draft: Draft, out: str, request: Request, found: Findings) -> CheckedExperiment:
-    """Check the experiment as it will be there, and tell its mistakes with all others."""
+    """Check the experiment as it will run in the job; raise its mistakes with all others."""
     problems = list(found.problems)
-    with _elsewhere(request):
+    with _environment_of_job(request):
         try:
             ready = check(draft, out)
         except ExperimentError as error:
@@ -115,8 +115,8 @@ def _check_for_job(draft: Draft, out: str, request: Request, found: Findings) ->
 
 
 @contextmanager
-def _elsewhere(request: Request) -> Iterator[None]:
-    """Have nothing judged by this machine, nor by its settings of MLflow."""
+def _environment_of_job(request: Request) -> Iterator[None]:
+    """Make checks ignore the hardware of this machine and its MLflow settings."""
     there = {"RAY_ADDRESS": "sagemaker", MLFLOW: request.mlflow or ""}
     before = {name: os.environ.get(name) for name in there}
     os.environ.update(there)
@@ -131,40 +131,40 @@ def _elsewhere(request: Request) -> Iterator[None]:
 
 
 def tracker_problems(experiment: Experiment, request: Request) -> Iterator[Problem]:
-    """Find trackers that would not work in a job."""
+    """Find trackers that do not work in a job."""
     if "wandb" in experiment.trackers:
         yield Problem(
             where="trackers",
-            found="wandb, whose key everyone could read who may describe the job",
+            found="wandb, whose key would be visible to everyone who may describe the job",
             allowed="tensorboard and mlflow",
-            hint="mlflow with --mlflow, which takes the role of the job",
+            hint="use mlflow with --mlflow, which authenticates with the role of the job",
         )
     if request.mlflow and "mlflow" not in experiment.trackers:
         yield Problem(
             where="trackers",
-            found=f"{', '.join(experiment.trackers) or 'none'}, and --mlflow",
-            allowed="mlflow among them, or no --mlflow",
+            found=f"{', '.join(experiment.trackers) or 'no tracker'}, with --mlflow",
+            allowed="a list that includes mlflow; or no --mlflow",
             hint="--set trackers=[mlflow]",
         )
 
 
 def _costs(ready: CheckedExperiment, machines: Machines) -> Iterator[str]:
-    """Say what the machines cost, what the run may take, and where SageMaker ends it."""
+    """Describe the price of the instances, the estimate, and the time limit of the job."""
     kinds = " + ".join(f"{count} x {name}" for name, count in machines.types())
     price = machines.price
     if price is None:
         yield f"{kinds}: no price is known (raycompare/experiment/prices.toml lists them)"
     else:
-        yield f"{kinds}: ${price.usd_per_hour:,.2f} an hour on demand, {_source(price)}"
+        yield f"{kinds}: ${price.usd_per_hour:,.2f} per hour on demand, {_source(price)}"
     if machines.spot:
-        yield "spot: mostly a good part less; what is said here is the price on demand"
+        yield "spot is usually much cheaper; prices shown are on-demand"
     site = Site(nodes=machines.nodes(), instance=machines.instance)
     found = estimate(ready.experiment, ready.data, site)
     usd = price.usd(found.seconds) if price and found.seconds is not None else None
     yield from describe(replace(found, usd=usd), ready.experiment)
     most = f", at ${price.usd(machines.max_seconds):,.2f}" if price else ""
     yield (
-        f"beside that some minutes for the start; SageMaker stops the job after "
+        f"plus a few minutes to start; SageMaker stops the job after "
         f"{duration(machines.max_seconds)}{most}"
     )
 

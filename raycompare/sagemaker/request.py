@@ -1,4 +1,4 @@
-"""What a user asks of SageMaker: machines, account, network; and what the machines cost."""
+"""A requested training job: instances with their price, role, image and network."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class Machines:
     instance_type: str
     count: int = 1
     head_type: str | None = None
-    """Of one more instance that drives and runs no trial; None for none."""
+    """Instance type of an extra head node that runs no trials; None for no such node."""
     spot: bool = False
     max_hours: float = 24.0
     volume_gb: int = 100
     join_minutes: float = 10.0
-    """How long the instances may take to find each other, once their packages are installed."""
+    """How long instances may take to join after installing their packages, in minutes."""
 
     @property
     def max_seconds(self) -> int:
-        """When SageMaker stops the job."""
+        """Run time after which SageMaker stops the job."""
         return int(self.max_hours * SECONDS_PER_HOUR)
 
     def types(self) -> Iterator[tuple[str, int]]:
@@ -41,7 +41,7 @@ class Machines:
 
     @property
     def price(self) -> Price | None:
-        """Of all together, on demand; None where the price of a type is not known."""
+        """On-demand price of all instances; None if the price of a type is unknown."""
         known = [(instances().get(name), count) for name, count in self.types()]
         if any(instance is None for instance, _ in known):
             return None
@@ -49,7 +49,7 @@ class Machines:
         return Price(usd_per_hour=usd, instance=self.instance)
 
     def nodes(self) -> tuple[Node, ...]:
-        """Return the machines that run trials, as far as their type says what they are."""
+        """Return the machines that run trials, with CPUs and GPUs derived from their type."""
         instance = instances().get(self.instance_type)
         node = Node(
             hostname=self.instance_type,
@@ -61,14 +61,14 @@ class Machines:
 
     @property
     def instance(self) -> Instance | None:
-        """What is known of the machines that run trials."""
+        """Price and hardware of the machines that run trials, if listed."""
         return instances().get(self.instance_type)
 
 
 def vcpus(instance_type: str) -> int:
-    """Return the vCPUs of a type by its size, as AWS has it in all families of today: 4 an xlarge.
+    """Return the vCPUs of an instance type by its size: 4 for an xlarge, in all current families.
 
-    (https://docs.aws.amazon.com/ec2/latest/instancetypes/instance-types.html)
+    Source: https://docs.aws.amazon.com/ec2/latest/instancetypes/instance-types.html
     """
     size = instance_type.rpartition(".")[2]
     times = re.fullmatch(r"(\d+)xlarge", size)
@@ -77,7 +77,7 @@ def vcpus(instance_type: str) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """The VPC of the instances; empty for SageMaker's own."""
+    """The VPC of the instances; empty for SageMaker's default network."""
 
     subnets: tuple[str, ...] = ()
     security_groups: tuple[str, ...] = ()
@@ -85,16 +85,16 @@ class Network:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """A training job as it is asked for."""
+    """A training job to submit."""
 
     machines: Machines
     role: str
-    """An ARN, or the name of a role of the account."""
+    """ARN, or name of a role in the account."""
     image: str | None = None
-    """Left out: AWS's PyTorch image of the torch that is installed here."""
+    """Default: AWS's PyTorch image for the torch version installed here."""
     network: Network = Network()
     kms_key: str | None = None
-    """Encrypts the disks of the instances and what they leave."""
+    """Key that encrypts the disks of the instances and the results of the job."""
     tags: Mapping[str, str] = field(default_factory=dict)
     mlflow: str | None = None
-    """Where MLflow is: the ARN of SageMaker's, or the URL of a server without a password."""
+    """ARN of a SageMaker MLflow server, or URL of an MLflow server without a password."""

@@ -1,4 +1,4 @@
-"""Training jobs that were sent: how they stand, what they say, where their run folder is."""
+"""Status, logs and run folders of submitted training jobs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_LISTED = 100
 
 @dataclass(frozen=True, kw_only=True)
 class JobState:
-    """What SageMaker says of a job."""
+    """The state of a job, from DescribeTrainingJob."""
 
     name: str
     status: str
@@ -31,35 +31,35 @@ class JobState:
     run_dir: str | None
     instances: str
     seconds: float | None
-    """Billable, where SageMaker says, else since the training began."""
+    """Billable time if SageMaker reports it, else the time since training started."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     model: str | None = None
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing more will come."""
+        """Whether the job has ended."""
         return self.status in ENDED
 
     @classmethod
-    def of(cls, told: Mapping[str, Any]) -> Self:
-        """Understand DescribeTrainingJob."""
-        config = told["ResourceConfig"]
+    def of(cls, response: Mapping[str, Any]) -> Self:
+        """Parse a response of DescribeTrainingJob."""
+        config = response["ResourceConfig"]
         groups = config.get("InstanceGroups") or [config]
-        final = told.get("FinalMetricDataList") or ()
+        final = response.get("FinalMetricDataList") or ()
         return cls(
-            name=told["TrainingJobName"],
-            status=told["TrainingJobStatus"],
-            detail=told["SecondaryStatus"],
-            reason=told.get("FailureReason"),
-            run_dir=(told.get("Environment") or {}).get(RUN_DIR),
+            name=response["TrainingJobName"],
+            status=response["TrainingJobStatus"],
+            detail=response["SecondaryStatus"],
+            reason=response.get("FailureReason"),
+            run_dir=(response.get("Environment") or {}).get(RUN_DIR),
             instances=" + ".join(f"{g['InstanceCount']} x {g['InstanceType']}" for g in groups),
-            seconds=told.get("BillableTimeInSeconds") or _seconds(told),
+            seconds=response.get("BillableTimeInSeconds") or _seconds(response),
             metrics={metric["MetricName"]: metric["Value"] for metric in final},
-            model=(told.get("ModelArtifacts") or {}).get("S3ModelArtifacts"),
+            model=(response.get("ModelArtifacts") or {}).get("S3ModelArtifacts"),
         )
 
     def lines(self) -> list[str]:
-        """Say it in a few lines."""
+        """Describe the job in a few lines."""
         detail = "" if self.detail == self.status else f" ({self.detail})"
         facts = {
             "reason": self.reason,
@@ -70,8 +70,8 @@ class JobState:
             "metrics": ", ".join(f"{k} {v:.4f}" for k, v in sorted(self.metrics.items())),
             "resume": self._hint(),
         }
-        told = [f"  {name:<11} {value}" for name, value in facts.items() if value]
-        return [f"{self.name}: {self.status}{detail}", *told]
+        lines = [f"  {name:<11} {value}" for name, value in facts.items() if value]
+        return [f"{self.name}: {self.status}{detail}", *lines]
 
     def _hint(self) -> str | None:
         if self.status not in ("Failed", "Stopped") or not self.run_dir:
@@ -79,15 +79,15 @@ class JobState:
         return f"raycompare sagemaker submit --resume {self.run_dir}"
 
 
-def _seconds(told: Mapping[str, Any]) -> float | None:
-    began, ended = told.get("TrainingStartTime"), told.get("TrainingEndTime")
+def _seconds(response: Mapping[str, Any]) -> float | None:
+    began, ended = response.get("TrainingStartTime"), response.get("TrainingEndTime")
     if not isinstance(began, datetime) or not isinstance(ended, datetime):
         return None
     return (ended - began).total_seconds()
 
 
 def state_of(name: str, aws: Aws) -> JobState:
-    """Ask how a job stands.
+    """Get the state of a job.
 
     Raises:
         UserError: there is no such job.
@@ -105,7 +105,7 @@ def state_of(name: str, aws: Aws) -> JobState:
 
 
 def stop(name: str, aws: Aws) -> JobState:
-    """Ask SageMaker to stop a job, which then has two minutes to leave a folder to be resumed.
+    """Ask SageMaker to stop a job, which then has two minutes to save its run folder.
 
     Raises:
         UserError: there is no such job.
@@ -117,13 +117,13 @@ def stop(name: str, aws: Aws) -> JobState:
 
 
 def recent(aws: Aws) -> list[tuple[str, str, datetime]]:
-    """Return name, status and time of this program's last jobs, the newest first."""
-    told = aws.client("sagemaker").list_training_jobs(
+    """Return name, status and creation time of raycompare's recent jobs, newest first."""
+    response = aws.client("sagemaker").list_training_jobs(
         NameContains=PREFIX, SortBy="CreationTime", SortOrder="Descending", MaxResults=MOST_LISTED
     )
     return [
         (job["TrainingJobName"], job["TrainingJobStatus"], job["CreationTime"])
-        for job in told["TrainingJobSummaries"]
+        for job in response["TrainingJobSummaries"]
         if job["TrainingJobName"].startswith(PREFIX)
     ]
 
@@ -137,7 +137,7 @@ class Logs:
     _tokens: dict[str, str] = field(default_factory=dict)
 
     def new_lines(self) -> Iterator[str]:
-        """Yield what has come since the last call, the instance before each line of several."""
+        """Yield new lines since the last call, prefixed with the instance if there are several."""
         client = self.aws.client("logs")
         streams = self._streams(client)
         for stream in streams:
@@ -149,37 +149,37 @@ class Logs:
         from botocore.exceptions import ClientError
 
         try:
-            told = client.describe_log_streams(
+            response = client.describe_log_streams(
                 logGroupName=LOG_GROUP, logStreamNamePrefix=f"{self.name}/"
             )
         except ClientError as error:
             if error.response["Error"]["Code"] != "ResourceNotFoundException":
                 raise
             return []
-        return sorted(stream["logStreamName"] for stream in told["logStreams"])
+        return sorted(stream["logStreamName"] for stream in response["logStreams"])
 
     def _messages(self, client: Any, stream: str) -> Iterator[str]:
         while True:
             before = self._tokens.get(stream)
-            given = {"nextToken": before} if before else {}
-            told = client.get_log_events(
-                logGroupName=LOG_GROUP, logStreamName=stream, startFromHead=True, **given
+            token = {"nextToken": before} if before else {}
+            response = client.get_log_events(
+                logGroupName=LOG_GROUP, logStreamName=stream, startFromHead=True, **token
             )
-            yield from (event["message"] for event in told["events"])
-            self._tokens[stream] = told["nextForwardToken"]
-            if told["nextForwardToken"] == before or not told["events"]:
+            yield from (event["message"] for event in response["events"])
+            self._tokens[stream] = response["nextForwardToken"]
+            if response["nextForwardToken"] == before or not response["events"]:
                 return
 
 
 def follow(name: str, aws: Aws, say: Callable[[str], None], until_end: bool) -> JobState:
-    """Say what the job's instances log; until its end, or what there is by now.
+    """Print the logs of a job: those until now, or with `until_end`, until the job ends.
 
     Raises:
         UserError: there is no such job.
     """
     logs = Logs(name, aws)
     while True:
-        state = state_of(name, aws)  # before the lines: those of the end come with it
+        state = state_of(name, aws)  # before the lines, so that none of the last ones are missed
         for line in logs.new_lines():
             say(line)
         if state.has_ended or not until_end:
@@ -191,9 +191,9 @@ def run_dir_of(name: str, aws: Aws) -> str:
     """Return the run folder of a job.
 
     Raises:
-        UserError: there is no such job, or it is none of this program's.
+        UserError: there is no such job, or raycompare didn't submit it.
     """
     run_dir = state_of(name, aws).run_dir
     if run_dir is None:
-        raise UserError(f"{name} is no job of raycompare: its environment has no {RUN_DIR}.")
+        raise UserError(f"{name} is not a raycompare job: its environment has no {RUN_DIR}.")
     return run_dir

@@ -1,7 +1,6 @@
-"""What is sent to a training job: the program, the experiment, its local files, the versions.
+"""The source of a training job: raycompare itself, the experiment, local files, and versions.
 
-The container starts in this folder, so that paths in the experiment that are relative to the
-folder of the user are right there too.
+The container starts in this folder, so relative paths in the experiment work there too.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ REQUIREMENTS, CONSTRAINTS = "requirements.txt", "constraints.txt"
 
 
 def write_source(folder: Path, experiment: Experiment, job: Job, more: Iterable[str] = ()) -> None:
-    """Fill a folder with the source; `more` are packages beside those of the experiment."""
+    """Write the source to a folder; `more` are packages that the experiment itself doesn't need."""
     program = Path(__file__).parents[1]
     shutil.copytree(program, folder / PROGRAM, ignore=shutil.ignore_patterns("__pycache__"))
     _write_metadata(folder)
@@ -42,7 +41,7 @@ def write_source(folder: Path, experiment: Experiment, job: Job, more: Iterable[
 
 
 def _write_metadata(folder: Path) -> None:
-    """Tell the container the version, which the manifest records: nothing is installed there."""
+    """Write package metadata, so that the manifest can record the version without installing."""
     place = folder / f"{PROGRAM}-{version(PROGRAM)}.dist-info"
     place.mkdir()
     metadata = distribution(PROGRAM).read_text("METADATA")
@@ -59,7 +58,7 @@ def _copy(place: Path, target: Path) -> None:
 
 
 def local_paths(experiment: Experiment) -> Iterator[tuple[str, Path]]:
-    """Yield the files and folders of this machine that the experiment names, and where it does."""
+    """Yield the local files and folders in the experiment, each with its dotted path."""
     named = {"data.dataset": experiment.data.dataset}
     for number, model in enumerate(experiment.models):
         named[f"models.{number}.checkpoint"] = model.checkpoint
@@ -70,15 +69,15 @@ def local_paths(experiment: Experiment) -> Iterator[tuple[str, Path]]:
 
 
 def path_problems(experiment: Experiment) -> Iterator[Problem]:
-    """Find local files that can't be sent under the path that the experiment has for them."""
+    """Find local files that can't be uploaded under their path in the experiment."""
     for where, place in local_paths(experiment):
         if place.is_absolute() or ".." in place.parts:
             yield Problem(
                 where=where,
                 found=f"{place}, outside of {Path.cwd()}",
-                allowed="a path relative to the folder you submit from and below it, which is sent "
-                "along; or a hub id",
-                hint="ln -s does: what a link leads to is sent",
+                allowed="a relative path below the folder you submit from, which is uploaded; "
+                "or a hub id",
+                hint="a symbolic link works, because its target is uploaded",
             )
 
 
@@ -89,12 +88,12 @@ def extras_of(experiment: Experiment) -> set[str]:
 
 
 def requirements(extras: Iterable[str]) -> list[str]:
-    """Return what raycompare and these extras of it require, without markers."""
+    """Return the requirements of raycompare with these extras, without markers."""
     return sorted(str(made) for made in _requirements(PROGRAM, extras))
 
 
 def model_packages(experiment: Experiment) -> list[str]:
-    """Return the distributions that models come from."""
+    """Return the distributions that contain models of the experiment."""
     modules = {
         model.checkpoint.removeprefix(PACKAGE).partition("/")[0]
         for model in experiment.models
@@ -114,10 +113,10 @@ def _requirements(name: str, extras: Iterable[str]) -> Iterator[Requirement]:
 
 
 def closure(wanted: Iterable[str]) -> dict[str, str]:
-    """Return the versions here of these packages and of all that they require.
+    """Return the installed versions of these packages and of all their dependencies.
 
-    Without the local part: torch 2.13.0+cpu here is 2.13.0+cu133 there. What is not installed
-    here, such as a package for another system, is left to pip.
+    Versions omit the local part: torch 2.13.0+cpu here is 2.13.0+cu133 there. pip chooses the
+    version of packages that are not installed here, such as those for another system.
     """
     found: dict[str, str] = {}
     todo = [Requirement(line) for line in wanted]

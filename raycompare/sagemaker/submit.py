@@ -1,4 +1,4 @@
-"""Sends a training job: one job, one cluster, the source of this program, one experiment file."""
+"""Submits a training job with the SageMaker SDK."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ from raycompare.sagemaker.source import REQUIREMENTS, write_source
 ENTRY = "exec python -m raycompare.sagemaker.entry"
 FRAMEWORK = "pytorch-amzn2023"
 RUN_DIR = "RAYCOMPARE_RUN_DIR"
-"""The variable of a job's environment by which its run folder is found again."""
+"""Environment variable of a job that holds its run folder."""
 MLFLOW = "MLFLOW_TRACKING_URI"
 PREFIX = "raycompare"
 MOST_NAME = 40
-"""Characters; the SDK adds a time, and SageMaker takes 63 in all."""
+"""Maximum length of a name; the SDK appends a time, and SageMaker allows 63 characters."""
 WAIT_FACTOR = 2
-"""With spot: how often the time of the job may pass in all, waiting for machines counted."""
+"""For spot jobs, the maximum total time including waits, as a multiple of the run time."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Submission:
-    """All that a job is made of, checked."""
+    """Everything a job consists of, after all checks."""
 
     experiment: Experiment
     request: Request
     job: Job
     image: str
     metrics: Mapping[str, str]
-    """The regular expression of each metric, by its name."""
+    """Regular expression of each metric, keyed by metric name."""
 
 
 def default_image(request: Request, aws: Aws) -> str:
-    """Return the URI of AWS's PyTorch image of the torch that is installed here.
+    """Return the URI of AWS's PyTorch image for the torch version installed here.
 
     Raises:
-        UserError: there is none.
+        UserError: there is no such image.
     """
     from sagemaker.core import image_uris
 
@@ -65,13 +65,13 @@ def default_image(request: Request, aws: Aws) -> str:
         first = str(error).splitlines()[0]
         raise UserError(
             f"AWS has no training image for torch {torch} on {request.machines.instance_type} in "
-            f"{aws.region}: {first} Name one with --image; its torch should be that of here."
+            f"{aws.region}: {first} Choose one with --image; its torch version should match."
         ) from error
     return uri
 
 
 def base_name(experiment: Experiment) -> str:
-    """Return what the names of an experiment's jobs begin with."""
+    """Return the prefix of the names of an experiment's jobs."""
     name = re.sub("[^A-Za-z0-9]+", "-", f"{PREFIX}-{experiment.name}")
     return name[:MOST_NAME].strip("-")
 
@@ -89,7 +89,7 @@ def send(submission: Submission, aws: Aws, bucket: str) -> str:
 
 @contextmanager
 def _quiet_logs() -> Iterator[None]:
-    """Keep the SDK from logging what the command says itself."""
+    """Suppress SDK logs that repeat the output of the command."""
     import logging
 
     before = logging.root.manager.disable
@@ -103,8 +103,8 @@ def _quiet_logs() -> Iterator[None]:
 def trainer(submission: Submission, source: Path, session: Any) -> Any:
     """Return the SDK's ModelTrainer.
 
-    There are no hyperparameters: the SDK writes them into a shell script as they are, and an
-    apostrophe in one ends the container before it begins.
+    It has no hyperparameters, because the SDK writes them unquoted into a shell script, where an
+    apostrophe would end the container before it starts.
     """
     from sagemaker.core.training.configs import (
         MetricDefinition,
@@ -140,7 +140,7 @@ def trainer(submission: Submission, source: Path, session: Any) -> Any:
 
 
 def job_environment(submission: Submission) -> dict[str, str]:
-    """Return the variables of the container; everyone who may describe the job sees them."""
+    """Return the container's variables, visible to everyone who may describe the job."""
     mlflow = {MLFLOW: submission.request.mlflow} if submission.request.mlflow else {}
     return {RUN_DIR: submission.job.run_dir, "PIP_QUIET": "1", **mlflow}
 

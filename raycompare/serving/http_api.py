@@ -1,4 +1,4 @@
-"""What a served model takes and gives over HTTP: requests, answers, refusals and their page."""
+"""The HTTP API of a served model: requests, responses, errors and documentation."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from raycompare.errors import Problem, UserError
 
 MOST_BYTES = 2**20
-"""Of a request's body."""
+"""Maximum size of a request body."""
 MOST_TEXTS = 64
-"""In one request; more belong into `raycompare predict`."""
+"""Maximum number of texts in a request; `raycompare predict` is for more."""
 SHOWN = 60
-"""Characters of a value that a refusal repeats."""
+"""Number of characters of a value that an error message repeats."""
 TOO_LARGE, NOT_VALID = 413, 422
 PATHS = "POST /predict, GET /health, GET /docs, GET /openapi.json"
 
@@ -42,7 +42,7 @@ def _as_list(value: object) -> object:
 
 def _require_text(text: str) -> str:
     if not text.strip():
-        raise ValueError("a text with something in it")
+        raise ValueError("a text that is not empty")
     return text
 
 
@@ -58,7 +58,7 @@ Texts = Annotated[
 
 
 class PredictRequest(BaseModel):
-    """The body of a request."""
+    """Body of a request."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -68,33 +68,33 @@ class PredictRequest(BaseModel):
 
     text: Texts
     text_pair: Annotated[
-        Texts | None, Field(description="The second text of each, for a model of pairs.")
+        Texts | None, Field(description="Second text of each pair, for a model of text pairs.")
     ] = None
 
     @model_validator(mode="after")
     def _one_each(self) -> Self:
         if self.text_pair is not None and len(self.text_pair) != len(self.text):
-            found = f"{len(self.text_pair)} in text_pair for {len(self.text)} in text"
-            raise ValueError(f"one text_pair for each text; found {found}")
+            counts = f"{len(self.text_pair)} in text_pair for {len(self.text)} in text"
+            raise ValueError(f"one text_pair for each text; found {counts}")
         return self
 
     @property
     def rows(self) -> list[tuple[str, ...]]:
-        """The texts, or the pairs, one by one."""
+        """The texts or pairs as a list."""
         columns = [self.text] if self.text_pair is None else [self.text, self.text_pair]
         return list(zip(*columns, strict=True))
 
 
 class TextPrediction(BaseModel):
-    """What one text is taken for."""
+    """Predicted label of one text."""
 
     label: str
     probabilities: dict[str, float]
-    """By the names of the labels."""
+    """Keyed by label name."""
 
     @classmethod
     def of(cls, labels: Sequence[str], row: Sequence[float]) -> Self:
-        """Name the likeliest label and all probabilities."""
+        """Return the most likely label and all probabilities."""
         probabilities = dict(zip(labels, row, strict=True))
         return cls(
             label=max(probabilities, key=probabilities.__getitem__), probabilities=probabilities
@@ -102,23 +102,23 @@ class TextPrediction(BaseModel):
 
 
 class PredictResponse(BaseModel):
-    """The answers to a request, in the order of its texts."""
+    """Predictions for a request, in the order of its texts."""
 
     predictions: list[TextPrediction]
 
 
 class Health(BaseModel):
-    """What is served."""
+    """Description of the served model."""
 
     status: str
     model: str
     labels: list[str]
     max_length: int
-    """Tokens that texts are cut to."""
+    """Number of tokens to which texts are truncated."""
 
 
 def new_app() -> FastAPI:
-    """Return an application with limits and refusals, whose pages load nothing from elsewhere.
+    """Return an application with limits and JSON errors, whose pages load nothing from elsewhere.
 
     FastAPI's own /docs and /redoc fetch their scripts from a CDN (fastapi.openapi.docs).
     """
@@ -130,14 +130,14 @@ def new_app() -> FastAPI:
 
 
 def refusal(status: int, problems: Sequence[Problem]) -> JSONResponse:
-    """Say what was found, where, and what is allowed."""
-    told = [{"where": p.where, "found": p.found, "allowed": p.allowed} for p in problems]
-    return JSONResponse({"error": told}, status_code=status)
+    """Return an error response: what was found, where, and what is allowed."""
+    errors = [{"where": p.where, "found": p.found, "allowed": p.allowed} for p in problems]
+    return JSONResponse({"error": errors}, status_code=status)
 
 
 async def _refuse(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    return refusal(NOT_VALID, [_problem(found) for found in error.errors()])
+    return refusal(NOT_VALID, [_problem(each) for each in error.errors()])
 
 
 async def _refuse_path(request: Request, error: Exception) -> JSONResponse:
@@ -147,30 +147,30 @@ async def _refuse_path(request: Request, error: Exception) -> JSONResponse:
     return refusal(error.status_code, [problem])
 
 
-def _problem(found: Mapping[str, Any]) -> Problem:
-    where = ".".join(map(str, found["loc"]))
-    if found["type"] == "json_invalid":
-        return Problem(where="body", found="no JSON", allowed='JSON such as {"text": "..."}')
-    given = found.get("input")
-    if found["type"] == "missing" or given is None:
+def _problem(error: Mapping[str, Any]) -> Problem:
+    where = ".".join(map(str, error["loc"]))
+    if error["type"] == "json_invalid":
+        return Problem(where="body", found="invalid JSON", allowed='JSON such as {"text": "..."}')
+    value = error.get("input")
+    if error["type"] == "missing" or value is None:
         shown = "nothing"
-    elif isinstance(given, list):
-        shown = f"a list of {len(given)}"
+    elif isinstance(value, list):
+        shown = f"a list of {len(value)}"
     else:
-        text = json.dumps(given, ensure_ascii=False, default=str)
+        text = json.dumps(value, ensure_ascii=False, default=str)
         shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
-    return Problem(where=where, found=shown, allowed=found["msg"].removeprefix("Value error, "))
+    return Problem(where=where, found=shown, allowed=error["msg"].removeprefix("Value error, "))
 
 
 class BodyLimit:
-    """Refuses a body of more than `MOST_BYTES` before it is parsed, also one of unknown length."""
+    """Refuses bodies of more than `MOST_BYTES` before parsing, even without a content length."""
 
     def __init__(self, app: ASGIApp) -> None:
-        """Stand in front of an application."""
+        """Wrap an application."""
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Read the body, at most so much of it, and pass it on."""
+        """Read the body up to the limit, and pass it on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -189,7 +189,7 @@ class BodyLimit:
         await self._app(scope, _replay_body(body, receive), send)
 
     def _too_large(self, found: str) -> JSONResponse:
-        allowed = f"{MOST_BYTES:,} bytes; send the texts in more requests"
+        allowed = f"{MOST_BYTES:,} bytes; split the texts into several requests"
         return refusal(TOO_LARGE, [Problem(where="body", found=found, allowed=allowed)])
 
 
@@ -200,20 +200,20 @@ def _content_length(scope: Scope) -> int:
 
 
 def _replay_body(body: bytes, receive: Receive) -> Receive:
-    given = False
+    replayed = False
 
     async def replay() -> Message:
-        nonlocal given
-        if given:
+        nonlocal replayed
+        if replayed:
             return await receive()
-        given = True
+        replayed = True
         return {"type": "http.request", "body": body, "more_body": False}
 
     return replay
 
 
 def page(schema: Mapping[str, Any]) -> str:
-    """Return a page about the service that needs nothing but itself."""
+    """Return a self-contained page about the API."""
     described = html.escape(json.dumps(schema, indent=2))
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>raycompare</title>
@@ -223,18 +223,18 @@ curl -H 'Content-Type: application/json' -d '{{"text": "..."}}' localhost:8000/p
 curl -H 'Content-Type: application/json' -d '{{"text": ["...", "..."]}}' localhost:8000/predict
 curl localhost:8000/health
 </pre>
-<p>At most {MOST_TEXTS} texts and {MOST_BYTES:,} bytes in a request. An overloaded service answers
-503: try again later. For tools: <a href="openapi.json">openapi.json</a>, which is
+<p>A request may have at most {MOST_TEXTS} texts and {MOST_BYTES:,} bytes. An overloaded server
+answers with 503: try again later. The schema is in <a href="openapi.json">openapi.json</a>:
 <pre>{described}</pre>
 </html>
 """
 
 
 def require_port(host: str, port: int) -> None:
-    """Raise if nothing can be served there.
+    """Check that the server can listen on a host and port.
 
     Raises:
-        UserError: the port is taken, or the address is not one of this machine.
+        UserError: the port is in use, or the address does not belong to this machine.
     """
     with socket.socket() as tried:
         tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -243,7 +243,9 @@ def require_port(host: str, port: int) -> None:
         except OSError as error:
             taken = error.errno == errno.EADDRINUSE
             where = "--port" if taken else "--host"
-            why = "which another program listens on" if taken else f"which fails: {error.strerror}"
+            why = (
+                "which is in use by another program" if taken else f"which fails: {error.strerror}"
+            )
             raise UserError(
                 f"{where}: found {host}:{port}, {why}. Allowed: a free port and an address of this "
                 "machine, such as 127.0.0.1."

@@ -1,9 +1,8 @@
-"""Files of texts to be predicted, read a piece at a time.
+"""Files of texts to predict, read one piece at a time.
 
-What is read becomes tables with the columns `row` (the number in the file, from 0), the texts, the
-label where the file has it, and `fault`: why a row can't be predicted, null for the others. Texts
-and labels are strings; a text with a fault is null. So neither memory nor the columns depend on
-what the file is.
+They are read into tables with the columns `row` (the row number in the file, from 0), the texts,
+the label if the file has one, and `fault`: why a row can't be predicted, else null. Texts and
+labels are strings; an invalid text is null. The columns are the same for all file formats.
 """
 
 from __future__ import annotations
@@ -28,55 +27,55 @@ from raycompare.records.storage import open_filesystem
 ROW, FAULT = "row", "fault"
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
 BLOCK_BYTES = 2**22
-"""Of a CSV file that is parsed at once; a row must fit into it."""
+"""Bytes of a CSV file that are parsed at once; a row must fit into them."""
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
-    """Where the texts are, and the labels if there are any."""
+    """Names of the columns with texts and labels."""
 
     text: tuple[str, ...]
     """One column, or two for pairs."""
     label: str | None = None
-    """Read where the file has it."""
+    """Read if the file has this column."""
     is_labelled: bool = False
-    """Whether the file must have the label."""
+    """Whether the file must have the label column."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """A part of a file that can be read by itself."""
+    """A part of a file that can be read separately."""
 
     first: int
-    """The number of its first row."""
+    """Number of its first row."""
     row_group: int | None = None
-    """Of a Parquet file; None is the whole of any other."""
+    """Row group of a Parquet file; None for the whole file in other formats."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Input:
-    """A file of texts that has been looked at: its columns are there."""
+    """A file of texts whose columns have been checked."""
 
     place: str
     columns: Columns
-    """The label is None if the file has none."""
+    """Columns of the file; `label` is None if it has none."""
     pieces: tuple[Piece, ...]
     rows: int | None
-    """How many there are, where the file says so."""
+    """Number of rows, if the format records it."""
 
     @property
     def schema(self) -> pa.Schema:
-        """The columns of the tables that are read."""
+        """Columns of the tables that `read` yields."""
         names = [*self.columns.text, *([self.columns.label] if self.columns.label else [])]
         texts = [pa.field(name, pa.string()) for name in names]
         return pa.schema([pa.field(ROW, pa.int64()), *texts, pa.field(FAULT, pa.string())])
 
     def read(self, piece: Piece, rows: int) -> Iterator[pa.Table]:
-        """Yield the rows of a piece, in tables of at most so many.
+        """Yield the rows of a piece, in tables of at most `rows` rows.
 
         Raises:
-            UserError: the file is not well-formed.
+            UserError: the file is malformed.
         """
         read = _READERS[ending_of(self.place)]
         first = piece.first
@@ -102,49 +101,49 @@ class Input:
         return pa.table([numbers, *whole, *named, faults], schema=self.schema)
 
     def _fault(self, texts: Sequence[Any]) -> str | None:
-        found = zip(self.columns.text, map(_fault, texts), strict=True)
-        return "; ".join(f"{name} is {fault}" for name, fault in found if fault) or None
+        faults = zip(self.columns.text, map(_fault, texts), strict=True)
+        return "; ".join(f"{name} is {fault}" for name, fault in faults if fault) or None
 
 
 class _NoObjectError(Exception):
-    """Stands where a line of JSON has no object."""
+    """Marks a line that is not a JSON object."""
 
 
 def _fault(value: object) -> str | None:
     if isinstance(value, _NoObjectError):
-        return "missing: the line is no JSON object"
+        return "missing: the line is not a JSON object"
     if value is None:
         return "missing"
     if not isinstance(value, str):
-        return f"{json.dumps(value)[:40]}, which is no text"
+        return f"{json.dumps(value)[:40]}, which is not text"
     return "empty" if is_empty(value) else None
 
 
 def open_input(place: str, columns: Columns) -> Input:
-    """Look at a file, local or at a URI, and find its columns.
+    """Open a file, local or at a URI, and check its columns.
 
     Raises:
-        UserError: there is no such file, of such a type, or it lacks a column.
+        UserError: there is no such file, its format is not supported, or it lacks a column.
     """
     ending = ending_of(place)
     if ending not in FORMATS:
-        raise UserError(f"--file: found {place}, allowed a file {one_of(FORMATS)}.")
+        raise UserError(f"--file: found {place}, allowed a file ending in {one_of(FORMATS)}.")
     filesystem, path = open_filesystem(place)
     if not filesystem.get_file_info(path).is_file:
-        raise UserError(f"--file: {place} does not exist, or is no file.")
-    names, pieces, rows = _looked_at(place)
+        raise UserError(f"--file: {place} does not exist, or is not a file.")
+    names, pieces, rows = _inspect(place)
     problems = _problems(place, columns, names)
     if problems:
         raise UserError("\n\n".join(map(str, problems)))
     label = columns.label if columns.label in names else None
-    found = Columns(text=columns.text, label=label)
-    return Input(place=place, columns=found, pieces=pieces, rows=rows)
+    read = Columns(text=columns.text, label=label)
+    return Input(place=place, columns=read, pieces=pieces, rows=rows)
 
 
 def _problems(place: str, columns: Columns, names: Sequence[str]) -> list[Problem]:
-    asked = [("--text-column", name) for name in columns.text]
+    required = [("--text-column", name) for name in columns.text]
     if columns.is_labelled and columns.label:
-        asked.append(("--label-column", columns.label))
+        required.append(("--label-column", columns.label))
     return [
         Problem(
             where=where,
@@ -152,17 +151,17 @@ def _problems(place: str, columns: Columns, names: Sequence[str]) -> list[Proble
             allowed=one_of(names) if names else "a file with columns",
             hint=near(name, names),
         )
-        for where, name in asked
+        for where, name in required
         if name not in names
     ]
 
 
-def _looked_at(place: str) -> tuple[list[str], tuple[Piece, ...], int | None]:
+def _inspect(place: str) -> tuple[list[str], tuple[Piece, ...], int | None]:
     """Return the names of the columns, the pieces, and the number of rows if it is known."""
     filesystem, path = open_filesystem(place)
     whole = (Piece(first=0),)
     if ending_of(place) == ".parquet":
-        return _looked_at_parquet(place)
+        return _inspect_parquet(place)
     if ending_of(place) == ".jsonl":
         first = next(_objects(place), {})
         return (list(first) if isinstance(first, dict) else []), whole, None
@@ -171,16 +170,16 @@ def _looked_at(place: str) -> tuple[list[str], tuple[Piece, ...], int | None]:
             return pa.csv.open_csv(stream, *_csv_options(place)).schema.names, whole, None
     except pa.ArrowException as error:
         raise UserError(
-            f"--file: {place} is no well-formed CSV file with a header: {error}."
+            f"--file: {place} is not a well-formed CSV file with a header: {error}."
         ) from error
 
 
-def _looked_at_parquet(place: str) -> tuple[list[str], tuple[Piece, ...], int]:
+def _inspect_parquet(place: str) -> tuple[list[str], tuple[Piece, ...], int]:
     try:
         with _parquet(place) as file:
             metadata, names = file.metadata, file.schema_arrow.names
     except pa.ArrowException as error:
-        raise UserError(f"--file: {place} is no Parquet file: {error}.") from error
+        raise UserError(f"--file: {place} is not a Parquet file: {error}.") from error
     pieces, first = [], 0
     for number in range(metadata.num_row_groups):
         pieces.append(Piece(first=first, row_group=number))
@@ -189,7 +188,7 @@ def _looked_at_parquet(place: str) -> tuple[list[str], tuple[Piece, ...], int]:
 
 
 def ending_of(place: str) -> str:
-    """Return the ending that says what a file is, in lower case, with its dot."""
+    """Return the file extension in lower case, with its dot."""
     return Path(place).suffix.lower()
 
 
@@ -199,7 +198,7 @@ def _parquet(place: str) -> pq.ParquetFile:
 
 
 Values = Iterator[list[list[Any]]]
-"""The values of texts and label, a list for each column."""
+"""Values of texts and label, one list per column."""
 
 
 def _column_names(source: Input) -> list[str]:
@@ -227,7 +226,7 @@ def _csv_options(place: str, names: Sequence[str] = ()) -> tuple[Any, Any, Any]:
         pa.csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()),
             include_columns=list(names),
-            # The texts "None" and "NA" are texts; only an empty cell is missing.
+            # "None" and "NA" are texts; only an empty cell is missing.
             strings_can_be_null=True,
             null_values=[""],
         ),
@@ -254,7 +253,7 @@ def _read_jsonl(source: Input, _: Piece, rows: int) -> Values:
 
 
 def _objects(place: str) -> Iterator[Mapping[str, Any] | _NoObjectError]:
-    """Yield what each line that is not blank has, which ought to be an object."""
+    """Yield the object in each line that is not blank."""
     filesystem, path = open_filesystem(place)
     with (
         filesystem.open_input_stream(path) as opened,
@@ -267,10 +266,10 @@ def _objects(place: str) -> Iterator[Mapping[str, Any] | _NoObjectError]:
 
 def _object(line: bytes) -> Mapping[str, Any] | _NoObjectError:
     try:
-        found = json.loads(line)
+        value = json.loads(line)
     except ValueError:
         return _NoObjectError()
-    return found if isinstance(found, dict) else _NoObjectError()
+    return value if isinstance(value, dict) else _NoObjectError()
 
 
 _READERS: Mapping[str, Callable[[Input, Piece, int], Values]] = {

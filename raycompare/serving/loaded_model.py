@@ -1,4 +1,4 @@
-"""A saved model, ready to answer texts as it did in its test."""
+"""A saved model, loaded to predict as it did in its test."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedModel:
-    """A saved model on a device, with the names of its labels."""
+    """A saved model on a device, with its label names."""
 
     classifier: Classifier
     labels: tuple[str, ...]
-    """In the order of the probabilities."""
+    """Label names, in the order of the probabilities."""
 
     @classmethod
     def at(cls, place: RunFolder) -> LoadedModel:
-        """Load a model onto the card, or the CPU without one; a remote one is copied first.
+        """Load a model onto the GPU, or the CPU if there is none; copy a remote model first.
 
-        Texts are cut and pooled as in training, and computed in the precision that trials have by
-        default on such a device.
+        Truncation and pooling are those of training; the precision is the default of trials on this
+        device.
 
         Raises:
             UserError: the folder has no model.
@@ -63,9 +63,11 @@ class LoadedModel:
     def probabilities(
         self, columns: Sequence[Sequence[str]], batch_size: int = BATCH_SIZE
     ) -> Floats:
-        """Return float32 of [texts, labels], in the order given, from batches of like lengths.
+        """Return float32 of shape [texts, labels], in the order of the texts.
 
-        `columns` has one sequence of texts, or two of the same length for pairs.
+        Args:
+            columns: one sequence of texts, or two of the same length for pairs.
+            batch_size: texts of similar length that are computed together.
         """
         texts = RawTexts(tuple(map(tuple, columns)))
         answers = np.empty((len(texts), len(self.labels)), dtype=np.float32)

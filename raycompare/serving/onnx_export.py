@@ -1,4 +1,4 @@
-"""A saved model as ONNX, by torch's own exporter, and how far its answers are from the model's."""
+"""Exports a saved model to ONNX with torch's exporter, and compares the predictions of the two."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from raycompare.records.run_folder import RunFolder
 from raycompare.serving.winner import saved_at
 
 ONNX = "model.onnx"
-"""The name under which Optimum's ORTModelForSequenceClassification looks for it."""
+"""File name expected by Optimum's ORTModelForSequenceClassification."""
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 TOLERANCE = 1e-4
-"""The most that a probability may differ. Both compute in float32, in another order: differences of
-some 1e-6 are usual, and an operator that was translated wrong shows as far more."""
+"""Largest allowed difference of a probability. Both models compute in float32, in different orders:
+differences of about 1e-6 are usual, and a wrongly translated operator causes much larger ones."""
 SHAPES = ((1, 1.0), (1, 0.1), (3, 0.5), (8, 0.25), (5, 1.0))
-"""Texts, and the share of the longest length, of the batches that are compared: none is the one
-that the graph was made with, so that a size that was taken for a constant shows."""
+"""Number of texts and share of the maximum length of each batch that is compared. None equals
+`TRACED`, so a dimension that was exported as a constant is detected."""
 TRACED = (2, 0.75)
 
 Inputs = Mapping[str, torch.Tensor]
@@ -36,7 +36,7 @@ Inputs = Mapping[str, torch.Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """What was written, and how near its answers are."""
+    """An ONNX model, and how closely its predictions agree with the original."""
 
     path: Path
     texts: int
@@ -46,14 +46,14 @@ class Agreement:
     def __str__(self) -> str:
         """Render as one line."""
         return (
-            f"{ONNX}: batch and length are free; over {self.texts} texts of random tokens "
-            f"onnxruntime's probabilities differ from the model's by {self.largest:.1e} at most, "
-            f"allowed {TOLERANCE:.0e}"
+            f"{ONNX}: batch size and length are dynamic; over {self.texts} texts of random tokens, "
+            f"the probabilities of onnxruntime differ from the model's by at most "
+            f"{self.largest:.1e} (allowed: {TOLERANCE:.0e})"
         )
 
 
 class _Logits(nn.Module):
-    """A model as a function from named tensors to logits, which is what ONNX has."""
+    """A model as a function from tensors to logits, as ONNX requires."""
 
     def __init__(self, model: PreTrainedModel, names: tuple[str, ...]) -> None:
         super().__init__()
@@ -65,14 +65,14 @@ class _Logits(nn.Module):
 
 
 def write_onnx(place: Path) -> Agreement:
-    """Write model.onnx beside a saved model, and compare the two with onnxruntime.
+    """Write model.onnx to the folder of a saved model, and compare the two with onnxruntime.
 
-    Its inputs are those of the tokenizer, int64 [texts, tokens], its output float32 logits of
-    [texts, labels]. Pooling is part of it.
+    The inputs are those of the tokenizer, int64 of shape [texts, tokens]; the output is float32
+    logits of shape [texts, labels]. Pooling is included.
 
     Raises:
         UserError: the extra is not installed.
-        RunError: a probability differs by more than `TOLERANCE`; no ONNX model is left.
+        RunError: a probability differs by more than `TOLERANCE`; the ONNX model is removed.
     """
     _require_extra()
     model = load_model(place)
@@ -80,33 +80,32 @@ def write_onnx(place: Path) -> Agreement:
     path = place / ONNX
     _write(_Logits(model, batches.names), batches, path)
     agreement = _compare_answers(model, batches, path)
-    if not agreement.largest <= TOLERANCE:  # a nan is no agreement
+    if not agreement.largest <= TOLERANCE:  # also refuses NaN
         path.unlink()
         raise RunError(
-            f"the ONNX model does not answer as the model does: probabilities differ by up to "
-            f"{agreement.largest:.1e}, allowed {TOLERANCE:.0e}. It was not written; export "
-            "without --onnx, and tell the makers of torch.onnx about "
-            f"{type(model).__name__}."
+            f"the ONNX model predicts differently from the model: probabilities differ by up to "
+            f"{agreement.largest:.1e} (allowed: {TOLERANCE:.0e}). Nothing was written. Export "
+            f"without --onnx, and report {type(model).__name__} to the authors of torch.onnx."
         )
     return agreement
 
 
 def missing() -> list[str]:
-    """Name what the extra has and this environment lacks."""
+    """Return the packages of the extra that are not installed."""
     return [name for name in NEEDED if find_spec(name) is None]
 
 
 def _require_extra() -> None:
     if lacking := missing():
         raise UserError(
-            f"--onnx needs {', '.join(lacking)}, which are not installed here. Install the extra: "
+            f"--onnx needs {', '.join(lacking)}, not installed here. Install the extra: "
             "pip install 'raycompare[onnx]'"
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Batches:
-    """Batches of random tokens, the second half of them padded, as a model takes them."""
+    """Batches of random tokens, half of them padded, as inputs of a model."""
 
     names: tuple[str, ...]
     vocabulary: int
@@ -146,7 +145,7 @@ def _write(module: _Logits, batches: _Batches, path: Path) -> None:
     free = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporter's own parts, about each other
+        warnings.simplefilter("ignore")  # the exporter's parts warn about each other
         torch.onnx.export(
             module.eval(),
             tuple(batches.batch(*TRACED).values()),
@@ -169,7 +168,7 @@ def _compare_answers(model: PreTrainedModel, batches: _Batches, path: Path) -> A
         with torch.inference_mode():
             expected = model(**inputs)[0].softmax(dim=-1).numpy()
         (logits,) = session.run(["logits"], {name: x.numpy() for name, x in inputs.items()})
-        answered = torch.from_numpy(logits).softmax(dim=-1).numpy()
-        largest = float(np.maximum(largest, np.abs(answered - expected).max()))
+        actual = torch.from_numpy(logits).softmax(dim=-1).numpy()
+        largest = float(np.maximum(largest, np.abs(actual - expected).max()))
         texts += len(expected)
     return Agreement(path=path, texts=texts, largest=largest)

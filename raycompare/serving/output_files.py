@@ -1,4 +1,4 @@
-"""Files of predictions, written a piece at a time, and whole or not at all."""
+"""Files of predictions, written in pieces but atomically."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ OUT_FORMATS = (".csv", ".jsonl", ".parquet")
 
 
 def predicted_schema(source: Input, labels: Sequence[str]) -> pa.Schema:
-    """Return the columns of predictions: the input's, then the label and all probabilities.
+    """Return the columns of predictions: those of the input, the label and all probabilities.
 
     Raises:
-        UserError: two of them would have one name.
+        UserError: two columns would have the same name.
     """
     added = [pa.field(f"{PROBABILITY}{name}", pa.float32()) for name in labels]
     fields = [*list(source.schema)[:-1], pa.field(PREDICTED, pa.string()), *added]
@@ -32,14 +32,14 @@ def predicted_schema(source: Input, labels: Sequence[str]) -> pa.Schema:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UserError(
-            f"{source.place}: the predictions have a column {twice[0]!r} of their own. Rename that "
-            "of the file."
+            f"{source.place}: the predictions add a column {twice[0]!r}, which the file has "
+            "already. Rename the column in the file."
         )
     return pa.schema(fields)
 
 
 class PredictionWriter(Protocol):
-    """What predictions are written to."""
+    """A file of predictions."""
 
     def write(self, table: pa.Table) -> None:
         """Append rows."""
@@ -53,7 +53,7 @@ class _JsonLines:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave the stream to whom it belongs."""
+        """Leave the stream open; its owner closes it."""
 
     def write(self, table: pa.Table) -> None:
         for row in table.to_pylist():
@@ -68,21 +68,21 @@ _WRITERS: Mapping[str, Callable[[Any, pa.Schema], Any]] = {
 
 
 def require_free(place: str) -> None:
-    """Raise if predictions can't be written there.
+    """Check that predictions can be written to a new file.
 
     Raises:
-        UserError: of no known type, or there is something already.
+        UserError: the format is not supported, or the file exists.
     """
     if ending_of(place) not in OUT_FORMATS:
-        raise UserError(f"--out: found {place}, allowed a file {one_of(OUT_FORMATS)}.")
+        raise UserError(f"--out: found {place}, allowed a file ending in {one_of(OUT_FORMATS)}.")
     filesystem, path = open_filesystem(place)
     if filesystem.get_file_info(path).type != fs.FileType.NotFound:
-        raise UserError(f"--out: {place} exists. Name another file.")
+        raise UserError(f"--out: {place} exists. Choose another file.")
 
 
 @contextmanager
 def open_output(place: str, schema: pa.Schema) -> Iterator[PredictionWriter]:
-    """Write a file whole or not at all: under another name, and moved at the end."""
+    """Write a file atomically: under a temporary name, renamed at the end."""
     filesystem, path = open_filesystem(place)
     with (
         write_atomically(filesystem, path) as temporary,

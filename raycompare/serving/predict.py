@@ -1,4 +1,4 @@
-"""`raycompare predict`: labels and probabilities of new texts, by a model that a run has kept."""
+"""`raycompare predict`: labels and probabilities of new texts, from a saved model."""
 
 from __future__ import annotations
 
@@ -24,38 +24,38 @@ from raycompare.serving.output_files import PREDICTED, open_output, predicted_sc
 
 SECONDS_BETWEEN_NEWS = 10.0
 MOST_NAMED = 20
-"""Rows with a fault that are named one by one; the others are counted."""
+"""Number of invalid rows that are reported one by one; further ones are counted."""
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """A file to be predicted, and by what."""
+    """A file to predict, with the model and the output file."""
 
     source: Input
     model: RunFolder
     labels: tuple[str, ...]
-    """Of the model, by their ids."""
+    """Label names of the model, in the order of their ids."""
     out: str
     batch_size: int = BATCH_SIZE
 
     @property
     def schema(self) -> pa.Schema:
-        """The columns of what is written."""
+        """Columns of the output."""
         return predicted_schema(self.source, self.labels)
 
     @property
     def rows_at_once(self) -> int:
-        """How many rows are in memory: enough for batches of like lengths."""
+        """Number of rows in memory: enough for batches of similar length."""
         return POOL * self.batch_size
 
 
 def columns_of(place: str, text: Sequence[str], label: str | None) -> Columns:
-    """Return the columns that are named, or else those of the run's experiment, or the usual ones.
+    """Return the named columns, else those of the run's experiment, else `text` and `label`.
 
     Raises:
-        UserError: more than two columns of text.
+        UserError: there are more than two columns of text.
     """
     if len(text) > 2:  # noqa: PLR2004 - a pair
         raise UserError(f"--text-column: found {few(text)}, allowed one, or two for pairs.")
@@ -72,7 +72,7 @@ def columns_of(place: str, text: Sequence[str], label: str | None) -> Columns:
 
 
 def predict_here(asked: Prediction) -> Iterator[pa.Table]:
-    """Yield the predictions of a file, in its order, by this process alone."""
+    """Yield the predictions for a file, in its order, computed in this process."""
     loaded = LoadedModel.at(asked.model)
     for piece in asked.source.pieces:
         for table in asked.source.read(piece, asked.rows_at_once):
@@ -80,17 +80,17 @@ def predict_here(asked: Prediction) -> Iterator[pa.Table]:
 
 
 def add_predictions(loaded: LoadedModel, table: pa.Table, asked: Prediction) -> pa.Table:
-    """Add label and probabilities to rows that were read; where there is a fault, nulls."""
+    """Add predicted label and probabilities to rows; nulls for invalid rows."""
     good = np.array([fault is None for fault in table[FAULT].to_pylist()], dtype=bool)
     texts = table.filter(pa.array(good)).select(range(1, 1 + len(asked.source.columns.text)))
-    found = np.zeros((len(good), len(loaded.labels)), dtype=np.float32)
+    probabilities = np.zeros((len(good), len(loaded.labels)), dtype=np.float32)
     if good.any():
         columns = [column.to_pylist() for column in texts.columns]
-        found[good] = loaded.probabilities(columns, asked.batch_size)
-    names = np.array(loaded.labels)[found.argmax(axis=1)]
+        probabilities[good] = loaded.probabilities(columns, asked.batch_size)
+    names = np.array(loaded.labels)[probabilities.argmax(axis=1)]
     added = [
         pa.array(names, pa.string(), mask=~good),
-        *(pa.array(column, pa.float32(), mask=~good) for column in found.T),
+        *(pa.array(column, pa.float32(), mask=~good) for column in probabilities.T),
     ]
     rest = [*table.drop_columns(FAULT).columns, *added]
     return pa.table(rest, schema=asked.schema).append_column(FAULT, table[FAULT])
@@ -98,23 +98,23 @@ def add_predictions(loaded: LoadedModel, table: pa.Table, asked: Prediction) -> 
 
 @dataclass
 class Tally:
-    """What is known of the rows so far."""
+    """Counts of the rows so far."""
 
     labels: tuple[str, ...]
     rows: int = 0
     faults: int = 0
     unknown: dict[str, int] = field(default_factory=dict)
-    """Labels of the file that the model has not, and in how many rows."""
+    """Labels in the file that are unknown to the model, with their number of rows."""
 
     def __post_init__(self) -> None:
-        """Begin with nothing counted."""
+        """Start with empty counts."""
         size = len(self.labels)
         self._counts = np.zeros((size, size), dtype=np.int64)  # [label of the file, predicted]
         self._ids: dict[str, int] = {str(number): number for number in range(size)}
         self._ids |= {name: number for number, name in enumerate(self.labels)}
 
     def add(self, predicted: Sequence[str | None], labels: Sequence[str | None] | None) -> None:
-        """Count rows; `labels` are names, or else ids, and None where the file has none."""
+        """Count rows; `labels` are names or ids, and None for rows without a label."""
         self.rows += len(predicted)
         self.faults += sum(name is None for name in predicted)
         for name, label in zip(predicted, labels or (), strict=False):
@@ -124,41 +124,41 @@ class Tally:
                 self._counts[self._ids[label], self._ids[name]] += 1
 
     def scores(self) -> dict[str, float]:
-        """Return accuracy and MCC over the rows with a known label; nothing if there are none.
+        """Return accuracy and MCC over the rows with a known label; empty if there are none.
 
-        Where there is but one label, MCC says nothing and is left out.
+        MCC is omitted if there is only one label, for which it is undefined.
         """
         true, predicted = np.nonzero(self._counts)
         weights = self._counts[true, predicted]
         if not len(weights):
             return {}
-        found = {"accuracy": float(accuracy_score(true, predicted, sample_weight=weights))}
+        scores = {"accuracy": float(accuracy_score(true, predicted, sample_weight=weights))}
         if len({*true, *predicted}) > 1:
-            found["MCC"] = float(matthews_corrcoef(true, predicted, sample_weight=weights))
-        return found
+            scores["MCC"] = float(matthews_corrcoef(true, predicted, sample_weight=weights))
+        return scores
 
     def lines(self) -> list[str]:
-        """Say what was found."""
-        said = []
+        """Describe invalid rows, unknown labels and scores."""
+        lines = []
         if self.faults:
-            said.append(
-                f"{number_of(self.faults, 'row')} could not be predicted: nulls in the file"
+            lines.append(
+                f"{number_of(self.faults, 'row')} could not be predicted and have null labels"
             )
         if self.unknown:
             known = f"labels of the model: {few(self.labels)}"
             counts = [f"{label!r} in {number_of(n, 'row')}" for label, n in self.unknown.items()]
-            said.append(f"labels that the model has not, not scored: {few(counts)}; {known}")
-        if found := self.scores():
-            scores = ", ".join(f"{name} {score(value)}" for name, value in found.items())
-            said.append(f"{scores} over {number_of(int(self._counts.sum()), 'labelled row')}")
-        return said
+            lines.append(f"labels unknown to the model, not scored: {few(counts)}; {known}")
+        if values := self.scores():
+            scores = ", ".join(f"{name} {score(value)}" for name, value in values.items())
+            lines.append(f"{scores} over {number_of(int(self._counts.sum()), 'labelled row')}")
+        return lines
 
 
 def write_predictions(asked: Prediction, tables: Iterable[pa.Table], say: Say) -> Tally:
-    """Write predictions as they come, whole or not at all; say how far it is, and what is wrong.
+    """Write predictions as they arrive, atomically; report progress and invalid rows.
 
     Raises:
-        UserError: the input is not well-formed; nothing was written.
+        UserError: the input is malformed; nothing was written.
     """
     tally, began = Tally(asked.labels), perf_counter()
     next_news = began + SECONDS_BETWEEN_NEWS
@@ -186,18 +186,18 @@ def _tell_faults(table: pa.Table, before: int, say: Say) -> None:
     for row in faulty.slice(0, max(MOST_NAMED - before, 0)).to_pylist():
         say(f"row {row[ROW]}: {row[FAULT]}")
     if before <= MOST_NAMED < before + faulty.num_rows:
-        say("more rows have faults; they have a null label too and are counted at the end")
+        say("more rows are invalid; they get null labels too and are counted at the end")
 
 
 def describe_predictions(loaded: LoadedModel, columns: Sequence[Sequence[str]]) -> list[str]:
-    """Return a line for each text, or pair: its label, and the probabilities, the likeliest first.
+    """Return a line for each text or pair: labels with probabilities, most likely first.
 
     Raises:
         UserError: a text is empty.
     """
     empty = [text for column in columns for text in column if not text.strip()]
     if empty:
-        raise UserError(f"--text: found {empty[0]!r}, allowed a text with something in it.")
+        raise UserError(f"--text: found {empty[0]!r}, allowed a text that is not empty.")
     return [_line(loaded.labels, row) for row in loaded.probabilities(columns)]
 
 

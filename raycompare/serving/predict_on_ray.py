@@ -1,7 +1,7 @@
-"""Prediction by Ray Data, for files that take long: an actor for each card, or for each CPU.
+"""Prediction with Ray Data, for large files: one actor per GPU or CPU.
 
-A piece of the file is read by a task, its rows go to whichever actor is free, and the answers come
-back in the order of the file, so that what is written is what one process would have written.
+Tasks read the pieces of a file, idle actors predict their rows, and the predictions arrive in the
+order of the file, so the output is the same as from a single process.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from raycompare.serving.predict import Prediction, add_predictions
 
 FIRST, ROW_GROUP = "first", "row_group"
 READER_CPUS = 0.25
-"""Another number than an actor's: Ray Data would have an actor read what it answers, and a file in
-one piece would keep all the others waiting."""
+"""CPUs of a task that reads. They differ from an actor's, because otherwise Ray Data would fuse
+reading and predicting, and a file in one piece would be predicted by a single actor."""
 
 
 def predict_on_ray(asked: Prediction, actors: int | None = None) -> Iterator[pa.Table]:
-    """Yield the predictions of a file, in its order; Ray must be connected.
+    """Yield the predictions for a file, in its order; Ray must be connected.
 
-    `actors` is by default as many as the cluster has cards, or CPUs where it has none but for the
-    one that reads. File and model have to be where each machine reaches them: a bucket, a shared
-    disk, or any folder where there is one machine.
+    By default, there are as many actors as GPUs in the cluster, or as CPUs but one if it has no
+    GPUs. Every machine must be able to read the file and the model: from a bucket, a shared disk,
+    or, with a single machine, any folder.
     """
     cards = int(ray.cluster_resources().get("GPU", 0))
     most = actors or cards or max(int(ray.cluster_resources().get("CPU", 1)) - 1, 1)
@@ -72,7 +72,7 @@ class _Answering:
 
     def __init__(self, asked: Prediction) -> None:
         if not torch.cuda.is_available():
-            torch.set_num_threads(1)  # there is an actor for each CPU
+            torch.set_num_threads(1)  # each CPU has an actor
         self._asked, self._loaded = asked, LoadedModel.at(asked.model)
 
     def __call__(self, table: pa.Table) -> pa.Table:

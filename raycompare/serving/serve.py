@@ -1,6 +1,6 @@
-"""`raycompare serve`: a model of a run behind HTTP, by Ray Serve, texts of all requests in batches.
+"""`raycompare serve`: serves a model over HTTP with Ray Serve and dynamic batching.
 
-Ray Serve exports its counters and latencies on Ray's metrics port, for Prometheus.
+Ray Serve exports its counters and latencies for Prometheus on Ray's metrics port.
 """
 
 # No `annotations` from the future: Serve sends `Replica` to its process by value, and there FastAPI
@@ -34,39 +34,39 @@ from raycompare.serving.winner import model_files, saved_at
 
 NAME = "raycompare"
 REQUEST_SECONDS = 60.0
-"""After which Serve answers 408."""
+"""Time after which Serve answers with 408."""
 ONGOING_BATCHES, QUEUED_BATCHES = 2, 4
-"""Requests that a replica takes at a time, and that wait for one, in batches: what more comes is
-answered 503, so that nobody waits longer than some batches take."""
+"""Requests that a replica works on, and that wait for it, in batches. Further requests are answered
+with 503, so that none waits longer than a few batches take."""
 
 app = new_app()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """How a model is served."""
+    """The settings of a server."""
 
     place: str
-    """A run folder, or that of a model."""
+    """A run folder, or the folder of a model."""
     model: str | None = None
     host: str = "127.0.0.1"
     port: int = 8000
     max_batch: int = 32
-    """Texts."""
+    """Maximum number of texts in a batch."""
     wait_ms: float = 5.0
-    """How long a batch that is not full waits for more."""
+    """Maximum time for which a batch waits for more texts."""
     replicas: int = 1
     max_queued: int | None = None
-    """Requests that wait for a replica."""
+    """Maximum number of requests that wait for a replica."""
 
 
 @serve.deployment(name=NAME)
 @serve.ingress(app)
 class Replica:
-    """A process that holds the model."""
+    """A process with the model."""
 
     def __init__(self, files: str, name: str, max_batch: int, wait_ms: float) -> None:
-        """Load the model and answer one text, so that the first request does not wait for it."""
+        """Load the model and predict one text, so that the first request is not slowed down."""
         if not torch.cuda.is_available():
             torch.set_num_threads(1)  # a replica takes one CPU
         self._name, self._model = name, LoadedModel.at(RunFolder.at(files))
@@ -77,7 +77,7 @@ class Replica:
 
     @app.get("/health")
     async def health(self) -> Health:
-        """Say what is served."""
+        """Describe the model."""
         return Health(
             status="ok",
             model=self._name,
@@ -95,24 +95,24 @@ class Replica:
 
     @app.get("/docs", include_in_schema=False)
     async def docs(self) -> HTMLResponse:
-        """Show how the service is used."""
+        """Show the documentation of the API."""
         return HTMLResponse(page(app.openapi()))
 
     @serve.batch
     async def _rows(self, rows: list[tuple[str, ...]]) -> list[list[float]]:
-        """Return the probabilities of texts and pairs that came at about one time."""
-        # In a thread: this one takes the requests of the next batch meanwhile.
+        """Return the probabilities of texts and pairs that arrived together."""
+        # In a thread, so that this one can collect requests for the next batch.
         return await asyncio.to_thread(self._probabilities, rows)
 
     def _probabilities(self, rows: Sequence[tuple[str, ...]]) -> list[list[float]]:
-        found: list[list[float]] = [[]] * len(rows)
+        probabilities: list[list[float]] = [[]] * len(rows)
         for width in {len(row) for row in rows}:
             alike = [index for index, row in enumerate(rows) if len(row) == width]
             columns = list(zip(*(rows[index] for index in alike), strict=True))
             answers = self._model.probabilities(columns, self._batch_size)
             for index, answer in zip(alike, answers.tolist(), strict=True):
-                found[index] = answer
-        return found
+                probabilities[index] = answer
+        return probabilities
 
 
 def serve_model(service: Service, say: Callable[[str], None]) -> None:
@@ -127,12 +127,12 @@ def serve_model(service: Service, say: Callable[[str], None]) -> None:
                 say(line)
             Event().wait()
     except KeyboardInterrupt:  # also while it starts
-        say("ended")
+        say("stopped")
 
 
 @contextmanager
 def serving(service: Service) -> Iterator[list[str]]:
-    """Serve as long as the context lasts; yields what to know of it, in lines.
+    """Serve while the context is active; yields lines that describe the server.
 
     Raises:
         UserError: there is no such model, or the port is taken.
@@ -153,7 +153,7 @@ def serving(service: Service) -> Iterator[list[str]]:
             serve.run(_bound(service, files), name=NAME, route_prefix="/")
             yield _lines(service, files)
         finally:
-            # Not serve.shutdown(): on a cluster others may have something served too.
+            # Not serve.shutdown(), because the cluster may serve other applications.
             serve.delete(NAME)
 
 
@@ -177,7 +177,7 @@ def _lines(service: Service, files: RunFolder) -> list[str]:
     node = next(node for node in ray.nodes() if node["Alive"])
     metrics = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
     return [
-        f"{files.shown} at {at}/predict, described at {at}/docs and {at}/openapi.json",
-        f"for Prometheus: {metrics}, names that begin with ray_serve_",
-        "Ctrl-C ends it",
+        f"serving {files.shown} at {at}/predict; documentation at {at}/docs and {at}/openapi.json",
+        f"metrics for Prometheus at {metrics}, with names that begin with ray_serve_",
+        "press Ctrl-C to stop",
     ]

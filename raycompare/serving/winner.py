@@ -1,4 +1,4 @@
-"""The model of a run's winner, or of another finalist, as a folder that `from_pretrained` reads."""
+"""Finds the model of a run's winner, or of another finalist, and saves it with a model card."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CONFIG, TOKENIZER_CONFIG = "config.json", "tokenizer_config.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Winner:
-    """A finalist whose weights the run has kept."""
+    """A finalist whose weights are in the run folder."""
 
     experiment: Experiment
     row: ModelRow
@@ -35,19 +35,19 @@ class Winner:
 
     @property
     def model(self) -> str:
-        """What the tables call it."""
+        """Name in tables and figures."""
         return self.row.model
 
     def files(self, folder: RunFolder) -> RunFolder:
-        """Return the folder of its weights in that of its run."""
+        """Return the folder of its weights in the run folder."""
         return folder.folder(weights_of(self.trial_id))
 
 
 def winner(folder: RunFolder, model: str | None = None) -> Winner:
-    """Find the model with the best mean test value, or the one named, and its weights.
+    """Find the model with the best mean test score, or the named one, and its weights.
 
     Raises:
-        UserError: no such model, it has not been tested, or its weights are not there.
+        UserError: there is no such model, it was not tested, or its weights are missing.
     """
     records = read_records(folder)
     row = finalist(records, model).row
@@ -58,10 +58,10 @@ def winner(folder: RunFolder, model: str | None = None) -> Winner:
 
 
 def _no_weights(folder: RunFolder, model: str) -> str:
-    there = ", ".join(folder.names(WEIGHTS)) or "nothing"
+    contents = ", ".join(folder.names(WEIGHTS)) or "nothing"
     return (
-        f"{folder.child(WEIGHTS)} has no weights of {model}; found {there}. Name the folder where "
-        "the run took place, or copy it with its weights."
+        f"{folder.child(WEIGHTS)} has no weights of {model}; found {contents}. Use the original "
+        "run folder, or copy it with --weights."
     )
 
 
@@ -73,12 +73,12 @@ def kept_trial(folder: RunFolder, trials: Sequence[TrialRecord], model: str) -> 
 
 
 def model_files(place: str | Path, model: str | None = None) -> RunFolder:
-    """Return the folder of a model: of a run its winner or the one named, or the folder itself.
+    """Return the folder of a model: for a run, its winner or the named one, else `place` itself.
 
-    A run that was fetched without its weights has its winner in `best`.
+    A run that was fetched without weights still has its winner in `best`.
 
     Raises:
-        UserError: there is no model, or none of that name.
+        UserError: there is no model, or none with that name.
     """
     folder = RunFolder.at(place)
     if not folder.exists(EXPERIMENT):
@@ -96,13 +96,13 @@ def model_files(place: str | Path, model: str | None = None) -> RunFolder:
 def _lone_model(folder: RunFolder, model: str | None) -> RunFolder:
     if not folder.exists(CONFIG):
         raise UserError(
-            f"{folder.shown} is neither a run folder, which has {EXPERIMENT}, nor that of a model, "
-            f"which has {CONFIG}. Name one; the path of a run is the last line that it prints."
+            f"{folder.shown} is neither a run folder, which has {EXPERIMENT}, nor a model folder, "
+            f"which has {CONFIG}. A run prints the path of its folder at the start."
         )
     if model is not None:
         raise UserError(
-            f"--model: found {model!r}, but {folder.shown} is the folder of one model. Leave it "
-            "out, or name the run's folder."
+            f"--model: found {model!r}, but {folder.shown} is the folder of a single model. Omit "
+            "--model, or use the run folder."
         )
     return folder
 
@@ -111,15 +111,15 @@ def saved_at(place: RunFolder) -> SavedModel:
     """Read labels, length and pooling from the files of a model.
 
     Raises:
-        UserError: the folder has no model, or it does not say to how many tokens texts are cut.
+        UserError: the folder has no model, or its tokenizer has no model_max_length.
     """
     config = json.loads(place.read_text(CONFIG))
     how = config.get(POOLED_BY)
     length = json.loads(place.read_text(TOKENIZER_CONFIG)).get("model_max_length", UNLIMITED)
     if length >= UNLIMITED:
         raise UserError(
-            f"{place.child(TOKENIZER_CONFIG)} has no model_max_length, so that texts would not be "
-            "cut as in training. Add it: the number of tokens, as the report has it under Data."
+            f"{place.child(TOKENIZER_CONFIG)} has no model_max_length, so texts would not be "
+            "truncated as in training. Add it: the number of tokens shown in the report under Data."
         )
     return SavedModel(
         labels={int(key): name for key, name in config["id2label"].items()},
@@ -131,13 +131,13 @@ def saved_at(place: RunFolder) -> SavedModel:
 def lay_out(
     folder: RunFolder, found: Winner, place: str | Path, comparison: Comparison | None = None
 ) -> SavedModel:
-    """Put weights, tokenizer, config and a model card into a folder, local or remote.
+    """Write weights, tokenizer, config and a model card to a folder, local or remote.
 
-    `from_pretrained` reads it, and so does SageMaker's Hugging Face inference container. The
-    config, without which nothing loads it, is written last. Returns what the model is.
+    `from_pretrained` and SageMaker's Hugging Face inference container can read it. The config,
+    which every loader needs, is written last.
 
     Raises:
-        UserError: the run has no manifest, so that nothing can be said of the model.
+        UserError: the run has no manifest, which the model card needs.
     """
     weights, target = found.files(folder), RunFolder.at(place)
     written = card(folder, found, comparison)
@@ -149,28 +149,28 @@ def lay_out(
 
 def card(folder: RunFolder, found: Winner, comparison: Comparison | None = None) -> Card:
     """Return the model card of a finalist."""
-    known = comparison or compare(Records.of(folder), folder.read_predictions())
+    comparison = comparison or compare(Records.of(folder), folder.read_predictions())
     evaluations = folder.read_evaluations()
     own = (e for e in evaluations if e.trial_id == found.trial_id and e.split == "test")
     return Card(
-        comparison=known,
-        trial=next(trial for trial in known.trials if trial.trial_id == found.trial_id),
+        comparison=comparison,
+        trial=next(trial for trial in comparison.trials if trial.trial_id == found.trial_id),
         test=next(own),
         saved=saved_at(found.files(folder)),
     )
 
 
 def keep_best(folder: RunFolder, comparison: Comparison) -> list[str]:
-    """Write the winner of a run to `best` in its folder; say where, and how it is used.
+    """Write the winner of a run to `best` in its folder; return lines on how to use it.
 
-    Says why if there is none: no model was tested, or the weights stayed where the run took place.
+    Without the weights of the winner, the lines say that `best` was not changed.
     """
     leader = comparison.leaderboard[0]
     if not leader.test:
         return []
     kept = kept_trial(folder, comparison.trials, leader.model)
     if kept is None:
-        return [f"{folder.child(WEIGHTS)} has no weights of {leader.model}: {BEST} stays as it is"]
+        return [f"{folder.child(WEIGHTS)} has no weights of {leader.model}: {BEST} is unchanged"]
     found = Winner(experiment=comparison.experiment, row=leader, trial_id=kept.trial_id)
     folder.delete(BEST)
     saved = lay_out(folder, found, folder.child(BEST), comparison)

@@ -17,7 +17,7 @@ MOST_TEXTS = 3
 
 
 class Injector(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Changes raycompare.trainer when it is first imported."""
+    """Changes raycompare.training.trainer when it is first imported."""
 
     def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
         if name != "raycompare.training.trainer":

@@ -131,7 +131,7 @@ def test_an_endpoint_comes_and_goes_and_leaves_nothing(
     assert boto3.client("s3").head_object(Bucket=BUCKET, Key=key)["ContentLength"] > 0
     assert delete(name, Aws()) == ["endpoint", "endpoint_config", "model"]
     assert parts(name, Aws()) == []
-    with pytest.raises(UserError, match="no endpoint, no configuration and no model"):
+    with pytest.raises(UserError, match="no endpoint, configuration or model"):
         delete(name, Aws())
 
 
@@ -156,14 +156,14 @@ def test_an_endpoint_that_fails_says_why(
 ) -> None:
     made = deployed(folder, name="raycompare-fails")
     monkeypatch.setattr("tests.rig.sagemaker.ENDPOINT_FAILURE", "no model.safetensors")
-    with pytest.raises(RunError, match=r"no model\.safetensors\. Away with it"):
+    with pytest.raises(RunError, match=r"no model\.safetensors\. To remove it"):
         made.make()
     monkeypatch.undo()
     delete("raycompare-fails", Aws())
 
 
 def test_a_folder_of_this_machine_needs_a_bucket(account: Application, folder: RunFolder) -> None:
-    with pytest.raises(UserError, match="loads a model from a bucket"):
+    with pytest.raises(UserError, match="loads models from a bucket"):
         deployed(folder, out=None)
 
 
@@ -184,8 +184,8 @@ def test_the_image_is_that_of_the_processor(account: Application) -> None:
 
 
 def test_the_price_is_said_before(account: Application, folder: RunFolder) -> None:
-    assert "$0.74 an hour until it is deleted" in "\n".join(deployed(folder).lines())
-    assert "by the request" in "\n".join(deployed(folder, instance_type=None).lines())
+    assert "$0.74 per hour until it is deleted" in "\n".join(deployed(folder).lines())
+    assert "per request" in "\n".join(deployed(folder, instance_type=None).lines())
 
 
 def test_an_endpoint_is_one_or_the_other(folder: RunFolder) -> None:

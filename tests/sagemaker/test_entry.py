@@ -115,7 +115,7 @@ def test_the_instances_that_have_not_joined_are_named(monkeypatch: pytest.Monkey
     missing = missing_of(["algo-1", "algo-2", "algo-3"], {"10.0.0.1"})
     assert missing == ["algo-2", "algo-3"]
     says = not_joined(["algo-1", "algo-2", "algo-3"], missing, 600)
-    assert says.startswith("1 of 3 instances have joined within 600 s; algo-2, algo-3 did not.")
+    assert says.startswith("1 of 3 instances joined within 600 s; algo-2, algo-3 did not.")
 
 
 # From here on the entry is a process, and Ray and the comparison are scripts.
@@ -292,7 +292,7 @@ def test_a_worker_whose_head_never_comes_says_so(tmp_path: Path) -> None:
     worker = Instance(tmp_path, WORKER, port=port)
     worker.said()
     assert worker.process.returncode == 1
-    assert "the head 127.0.0.1 does not answer" in worker.reason()
+    assert "the head 127.0.0.1 did not answer" in worker.reason()
 
 
 def test_a_port_answers_while_somebody_listens() -> None:

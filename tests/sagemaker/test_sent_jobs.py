@@ -107,7 +107,7 @@ def test_without_a_log_yet_nothing_is_told(account: Application) -> None:
 def test_a_job_without_a_run_folder_is_not_ours(account: Application) -> None:
     job = job_of(account)
     job.asked = {**job.asked, "Environment": {}}
-    with pytest.raises(UserError, match="is no job of raycompare"):
+    with pytest.raises(UserError, match="is not a raycompare job"):
         run_dir_of(job.name, Aws())
 
 

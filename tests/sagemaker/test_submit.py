@@ -81,7 +81,7 @@ def test_the_entry_is_the_first_process_of_the_container(account: Application) -
     }
     key = uri["sm_drivers"].removeprefix(f"s3://{BUCKET}/")
     script = boto3.client("s3").get_object(Bucket=BUCKET, Key=f"{key.rstrip('/')}/sm_train.sh")
-    assert "exec python -m raycompare.backends.sagemaker_entry" in script["Body"].read().decode()
+    assert "exec python -m raycompare.sagemaker.entry" in script["Body"].read().decode()
 
 
 def test_a_head_that_only_drives_is_a_group_of_its_own(account: Application) -> None:
@@ -141,13 +141,13 @@ def test_a_role_that_sagemaker_may_not_take_is_found(account: Application) -> No
 
 
 def test_run_folders_do_not_go_to_the_disk_of_a_job(account: Application) -> None:
-    with pytest.raises(ExperimentError, match="which outlasts the job"):
+    with pytest.raises(ExperimentError, match="which outlives the job"):
         planned(out="reports")
 
 
 def test_an_image_that_the_registry_does_not_have_is_found(account: Application) -> None:
     image = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mine:1"
-    with pytest.raises(ExperimentError, match="which the registry does not have"):
+    with pytest.raises(ExperimentError, match="which is not in the registry"):
         planned(image=image)
 
 
@@ -183,20 +183,20 @@ def test_without_credentials_nothing_is_sent(
 
 def test_the_price_is_said_before(account: Application) -> None:
     lines = planned(machines=Machines(instance_type="ml.g5.xlarge", count=4, max_hours=2)).lines
-    assert lines[0].startswith("4 x ml.g5.xlarge: $5.63 an hour on demand")
+    assert lines[0].startswith("4 x ml.g5.xlarge: $5.63 per hour on demand")
     assert any("after 2 h" in line and "$11.27" in line for line in lines)
 
 
 def test_a_resumed_run_has_the_folder_it_had(account: Application) -> None:
-    wish = JobOptions(draft=parse_draft(EXPERIMENT, "small.yaml"), resume=f"{OUT}/small/1")
-    assert plan(wish, request(), Aws()).submission.job.run_dir == f"{OUT}/small/1"
+    options = JobOptions(draft=parse_draft(EXPERIMENT, "small.yaml"), resume=f"{OUT}/small/1")
+    assert plan(options, request(), Aws()).submission.job.run_dir == f"{OUT}/small/1"
 
 
 def test_a_key_for_wandb_is_not_put_where_all_can_read_it(
     account: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "here")
-    with pytest.raises(ExperimentError, match="everyone could read"):
+    with pytest.raises(ExperimentError, match="visible to everyone"):
         planned(EXPERIMENT.replace("trackers: []", "trackers: [wandb]"))
 
 
@@ -204,7 +204,7 @@ def test_mlflow_of_sagemaker_goes_to_the_job(account: Application) -> None:
     arn = "arn:aws:sagemaker:us-east-1:123456789012:mlflow-tracking-server/mine"
     made = planned(EXPERIMENT.replace("trackers: []", "trackers: [mlflow]"), mlflow=arn)
     assert asked(account, made)["Environment"]["MLFLOW_TRACKING_URI"] == arn
-    with pytest.raises(ExperimentError, match="mlflow among them"):
+    with pytest.raises(ExperimentError, match="a list that includes mlflow"):
         planned(mlflow=arn)
 
 
@@ -222,7 +222,7 @@ def test_local_files_are_sent_under_their_own_path(
 
 
 def test_files_outside_of_the_folder_are_a_mistake(account: Application) -> None:
-    with pytest.raises(ExperimentError, match="which is sent along"):
+    with pytest.raises(ExperimentError, match="which is uploaded"):
         planned(EXPERIMENT.replace("all.csv", str(Path("all.csv").absolute())))
 
 

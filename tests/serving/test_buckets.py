@@ -51,7 +51,7 @@ def test_a_finalist_is_exported_from_one_place_of_the_bucket_to_another(remote: 
     target = f"{remote.uri}-exported"
     export(remote.uri, "minilm-2", target)
     assert "model.safetensors" in keys(RunFolder.at(target))
-    with pytest.raises(UserError, match="files or folders in it"):
+    with pytest.raises(UserError, match="files or folders"):
         export(remote.uri, "minilm-2", target)
 
 

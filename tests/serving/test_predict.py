@@ -124,9 +124,9 @@ def test_rows_that_are_no_text_are_named_and_kept_without_a_label(
         "row 2: text is missing",
         "row 3: text is missing",
         "row 4: text is empty",
-        "row 5: text is missing: the line is no JSON object",
+        "row 5: text is missing: the line is not a JSON object",
     ]
-    assert tally.lines() == ["5 rows could not be predicted: nulls in the file"]
+    assert tally.lines() == ["5 rows could not be predicted and have null labels"]
     written_rows = list(map(json.loads, (tmp_path / "out.jsonl").read_text().splitlines()))
     assert [row["predicted_label"] is None for row in written_rows] == [
         *[False, True, True, True, True, True, False]
@@ -299,7 +299,7 @@ def test_the_best_model_of_a_fetched_run_is_used_where_the_weights_are_not(tmp_p
 
 
 def test_a_folder_of_one_model_has_no_other(tmp_path: Path, tiny_model: str) -> None:
-    with pytest.raises(UserError, match="is the folder of one model"):
+    with pytest.raises(UserError, match="is the folder of a single model"):
         model_files(tiny_model, "minilm-2")
     with pytest.raises(UserError, match="neither a run folder"):
         model_files(tmp_path)
@@ -309,7 +309,7 @@ def test_texts_of_the_command_line_get_a_line_each(loaded: LoadedModel) -> None:
     lines = describe_predictions(loaded, [["a cat", "a rose"]])
     assert len(lines) == 2
     assert all(name in lines[0] for name in LABELS)
-    with pytest.raises(UserError, match="with something in it"):
+    with pytest.raises(UserError, match="a text that is not empty"):
         describe_predictions(loaded, [["  "]])
 
 

@@ -183,7 +183,7 @@ def test_a_port_that_is_taken_is_named() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        with pytest.raises(UserError, match=r"--port: found .* which another program listens on"):
+        with pytest.raises(UserError, match=r"--port: found .* which is in use by another program"):
             require_port("127.0.0.1", taken.getsockname()[1])
 
 
@@ -223,7 +223,7 @@ def refusals(body: bytes, chunked: bool = False) -> tuple[int, list[dict[str, st
         ({"text": 5}, "body.text", "5", "Input should be a valid list"),
         ({"text": []}, "body.text", "a list of 0", "at least 1 item"),
         ({"text": ["a"] * (MOST_TEXTS + 1)}, "body.text", "a list of 65", "at most 64 items"),
-        ({"text": ["a", " "]}, "body.text.1", '" "', "a text with something in it"),
+        ({"text": ["a", " "]}, "body.text.1", '" "', "a text that is not empty"),
         ({"text": ["a", None]}, "body.text.1", "nothing", "valid string"),
         ({"text": "a", "text_pair": ["b", "c"]}, "body", "text", "found 2 in text_pair for 1"),
         (b"no json", "body", "no JSON", "JSON such as"),

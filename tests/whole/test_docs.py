@@ -49,7 +49,9 @@ def test_every_key_is_documented(part: type[BaseModel]) -> None:
 
 def test_the_reference_is_that_of_the_types() -> None:
     page = ROOT / "docs" / "reference.md"
-    assert page.read_text() == reference(), "python -m raycompare.reference > docs/reference.md"
+    assert page.read_text() == reference(), (
+        "python -m raycompare.experiment.reference > docs/reference.md"
+    )
     assert not re.search(r"\|\s*\|$", reference(), re.MULTILINE), "a key without a meaning"
 
 
