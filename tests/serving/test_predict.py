@@ -120,7 +120,7 @@ def test_rows_that_are_no_text_are_named_and_kept_without_a_label(
     tally, said = predicted(prediction)
     assert tally.faults == 5
     assert said[:5] == [
-        "row 1: text is 5, which is no text",
+        "row 1: text is 5, which is not text",
         "row 2: text is missing",
         "row 3: text is missing",
         "row 4: text is empty",
@@ -257,7 +257,7 @@ def test_a_column_that_is_not_there_is_answered_with_those_that_are(tmp_path: Pa
 
 @pytest.mark.parametrize(
     ("name", "says"),
-    [("in.xlsx", "allowed a file one of: .csv"), ("nowhere.csv", "does not exist")],
+    [("in.xlsx", "allowed a file ending in one of: .csv"), ("nowhere.csv", "does not exist")],
 )
 def test_a_file_that_can_not_be_read_is_refused_at_once(
     tmp_path: Path, name: str, says: str
@@ -268,9 +268,9 @@ def test_a_file_that_can_not_be_read_is_refused_at_once(
 
 def test_what_is_there_is_not_written_over(tmp_path: Path) -> None:
     (tmp_path / "out.csv").write_text("mine")
-    with pytest.raises(UserError, match=r"exists\. Name another file"):
+    with pytest.raises(UserError, match=r"exists\. Choose another file"):
         require_free(str(tmp_path / "out.csv"))
-    with pytest.raises(UserError, match="allowed a file one of"):
+    with pytest.raises(UserError, match="allowed a file ending in one of"):
         require_free(str(tmp_path / "out.xlsx"))
 
 
