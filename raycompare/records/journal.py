@@ -14,6 +14,7 @@ from raycompare.records.messages import (
     Message,
     Stage,
     Stop,
+    TaskFailure,
     TrialEnd,
     TrialFailure,
     TrialPlan,
@@ -170,7 +171,7 @@ class Journal:
         entry.phase, entry.refusal = "ended", stop
         self._notify(entry)
 
-    def fail(self, trial_id: str, failure: TrialFailure) -> None:
+    def fail(self, trial_id: str, failure: TaskFailure) -> None:
         """Record that a trial was lost and will not be restarted."""
         self.entries[trial_id].failure = failure
         self.end(trial_id)

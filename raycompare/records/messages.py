@@ -83,13 +83,19 @@ class TrialEnd:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrialFailure:
-    """The last message of a trial that raised an error, which a restart would not help."""
+class TaskFailure:
+    """The error of a task of the run, such as a trial."""
 
     cause: str
     """The error in one line."""
     error: str
     """The full traceback."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialFailure(TaskFailure):
+    """The last message of a trial that raised an error, which a restart would not help."""
+
     disk_full: bool = False
 
 

@@ -14,7 +14,7 @@ from typing import Literal
 import pyarrow as pa
 
 from raycompare.metrics import ScoreName, Scores
-from raycompare.records.messages import EndReason, Stage, StopReason
+from raycompare.records.messages import EndReason, Stage, StopReason, TaskFailure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,8 +145,12 @@ class EvalRecord(Scores, _Evaluated):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _BaselineFit:
+class _OfBaseline:
     name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _BaselineFit(_OfBaseline):
     trial_id: str
     """Name of the file of its predictions, without extension."""
     hyperparameters: str
@@ -165,21 +169,19 @@ class BaselineRecord(Scores, _BaselineFit):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BaselineFailure:
+class BaselineFailure(TaskFailure, _OfBaseline):
     """A row of baseline_failures.parquet: a baseline that could not be fitted."""
-
-    name: str
-    cause: str
-    """The error in one line."""
-    error: str
-    """The full traceback."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class InferenceRecord:
+class _OfModel:
+    model: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceRecord(_OfModel):
     """A row of inference.parquet: speed and memory of a finalist, alone on a machine."""
 
-    model: str
     device: str
     hostname: str
     processor: str | None
@@ -203,14 +205,8 @@ class InferenceRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
-class InferenceFailure:
+class InferenceFailure(TaskFailure, _OfModel):
     """A row of inference_failures.parquet: a model that could not be measured."""
-
-    model: str
-    cause: str
-    """The error in one line."""
-    error: str
-    """The full traceback."""
 
 
 PREDICTIONS_SCHEMA = pa.schema(

@@ -8,8 +8,8 @@ from typing import Literal
 from raycompare.records.messages import (
     Evaluation,
     Stop,
+    TaskFailure,
     TrialEnd,
-    TrialFailure,
     TrialPlan,
     TrialStart,
 )
@@ -34,7 +34,7 @@ class TrialState:
     end: TrialEnd | None = None
     ended_at: float = 0.0
     stop: Stop | None = None
-    failure: TrialFailure | None = None
+    failure: TaskFailure | None = None
     refusal: Stop | None = None
     """Why the scheduler never started the trial."""
     starts: int = 0

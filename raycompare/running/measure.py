@@ -9,16 +9,15 @@ from dataclasses import dataclass, replace
 
 import ray
 from datasets import Dataset
-from ray.exceptions import RayError, RayTaskError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raycompare.analysis.leaderboard import tested_finalists
+from raycompare.cluster.tasks import run_alone
+from raycompare.experiment.spec import ResourceSpec
 from raycompare.records.journal import Journal
 from raycompare.records.layout import weights_of
-from raycompare.records.messages import TrialPlan
+from raycompare.records.messages import TaskFailure, TrialPlan
 from raycompare.records.rows import InferenceFailure, InferenceRecord, TrialRecord
 from raycompare.training.classifier import RawTexts
-from raycompare.training.failures import failure_of
 from raycompare.training.inference import MOST_TEXTS, InferenceTask, measure_inference
 from raycompare.tuning.tuner import Shared, task_of
 
@@ -76,33 +75,34 @@ class _MeasuringNode:
 
     shared: Shared
     texts: ray.ObjectRef[RawTexts]
-    machine: NodeAffinitySchedulingStrategy
+    node_id: str
 
     @classmethod
     def of(cls, shared: Shared, test: Dataset) -> _MeasuringNode:
         experiment = shared.experiment
         rows = max(experiment.inference.texts, MOST_TEXTS)
         texts = RawTexts.of(test, rows, experiment.seed)
-        return cls(shared, ray.put(texts), _largest_machine())
+        return cls(shared, ray.put(texts), _largest_node())
 
     def measure(self, finalists: list[TrialRecord]) -> InferenceRecord | InferenceFailure:
         """Measure a model in a process of its own."""
         model = finalists[0].model
         resources = self.shared.resources[model]
-        remote = ray.remote(
-            num_cpus=resources.cpu,
-            num_gpus=math.ceil(resources.gpus),  # nobody else on a card that trials shared
-            max_calls=1,
-            max_retries=self.shared.experiment.failure.max_failures,
-        )(_measure).options(scheduling_strategy=self.machine)
-        try:
-            record: InferenceRecord = ray.get(
-                remote.remote(self.shared, finalists, self.texts, self._weight_bytes(finalists))
-            )
-        except RayError as error:
-            cause = error.cause if isinstance(error, RayTaskError) else error
-            failure = failure_of(cause)
-            return InferenceFailure(model=model, cause=failure.cause, error=str(error))
+        # Nothing else runs on a card that trials shared.
+        whole = resources.model_copy(update={"gpu": float(math.ceil(resources.gpus))})
+        record = run_alone(
+            _measure,
+            self.shared,
+            finalists,
+            whole,
+            self.texts,
+            self._weight_bytes(finalists),
+            resources=whole,
+            retries=self.shared.experiment.failure.max_failures,
+            node_id=self.node_id,
+        ).result()
+        if isinstance(record, TaskFailure):
+            return InferenceFailure(model=model, cause=record.cause, error=record.error)
         return record
 
     def _weight_bytes(self, finalists: list[TrialRecord]) -> int | None:
@@ -115,24 +115,25 @@ class _MeasuringNode:
         return None
 
 
-def _largest_machine() -> NodeAffinitySchedulingStrategy:
+def _largest_node() -> str:
     """Choose a machine for all models, so that they can be compared; another if it is lost."""
     alive = [node for node in ray.nodes() if node["Alive"]]
-    resources = {node["NodeID"]: node["Resources"] for node in alive}
-    largest = max(
+    resources: dict[str, dict[str, float]] = {n["NodeID"]: n["Resources"] for n in alive}
+    return max(
         sorted(resources),
         key=lambda node: (resources[node].get("GPU", 0), resources[node].get("CPU", 0)),
     )
-    return NodeAffinitySchedulingStrategy(node_id=largest, soft=True)
 
 
 def _measure(
-    shared: Shared, finalists: list[TrialRecord], texts: RawTexts, weight_bytes: int | None
+    shared: Shared,
+    finalists: list[TrialRecord],
+    resources: ResourceSpec,
+    texts: RawTexts,
+    weight_bytes: int | None,
 ) -> InferenceRecord:
     """Measure in a worker of Ray."""
-    asked = shared.resources[finalists[0].model]
-    alone = asked.model_copy(update={"gpu": float(math.ceil(asked.gpus))})
-    trial = task_of(shared, plan_of(finalists[0]), alone)
+    trial = task_of(shared, plan_of(finalists[0]), resources)
     halvings = max(finalist.halvings or 0 for finalist in finalists)
     return measure_inference(
         InferenceTask(

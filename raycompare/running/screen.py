@@ -7,17 +7,15 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 
-import ray
-from ray.exceptions import RayError, RayTaskError
-
+from raycompare.cluster.tasks import Pending, run_alone
 from raycompare.experiment.settings import ScreenSpec
 from raycompare.experiment.spec import Experiment, ModelSpec
 from raycompare.formatting import duration
+from raycompare.records.messages import TaskFailure
 from raycompare.records.rows import Screened, ScreenRecord
 from raycompare.records.run_folder import RunFolder
 from raycompare.records.run_records import drop_screened
 from raycompare.records.snapshot import SCREEN_FOLDER
-from raycompare.training.failures import failure_of
 from raycompare.training.screening import ScreenTask, screen_model
 from raycompare.tuning.plans import make_plan
 from raycompare.tuning.tuner import Shared, task_of
@@ -65,24 +63,22 @@ class Screening:
             found.append(screened)
         return found
 
-    def _start(self, model: ModelSpec, settings: ScreenSpec) -> ray.ObjectRef[Screened]:
-        resources = self.shared.resources[model.name]
-        remote = ray.remote(
-            num_cpus=resources.cpu,
-            num_gpus=resources.gpus,
-            max_calls=1,  # its memory, also that of the card, is for the trials
-            max_retries=self.experiment.failure.max_failures,
-        )(_screen)
-        return remote.remote(self.shared, model.name, settings.budget_rows)
+    def _start(self, model: ModelSpec, settings: ScreenSpec) -> Pending[Screened]:
+        return run_alone(
+            _screen,
+            self.shared,
+            model.name,
+            settings.budget_rows,
+            resources=self.shared.resources[model.name],
+            retries=self.experiment.failure.max_failures,
+        )
 
     def _collect(
-        self, model: ModelSpec, running: ray.ObjectRef[Screened], settings: ScreenSpec
+        self, model: ModelSpec, running: Pending[Screened], settings: ScreenSpec
     ) -> Screened:
-        try:
-            screened: Screened = ray.get(running)
-        except RayError as error:
-            cause = failure_of(error.cause if isinstance(error, RayTaskError) else error).cause
-            return Screened(model=model.name, rows=settings.budget_rows, cause=cause)
+        screened = running.result()
+        if isinstance(screened, TaskFailure):
+            return Screened(model=model.name, rows=settings.budget_rows, cause=screened.cause)
         self._cache.write_text(self._file(model, settings), json.dumps(asdict(screened)) + "\n")
         return screened
 

@@ -8,10 +8,10 @@ from functools import cached_property, partial
 from typing import Protocol
 
 import ray
-from ray.exceptions import RayTaskError
 from transformers import PreTrainedTokenizerBase
 
 from raycompare.cluster.machines import Node
+from raycompare.cluster.tasks import run_alone
 from raycompare.data.token_store import TokenStore
 from raycompare.data.tokenize import add_padding, token_key, tokenize
 from raycompare.data.tokens import TokenizedData
@@ -22,7 +22,7 @@ from raycompare.experiment.spec import Arguments, Experiment
 from raycompare.models.pretrained import load_tokenizer, pin_path
 from raycompare.records.clock import Clock
 from raycompare.records.journal import Journal
-from raycompare.records.messages import Stage, TrialPlan
+from raycompare.records.messages import Stage, TaskFailure, TrialPlan
 from raycompare.records.run_folder import RunFolder
 from raycompare.records.snapshot import TOKEN_FOLDER
 from raycompare.running.check import CheckedExperiment
@@ -82,18 +82,16 @@ def share(ready: CheckedExperiment, folder: RunFolder, machines: Sequence[Node])
 
 def _measure_memory(shared: Shared, settings: ModelSettings) -> Peak:
     """Measure a trial of the model at its largest batch, on a card of its own."""
-    asked = settings.resources
+    card = settings.resources.model_copy(update={"gpu": 1.0})
     plan = make_plan("tune", 0, settings.name, _largest(settings.space), seed=0)
-    # A process that keeps its part of the card would be in the way of the trials.
-    remote = ray.remote(num_cpus=asked.cpu, num_gpus=1, max_calls=1)(measure)
-    task = task_of(shared, plan, asked.model_copy(update={"gpu": 1.0}))
-    try:
-        peak: Peak = ray.get(remote.remote(task))
-    except RayTaskError as error:
+    task = task_of(shared, plan, card)
+    retries = shared.experiment.failure.max_failures
+    peak = run_alone(measure, task, resources=card, retries=retries).result()
+    if isinstance(peak, TaskFailure):
         raise UserError(
             f"a trial of {settings.name} at its largest batch can't take a step on a card: "
-            f"{error.cause}. Allow smaller batches, or more gradient_accumulation_steps."
-        ) from error
+            f"{peak.cause}. Allow smaller batches, or more gradient_accumulation_steps."
+        )
     return peak
 
 

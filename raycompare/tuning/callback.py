@@ -7,12 +7,12 @@ from time import perf_counter
 from typing import Any
 
 from ray import cloudpickle, tune
-from ray.exceptions import OutOfMemoryError, RayTaskError
+from ray.exceptions import OutOfMemoryError
 from ray.tune.experiment import Trial
 from ray.tune.progress_reporter import TrialProgressCallback
-from rich.text import Text
 
-from raycompare.errors import DiskFullError, summarize
+from raycompare.cluster.tasks import describe_failure
+from raycompare.errors import DiskFullError
 from raycompare.records.journal import Journal
 from raycompare.records.messages import TrialFailure
 from raycompare.records.run_folder import RunFolder
@@ -81,13 +81,11 @@ class JournalCallback(tune.Callback):
         error = _error_of(trial)
         if isinstance(error, OutOfMemoryError):
             trial.config[HALVINGS] = trial.config.get(HALVINGS, 0) + 1
-        self._journal.lose(trial_name(trial), _cause(error))
+        self._journal.lose(trial_name(trial), describe_failure(error).cause)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Note that the trial was lost for good, with the cause."""
-        error = _error_of(trial)
-        failure = TrialFailure(cause=_cause(error), error=Text.from_ansi(str(error)).plain)
-        self._journal.fail(trial_name(trial), failure)
+        self._journal.fail(trial_name(trial), describe_failure(_error_of(trial)))
 
     def on_step_end(self, iteration: int, trials: list[Trial], **_: Any) -> None:
         """Write the records now and then, also when nothing has changed.
@@ -115,7 +113,3 @@ def _error_of(trial: Trial) -> Exception:
     assert path is not None
     error: Exception = cloudpickle.loads(Path(path).read_bytes())
     return error
-
-
-def _cause(error: Exception) -> str:
-    return summarize(error.cause if isinstance(error, RayTaskError) else error)

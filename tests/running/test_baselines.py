@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 from ray.exceptions import RayTaskError
 
+from raycompare.cluster import tasks
 from raycompare.data.splits import load_splits
 from raycompare.experiment.spec import TF_IDF, DataSpec
 from raycompare.records.rows import PREDICTIONS_SCHEMA, BaselineFailure, BaselineRecord
 from raycompare.records.run_folder import RunFolder
-from raycompare.running import baselines as baseline_stage
 from raycompare.running.baselines import Baselines
 from raycompare.running.check import CheckedExperiment
 from tests import runs
@@ -49,7 +49,7 @@ class Started:
 def started(monkeypatch: pytest.MonkeyPatch) -> Started:
     fake = Started([])
     for name in ("remote", "get"):
-        monkeypatch.setattr(baseline_stage.ray, name, getattr(fake, name))
+        monkeypatch.setattr(tasks.ray, name, getattr(fake, name))
     return fake
 
 

@@ -1,0 +1,62 @@
+"""Runs a function in a worker of Ray that ends with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from rich.text import Text
+
+from raycompare.errors import summarize
+from raycompare.experiment.spec import ResourceSpec
+from raycompare.records.messages import TaskFailure
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Pending(Generic[T]):
+    """A call that runs in a worker, or waits for one."""
+
+    ref: ray.ObjectRef[T]
+
+    def result(self) -> T | TaskFailure:
+        """Wait for the value of the call; describe the error if it raised or lost its worker."""
+        try:
+            value: T = ray.get(self.ref)
+        except RayError as error:
+            return describe_failure(error)
+        return value
+
+
+def run_alone(
+    function: Callable[..., T],
+    *arguments: Any,
+    resources: ResourceSpec,
+    retries: int,
+    node_id: str | None = None,
+) -> Pending[T]:
+    """Call the function in a process that ends afterwards, so that trials get all its memory back.
+
+    References to the object store among the arguments arrive as their values. A lost worker is
+    replaced up to `retries` times, on another machine if `node_id` is lost.
+    """
+    node: Any = NodeAffinitySchedulingStrategy(node_id, soft=True) if node_id else "DEFAULT"
+    remote = ray.remote(
+        num_cpus=resources.cpu,
+        num_gpus=resources.gpus,
+        max_calls=1,
+        max_retries=retries,
+        scheduling_strategy=node,
+    )(function)
+    return Pending(remote.remote(*arguments))
+
+
+def describe_failure(error: Exception) -> TaskFailure:
+    """Describe an error of Ray by its cause, if a function of ours raised it, and its traceback."""
+    cause = error.cause if isinstance(error, RayTaskError) else error
+    return TaskFailure(cause=summarize(cause), error=Text.from_ansi(str(error)).plain)
