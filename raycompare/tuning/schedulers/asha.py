@@ -8,10 +8,10 @@ from fractions import Fraction
 from math import inf
 
 from raycompare.metrics import Mode
-from raycompare.tuning.schedulers.base import PlanOrderRule, TrialCurve, Unit, quantile
+from raycompare.tuning.schedulers.base import Rule, TrialCurve, Unit, quantile
 
 
-class Rungs(PlanOrderRule):
+class Rungs(Rule):
     """Successive halving: a trial in the best 1/`reduction_factor` of a rung passes it.
 
     That is, one not below the percentile of the trials planned before it. The first is never

@@ -25,7 +25,7 @@ from enum import Enum
 from fractions import Fraction
 from itertools import pairwise
 from math import isfinite
-from typing import Literal, Protocol, assert_never
+from typing import Literal, assert_never
 
 from raycompare.metrics import Mode
 
@@ -54,33 +54,6 @@ class Ruling:
     say: Decision
     reason: str = ""
     """Words for the report, where it is to stop."""
-
-
-class Rule(Protocol):
-    """What a scheduler asks of a rule."""
-
-    @property
-    def steps(self) -> tuple[int, ...]:
-        """Where trials are compared, rising, in the rule's unit."""
-
-    @property
-    def waits_at(self) -> tuple[int, ...]:
-        """Those of `steps` where it may say WAIT; a trial needs a checkpoint there."""
-
-    def add(self, trial_id: str) -> None:
-        """Add a trial; the order of these calls is the order of the plan."""
-
-    def record(self, trial_id: str, progress: int, value: float) -> None:
-        """Note a report; the value at a rung is the first at or after it, later ones are not."""
-
-    def end(self, trial_id: str) -> None:
-        """Note that a trial will report no more, however it ended."""
-
-    def close(self) -> None:
-        """Note that no more trials will be added."""
-
-    def standing(self, trial_id: str) -> Ruling:
-        """Say where a trial stands by now; asked at any time, at no cost that grows."""
 
 
 class Verdict(Enum):
@@ -138,10 +111,13 @@ def quantile(rising: Sequence[float], share: Fraction) -> float:
     return low + (rising[below + 1] - low) * float(rest) if rest else low
 
 
-class PlanOrderRule(ABC):
-    """The part that rules share: at each rung they take the trials in the order of the plan."""
+class Rule(ABC):
+    """What a scheduler asks; at each rung a rule takes the trials in the order of the plan."""
 
+    steps: tuple[int, ...]
+    """Where trials are compared, rising, in the rule's unit."""
     waits_at: tuple[int, ...] = ()
+    """Those of `steps` where it may say WAIT; a trial needs a checkpoint there."""
 
     def __init__(self, steps: Sequence[int], mode: Mode, unit: Unit = "step") -> None:
         """Place a rung at each of `steps`, in rising order."""
@@ -164,7 +140,7 @@ class PlanOrderRule(ABC):
         self._plan.append(self._entries[trial_id])
 
     def record(self, trial_id: str, progress: int, value: float) -> None:
-        """Note a report of a finite value; what is known already stays as it is."""
+        """Note a report of a finite value; that of a rung is the first at or after it."""
         assert isfinite(value)
         values = self._entries[trial_id].values
         for rung, milestone in enumerate(self.steps):
@@ -183,7 +159,7 @@ class PlanOrderRule(ABC):
         self._decide()
 
     def standing(self, trial_id: str) -> Ruling:
-        """Say where a trial stands by now."""
+        """Say where a trial stands by now; asked at any time, at no cost that grows."""
         entry = self._entries[trial_id]
         for rung in range(len(self.steps)):
             if self._verdict(entry, rung) is Verdict.STOP:

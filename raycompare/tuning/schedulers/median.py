@@ -9,7 +9,7 @@ from math import inf
 from statistics import fmean
 
 from raycompare.metrics import Mode
-from raycompare.tuning.schedulers.base import PlanOrderRule, TrialCurve, Unit, quantile
+from raycompare.tuning.schedulers.base import Rule, TrialCurve, Unit, quantile
 
 HALF = Fraction(1, 2)
 
@@ -17,7 +17,7 @@ MIN_SAMPLES = 3
 """Trials that a median is taken of, at the least; as many as Ray's MedianStoppingRule wants."""
 
 
-class MedianStopping(PlanOrderRule):
+class MedianStopping(Rule):
     """Stops a trial whose best value so far is worse than the median of earlier trials.
 
     The rule is Vizier's (Golovin et al., KDD 2017, section 3.2.2), in the order of the plan: at

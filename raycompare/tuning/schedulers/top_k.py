@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from raycompare.metrics import Mode
-from raycompare.tuning.schedulers.base import PlanOrderRule, TrialCurve, Unit, Verdict
+from raycompare.tuning.schedulers.base import Rule, TrialCurve, Unit, Verdict
 
 
-class TopK(PlanOrderRule):
+class TopK(Rule):
     """Holds every trial at the first rung; once all are there, the best `k` go on to the end.
 
     Of equal trials the one planned first goes on. A trial that ended before the rung is not

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raycompare.tuning.schedulers.asha import Rungs
-from raycompare.tuning.schedulers.base import Decision, PlanOrderRule, Ruling, milestones
+from raycompare.tuning.schedulers.base import Decision, Rule, Ruling, milestones
 
 Curves = Sequence[Sequence[float]]
 
@@ -126,7 +126,7 @@ class World:
 class Cluster:
     """Workers of random speed, and a scheduler that drives a rule with what they report."""
 
-    def __init__(self, rule: PlanOrderRule, world: World, workers: int = 1, seed: int = 0) -> None:
+    def __init__(self, rule: Rule, world: World, workers: int = 1, seed: int = 0) -> None:
         self.rule, self.world, self.workers = rule, world, workers
         self.random = random.Random(seed)
         self.planned: list[str] = []
@@ -183,7 +183,7 @@ class Cluster:
             self.ready.append(trial)
         return say is not Decision.WAIT
 
-    def report(self, rule: PlanOrderRule, trial: str, step: int) -> None:
+    def report(self, rule: Rule, trial: str, step: int) -> None:
         rule.record(trial, step, self.world.curves[int(trial)][step - 1])
 
     def end(self, trial: str, place: list[str]) -> None:
@@ -191,7 +191,7 @@ class Cluster:
         place.remove(trial)
         self.ended.append(trial)
 
-    def tell(self, rule: PlanOrderRule, order: Sequence[str]) -> None:
+    def tell(self, rule: Rule, order: Sequence[str]) -> None:
         """Tell a rule what became of the trials, one of them after another."""
         for trial in order:
             for step in range(1, self.reports[trial] + 1):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from raycompare.metrics import Mode
 from raycompare.tuning.schedulers.asha import Rungs
-from raycompare.tuning.schedulers.base import Decision, PlanOrderRule, TrialCurve, Verdict
+from raycompare.tuning.schedulers.base import Decision, Rule, TrialCurve, Verdict
 from raycompare.tuning.schedulers.median import MedianStopping
 from raycompare.tuning.schedulers.pasha import Pasha
 from raycompare.tuning.schedulers.top_k import TopK
@@ -24,7 +24,7 @@ from tests.tuning.schedulers.test_asha import GO, Cluster, Curves, World, comple
 STEPS, LENGTH = (1, 2, 4, 5), 6
 SETTLED = "the ranking had settled by step "
 
-Make = Callable[[Mode], PlanOrderRule]
+Make = Callable[[Mode], Rule]
 RULES: dict[str, Make] = {
     "halving": lambda mode: Rungs(STEPS, 3, mode),
     "median": lambda mode: MedianStopping(STEPS, mode, 2),
@@ -148,13 +148,13 @@ class Peers(list[float]):
 def test_the_work_of_a_report_does_not_grow_with_the_trials(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked, presence = list[int](), PlanOrderRule._presence
+    asked, presence = list[int](), Rule._presence
 
-    def counted(rule: PlanOrderRule, entry: TrialCurve, rung: int) -> Verdict:
+    def counted(rule: Rule, entry: TrialCurve, rung: int) -> Verdict:
         asked.append(rung)
         return presence(rule, entry, rung)
 
-    monkeypatch.setattr(PlanOrderRule, "_presence", counted)
+    monkeypatch.setattr(Rule, "_presence", counted)
     chance, trials, rule = random.Random(1), 400, RULES[name]("max")
     peers = [Peers() for _ in STEPS]
     for rung, counting in zip(rule._rungs, peers, strict=True):
@@ -181,7 +181,7 @@ def by_median(curves: Curves) -> dict[str, str]:
     return ruled_out
 
 
-def stopped(rule: PlanOrderRule, curves: Curves) -> dict[str, str]:
+def stopped(rule: Rule, curves: Curves) -> dict[str, str]:
     return reasons(Cluster(rule, complete(curves)).run())
 
 
