@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Protocol
 
 import ray
 from transformers import PreTrainedTokenizerBase
@@ -26,7 +25,7 @@ from raycompare.records.messages import Stage, TaskFailure, TrialPlan
 from raycompare.records.run_folder import RunFolder
 from raycompare.records.snapshot import TOKEN_FOLDER
 from raycompare.running.check import CheckedExperiment
-from raycompare.running.display import Display, RungSteps, StageView
+from raycompare.running.display import Display, StageView
 from raycompare.running.gauges import Gauges
 from raycompare.training.arguments import TEXTS, TOKENS
 from raycompare.training.memory import Peak, measure
@@ -36,7 +35,7 @@ from raycompare.tuning.plan_order import Comparing, PlanOrder
 from raycompare.tuning.plans import (
     Drawn,
     Identities,
-    Slot,
+    Proposer,
     choose,
     confirm_plans,
     make_plan,
@@ -147,7 +146,8 @@ class Stages:
         earlier = self.journal.earlier_plans("tune")
         plans = tune_plans(self.experiment, turns, propose, earlier, self.identities)
         if turns:
-            self._run(Work("tune", plans, len(turns), learns, self.shared.rungs), self._scheduler())
+            queue = Queue(stage="tune", plans=plans, most=len(turns), one_by_one=learns)
+            self._run(queue, self._scheduler())
             self._require_ended("tune")
         tuned = {slot.model for slot in turns}
         return choose(self.experiment, self.journal.trials(), tuned)
@@ -157,7 +157,8 @@ class Stages:
         plans = confirm_plans(self.experiment, chosen, self.identities)
         if plans:
             cap = MaxCost(self.experiment, self.clock)
-            self._run(Work("confirm", iter(plans), len(plans)), PlanOrder(cap))
+            queue = Queue(stage="confirm", plans=iter(plans), most=len(plans))
+            self._run(queue, PlanOrder(cap))
             self._require_ended("confirm")
 
     def _tpe(self) -> Proposer:
@@ -176,17 +177,17 @@ class Stages:
             return PlanOrder(limits)
         return Comparing(rules, settings.metric, settings.time_attr, limits)
 
-    def _run(self, work: Work, scheduler: PlanOrder) -> None:
-        admitted = self._admit(work, scheduler)
-        if not work.learns:
+    def _run(self, planned: Queue, scheduler: PlanOrder) -> None:
+        queue = replace(planned, plans=self._admit(planned.plans, scheduler))
+        if not queue.one_by_one:
             # What can be planned at once is, so that the records have all of it from the start.
-            todo = list(admitted)
+            todo = list(queue.plans)
             if not todo:
-                self.display.say(f"{work.stage}: all {work.most} trials were finished before")
+                self.display.say(f"{queue.stage}: all {queue.most} trials were finished before")
                 return
-            admitted, work = iter(todo), replace(work, most=len(todo))
-        queue = Queue(stage=work.stage, plans=admitted, most=work.most, one_by_one=work.learns)
-        view = StageView(work.stage, self.journal, work.rungs, work.most)
+            queue = replace(queue, plans=iter(todo), most=len(todo))
+        rungs = self.shared.rungs if queue.stage == "tune" else {}
+        view = StageView(queue.stage, self.journal, rungs, queue.most)
         with self.display.stage(view), self._gauges.follow():
             run_stage(self.shared, queue, self.journal, scheduler)
 
@@ -194,9 +195,9 @@ class Stages:
     def _gauges(self) -> Gauges:
         return Gauges(self.experiment, self.journal, self.shared.resources, self.clock)
 
-    def _admit(self, work: Work, scheduler: PlanOrder) -> Iterator[TrialPlan]:
+    def _admit(self, plans: Iterator[TrialPlan], scheduler: PlanOrder) -> Iterator[TrialPlan]:
         """Yield the plans that are to be run; those finished before are told to the scheduler."""
-        for plan in work.plans:
+        for plan in plans:
             scheduler.add(plan)
             if self.journal.add(plan):
                 yield plan
@@ -209,26 +210,3 @@ class Stages:
         entries = [e for e in self.journal.entries.values() if e.plan.stage == stage]
         if any(e.status in ("interrupted", "not_run") and not e.refusal for e in entries):
             raise KeyboardInterrupt
-
-
-class Proposer(Protocol):
-    """Proposes configurations, and says how many each model has, its default counted."""
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """By the model's name."""
-
-    def __call__(self, slot: Slot) -> Arguments | None:
-        """Return what is searched next; None if the model's search space is exhausted."""
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a stage has to do."""
-
-    stage: Stage
-    plans: Iterator[TrialPlan]
-    most: int
-    learns: bool = False
-    """Whether a plan is made from what the trials before it have shown."""
-    rungs: RungSteps = field(default_factory=dict)

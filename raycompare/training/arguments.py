@@ -62,10 +62,14 @@ def planned_steps(arguments: Arguments, lengths: Ints) -> int:
     `lengths` are the tokens of each training text; only their number matters for batches that are
     not measured in tokens.
     """
+    drop_last = bool(arguments.get("dataloader_drop_last", False))
+    return count_steps(arguments, count_batches(lengths, batch_size_of(arguments), drop_last))
+
+
+def count_steps(arguments: Arguments, batches: int) -> int:
+    """Return the optimizer steps of a full run whose epochs have `batches` batches."""
     if int(_number(arguments, "max_steps", -1)) > 0:
         return int(_number(arguments, "max_steps", -1))
-    drop_last = bool(arguments.get("dataloader_drop_last", False))
-    batches = count_batches(lengths, batch_size_of(arguments), drop_last)
     per_epoch = math.ceil(batches / _number(arguments, "gradient_accumulation_steps", 1))
     return math.ceil(_number(arguments, "num_train_epochs", 3) * max(per_epoch, 1))
 

@@ -214,14 +214,6 @@ def sorted_by_length(split: TokenSplit) -> Subset[Any]:
     return Subset(split, longest_first(split.lengths).tolist())
 
 
-def planned_steps(trainer: Trainer) -> int:
-    """Return the optimizer steps of a full run."""
-    batches = len(trainer.get_train_dataloader())
-    per_epoch = max(math.ceil(batches / trainer.args.gradient_accumulation_steps), 1)
-    limit = trainer.args.max_steps
-    return limit if limit > 0 else math.ceil(trainer.args.num_train_epochs * per_epoch)
-
-
 def precision(arguments: TrainingArguments) -> str:
     """Name the number format that a trial computes in."""
     return next((name for name in PRECISIONS if getattr(arguments, name)), "fp32")

@@ -21,12 +21,12 @@ from raycompare.models.pretrained import build_model
 from raycompare.models.saved import save_model
 from raycompare.records.messages import TrialEnd, TrialStart
 from raycompare.records.rows import PREDICTIONS_SCHEMA
-from raycompare.training.arguments import batch_size_of
+from raycompare.training.arguments import batch_size_of, count_steps
 from raycompare.training.callback import TrialCallback, own_metrics
 from raycompare.training.checkpoints import restore, save_checkpoint
 from raycompare.training.failures import failure_of, is_out_of_memory
 from raycompare.training.task import TrialReporter, TrialTask
-from raycompare.training.trainer import build_trainer, planned_steps, precision, sorted_by_length
+from raycompare.training.trainer import build_trainer, precision, sorted_by_length
 
 MOST_HALVINGS = 6
 """A sixty-fourth of a batch; who has memory for less should ask for a smaller model."""
@@ -73,7 +73,7 @@ def _train(task: TrialTask, sink: TrialReporter) -> None:
     checkpoint = sink.checkpoint()
     if checkpoint:
         restore(course, checkpoint)
-    steps = planned_steps(trainer)
+    steps = count_steps(task.arguments, len(trainer.get_train_dataloader()))
     sink.report(
         TrialStart(
             started_at=started_at,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Protocol
 
 import numpy as np
 
@@ -58,8 +59,16 @@ class Slot:
     """Which configuration of the model this is, from 0, its untuned default."""
 
 
-Propose = Callable[[Slot], Arguments | None]
-"""Says what is searched next; None if the model's search space is exhausted."""
+class Proposer(Protocol):
+    """Proposes configurations."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The configurations of each model, its default counted."""
+
+    def __call__(self, slot: Slot) -> Arguments | None:
+        """Return what is searched next; None if the model's search space is exhausted."""
+
 
 Identities = Mapping[str, str]
 """What decides the outcome of a model's trials beside their own plan, as a hash, by model."""
@@ -144,7 +153,7 @@ def _number(part: int | str) -> int:
 def tune_plans(
     experiment: Experiment,
     turns: Sequence[Slot],
-    propose: Propose,
+    propose: Proposer,
     earlier: Mapping[int, TrialRecord],
     identities: Identities,
 ) -> Iterator[TrialPlan]:
