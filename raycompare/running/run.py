@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field
 
 from raycompare.analysis.comparison import Comparison
 from raycompare.cluster.checks import usable_machines
@@ -21,6 +21,7 @@ from raycompare.records.journal import Journal
 from raycompare.records.layout import ONLY_WHILE_IT_RUNS, REPORT, TRIALS
 from raycompare.records.rows import TrialRecord
 from raycompare.records.run_folder import RunFolder
+from raycompare.records.survey import Survey
 from raycompare.report.sections.cost import budget_note
 from raycompare.report.write import write_report
 from raycompare.running.baselines import Baselines
@@ -51,6 +52,7 @@ from raycompare.tuning.earlier_trials import EvaluatedPoint
 from raycompare.tuning.limits import MaxCost
 from raycompare.tuning.plans import identities
 from raycompare.tuning.resources import sharing
+from raycompare.tuning.tuner import Shared
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +115,7 @@ class _Pipeline:
     clock: Clock
     trackers: Trackers
     wait_nodes: int
-    setting: RunFacts = RunFacts()  # noqa: RUF009 - it is frozen
+    facts: RunFacts = field(default_factory=RunFacts)
 
     def __post_init__(self) -> None:
         metric = self.ready.experiment.tune.metric
@@ -151,18 +153,11 @@ class _Pipeline:
             clock.counting(trial_machines),
         ):
             machines = usable_machines(experiment, self.folder, nodes)
-            self.setting = RunFacts(nodes=nodes)
+            self.facts.nodes = nodes
             with clock("tokenize"):
                 shared = share(self.ready, self.folder, machines)
                 surveyed = survey(experiment, self.ready.data)
-            self.setting = replace(
-                self.setting,
-                survey=surveyed.to_plain(),
-                lengths=shared.lengths,
-                cut=shared.cut,
-                resources=shared.resources,
-                model_types={m.name: load_config(m).model_type for m in experiment.models},
-            )
+            self._note(shared, surveyed)
             for line in sharing(shared.resources):
                 self.display.say(line)
             known_as = identities(experiment, self.ready.data)
@@ -186,7 +181,7 @@ class _Pipeline:
                 chosen = stages.tune()
             with clock("confirm"):
                 stages.confirm(chosen)
-            self.setting = replace(self.setting, nodes=with_joined(nodes))
+            self.facts.nodes = with_joined(nodes)
             baselines.collect(self.display.say)
             spent = MaxCost(experiment, clock).spent
             if spent:
@@ -195,12 +190,21 @@ class _Pipeline:
                 with clock("inference"):
                     measure_finalists(shared, self.journal, self.ready.data.test, self.display.say)
 
+    def _note(self, shared: Shared, surveyed: Survey) -> None:
+        """Keep for the manifest what is known before the first trial."""
+        self.facts.survey = surveyed.to_plain()
+        self.facts.lengths, self.facts.cut = shared.lengths, shared.cut
+        self.facts.resources = shared.resources
+        self.facts.model_types = {
+            model.name: load_config(model).model_type for model in self.ready.experiment.models
+        }
+
     def _estimate(self, experiment: Experiment) -> list[str]:
         """Estimate the rest of a run on its machines; keep it for the manifest, and say it."""
         data = self.ready.data
-        site = site_of(experiment, self.setting.nodes, self.setting.resources)
+        site = site_of(experiment, self.facts.nodes, self.facts.resources)
         found = estimate(experiment, data, site)
-        self.setting = replace(self.setting, estimate=asdict(found))
+        self.facts.estimate = asdict(found)
         return describe(found, experiment)
 
     def _keep_best(self, comparison: Comparison) -> None:
@@ -228,14 +232,9 @@ class _Pipeline:
             write_report(self.folder)
 
     def _write_manifest(self, complete: bool) -> None:
+        self.facts.trackers = self.trackers.failures
         self.folder.write_manifest(
-            manifest(
-                self.ready,
-                self.begun,
-                replace(self.setting, trackers=self.trackers.failures),
-                self.clock,
-                complete,
-            )
+            manifest(self.ready, self.begun, self.facts, self.clock, complete)
         )
 
 

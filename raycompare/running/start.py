@@ -135,9 +135,9 @@ def _same(earlier: RunStart, now: RunStart, folder: RunFolder) -> RunStart:
     return earlier
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class RunFacts:
-    """Where a run took place; tokens of a text and resources are by model."""
+    """Where a run took place, as far as it is known; lengths and resources are by model."""
 
     nodes: Sequence[Node] = ()
     lengths: Mapping[str, int] = field(default_factory=dict)
@@ -156,7 +156,7 @@ class RunFacts:
 def manifest(
     ready: CheckedExperiment,
     begun: RunStart,
-    setting: RunFacts,
+    about: RunFacts,
     clock: Clock,
     complete: bool = True,
 ) -> Manifest:
@@ -173,10 +173,10 @@ def manifest(
             "dataset": experiment.data.dataset,
             "from_hub": from_hub(experiment),
             **facts(ready.data),
-            "survey": dict(setting.survey),
-            "max_length": dict(setting.lengths),
-            "cut": dict(setting.cut),
-            "model_types": dict(setting.model_types),
+            "survey": dict(about.survey),
+            "max_length": dict(about.lengths),
+            "cut": dict(about.cut),
+            "model_types": dict(about.model_types),
             **_remote_code(experiment),
         },
         seeds={"experiment": experiment.seed, "confirm": list(experiment.confirm.seeds)},
@@ -185,12 +185,12 @@ def manifest(
             **{package: version(package) for package in RECORDED_PACKAGES},
         },
         git_revision=git_revision(Path(__file__).parents[1]),
-        hardware=[asdict(node) for node in setting.nodes],
+        hardware=[asdict(node) for node in about.nodes],
         seconds={**clock.seconds, TOTAL: clock.total},
         machine_seconds={**clock.machine_seconds, TOTAL: clock.machine_total},
-        resources={model: spec.model_dump() for model, spec in setting.resources.items()},
-        trackers=dict(setting.trackers),
-        estimate=dict(setting.estimate),
+        resources={model: spec.model_dump() for model, spec in about.resources.items()},
+        trackers=dict(about.trackers),
+        estimate=dict(about.estimate),
         complete=complete,
     )
 
