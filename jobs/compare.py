@@ -1,14 +1,14 @@
-"""The whole comparison as one job, on a laptop or by `ray submit cluster.yaml jobs/compare.py`.
+"""Run a comparison as one job, on a laptop or with `ray submit cluster.yaml jobs/compare.py`.
 
     python jobs/compare.py                                   the quickstart
     python jobs/compare.py EXPERIMENT.yaml [--set KEY=VALUE] [--out DIR] [--resume RUN_DIR]
 
-The path of a run, each step one module of raycompare: `experiment_file` reads the file, `check`
-finds its mistakes, `stages` tunes and confirms on Ray, `results` holds the records, `compare` and
-`report` turn them into the verdict. `run` ties them together.
+To follow a run through the code: `experiment.file` reads the file, `running.check` finds mistakes,
+`running.stages` tunes and confirms on Ray, `records` stores the results, `analysis.comparison` and
+`report` turn them into the verdict. `running.run` ties them together.
 
-`ray submit` copies this one file into the home folder of the head; the project is beside it, in
-~/raycompare, where the cluster files put it. There the job starts.
+`ray submit` copies this file alone into the home folder of the head. The cluster files put the
+project into ~/raycompare, and the job runs there.
 """
 
 from __future__ import annotations

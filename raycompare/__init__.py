@@ -1,7 +1,7 @@
 """Compare pretrained models on your labelled text, on Ray.
 
 `Experiment`, `run`, `load_run` and `load_model` are for notebooks (docs/python-api.md). They are
-imported when they are first used: `import raycompare` loads neither torch nor Ray.
+imported on first use, so `import raycompare` loads neither torch nor Ray.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is used for the first time."""
+    """Import a name on first use."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(_MODULES[name]), name)
@@ -37,5 +37,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """List what there is, also before it is used."""
+    """List all public names, including those not yet imported."""
     return sorted({*globals(), *__all__})

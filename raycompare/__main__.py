@@ -1,4 +1,4 @@
-"""`python -m raycompare` is the `raycompare` command."""
+"""Run the `raycompare` command with `python -m raycompare`."""
 
 from raycompare.cli import main
 

@@ -1,6 +1,8 @@
-"""What a notebook needs: an experiment, and a run as tables, figures and text.
+"""The API for notebooks: experiments, and runs as tables, figures and text.
 
-`from raycompare import Experiment, run, load_run`; `run` is in `launch`, since it needs Ray.
+    from raycompare import Experiment, run, load_run
+
+`run` needs Ray and is therefore in `running.launch`.
 """
 
 from __future__ import annotations
@@ -33,9 +35,9 @@ if TYPE_CHECKING:
     from raycompare.report.drawing.draw import Drawing
 
 SOURCE = "the experiment"
-"""Names in messages what did not come from a file."""
+"""Name in messages of an experiment that was not read from a file."""
 SEARCHED = "config/"
-"""Before the names of what was searched, as in the data frames of Ray Tune."""
+"""Prefix of searched hyperparameters in column names, as in data frames of Ray Tune."""
 ANSWERS = ("example_id", "label", "prediction", "trial_id")
 
 
@@ -43,49 +45,49 @@ class Experiment(Spec):
     """One comparison of models on one data set, with the keys of an experiment file."""
 
     def __init__(self, **sections: Any) -> None:
-        """Take the sections of a file by name, as plain values or as their types.
+        """Create an experiment from the sections of a file, as plain values or as their types.
 
         Raises:
-            ExperimentError: there are mistakes; the message has all of them.
+            ExperimentError: there are mistakes; the message lists them all.
         """
         valid = _draft(sections).experiment()
         super().__init__(**{name: getattr(valid, name) for name in Spec.model_fields})
 
     @classmethod
     def from_file(cls, path: str | Path, overrides: Sequence[str] = ()) -> Self:
-        """Read an experiment file; `overrides` are as after --set: `tune.num_samples=4`.
+        """Read an experiment file; `overrides` are those of --set, such as `tune.num_samples=4`.
 
         Raises:
             UserError: the file can't be read.
-            ExperimentError: it has mistakes; the message has all of them.
+            ExperimentError: the file has mistakes; the message lists them all.
         """
         return cls.from_dict(read_draft(Path(path), overrides).experiment().to_file())
 
     @classmethod
     def from_dict(cls, sections: Mapping[str, Any]) -> Self:
-        """Read what an experiment file would have, as a dict.
+        """Create an experiment from a dict with the keys of an experiment file.
 
         Raises:
-            ExperimentError: it has mistakes; the message has all of them.
+            ExperimentError: there are mistakes; the message lists them all.
         """
         return cls(**sections)
 
 
 def _draft(sections: Mapping[str, Any]) -> Draft:
     draft = parse_draft(to_json(dict(sections)).decode(), SOURCE)
-    return replace(draft, lines={})  # of the JSON, which nobody sees
+    return replace(draft, lines={})  # lines of the JSON mean nothing to the user
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Run:
-    """A run that has ended, or one that goes on as far as it is, read when it was loaded."""
+    """The results of a run, or of a run in progress up to the time it was loaded."""
 
     folder: RunFolder
     records: Records
 
     @property
     def experiment(self) -> Spec:
-        """What was run, every default filled in."""
+        """The experiment, with all defaults."""
         return self.records.experiment
 
     @property
@@ -95,7 +97,7 @@ class Run:
 
     @cached_property
     def trials(self) -> pd.DataFrame:
-        """A row per trial of any status; what was searched has columns named `config/...`."""
+        """A row per trial of any status; searched hyperparameters are in columns `config/...`."""
         frame = _frame(self.records.trials, TrialRecord)
         searched = [json.loads(text) for text in frame.pop("hyperparameters")]
         names = dict.fromkeys(name for row in searched for name in row)
@@ -110,7 +112,7 @@ class Run:
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
-        """A row per test example, finalist and seed: its number, label and prediction."""
+        """A row per test example, finalist and seed: number of the example, label, prediction."""
         parts = [
             table.to_pandas().assign(trial_id=trial_id)
             for trial_id, table in self.folder.read_predictions()
@@ -119,27 +121,27 @@ class Run:
 
     @cached_property
     def comparison(self) -> Comparison:
-        """All that the report says, as dataclasses."""
+        """The results of the report as dataclasses."""
         return compare(self.records, self.folder.read_predictions())
 
     @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:
-        """The tables of the report with every digit, by the names of their files."""
+        """The tables of the report at full precision, keyed by file name."""
         return {name: table.to_pandas() for name, table in tables(self.comparison).items()}
 
     @property
     def leaderboard(self) -> pd.DataFrame:
-        """The models and the baselines, best first."""
+        """Models and baselines, best first."""
         return self.tables["leaderboard"]
 
     @property
     def verdict(self) -> str:
-        """One sentence of Markdown."""
+        """The verdict of the report, one sentence of Markdown."""
         return self.comparison.verdict
 
     @cached_property
     def figures(self) -> dict[str, Drawing]:
-        """The figures of the report for light pages, by the names of their files."""
+        """The figures of the report for light pages, keyed by file name."""
         return draw_figures(self.comparison)
 
     @cached_property
@@ -148,7 +150,7 @@ class Run:
         return render(self.comparison, {})
 
     def __repr__(self) -> str:
-        """Name the folder."""
+        """Show the run folder."""
         return f"Run({self.folder.shown!r})"
 
     def _repr_markdown_(self) -> str:
@@ -162,10 +164,10 @@ def _frame(rows: Sequence[Row], row_type: type[Row]) -> pd.DataFrame:
 
 
 def load_run(place: str | Path | RunFolder) -> Run:
-    """Read a run folder, given as a path or a URI such as s3://bucket/runs/ID.
+    """Load a run from its folder, a path or a URI such as s3://bucket/runs/ID.
 
     Raises:
-        UserError: it is not the folder of a run.
+        UserError: `place` is not a run folder.
     """
     folder = place if isinstance(place, RunFolder) else RunFolder.at(place)
     return Run(folder, read_records(folder))

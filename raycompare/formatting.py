@@ -1,4 +1,4 @@
-"""Numbers, durations and Markdown as people read them; nothing depends on a locale."""
+"""Format numbers, durations and Markdown for people, independently of the locale."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 NOTHING = "-"
-"""In a cell for which there is no value."""
+"""Shown in cells without a value."""
 
 SECONDS_PER_MINUTE, SECONDS_PER_HOUR = 60, 3600
 
@@ -15,57 +15,57 @@ _special = re.compile(r"[\\`*|<>\[\]~$]|(?<![^\W_])_|_(?![^\W_])")
 
 
 def escape(text: str) -> str:
-    """Return one line that GitHub shows as `text`, also in a table."""
+    """Escape `text` as one line of Markdown, for paragraphs and table cells."""
     return _special.sub(r"\\\g<0>", " ".join(text.split()))
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
-    """Return a table whose first `left` columns are aligned to the left, the others right."""
+    """Return a table with the first `left` columns aligned left, and the others right."""
     rule = [":---" if index < left else "---:" for index in range(len(headers))]
     return "\n".join(f"| {' | '.join(row)} |" for row in (headers, rule, *rows))
 
 
 def fenced(code: str) -> str:
-    """Return a block of shell code."""
+    """Return a fenced block of shell code."""
     longest = max((len(ticks) for ticks in re.findall(r"`+", code)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}sh\n{code.strip()}\n{fence}"
 
 
 def folded(summary: str, content: str) -> str:
-    """Return content that opens with a click."""
+    """Return content that is collapsed under its summary."""
     return f"<details>\n<summary>{summary}</summary>\n\n{content}\n\n</details>"
 
 
 def score(value: float | None) -> str:
-    """Return a metric with three decimals."""
+    """Format a metric with three decimals."""
     return NOTHING if value is None else f"{value:z.3f}"
 
 
 def change(value: float | None) -> str:
-    """Return the difference of two metrics, with its sign."""
+    """Format the difference of two metrics, with its sign."""
     return NOTHING if value is None else f"{value:+z.3f}"
 
 
 def count(value: float | None) -> str:
-    """Return a whole number with separators of thousands; a half of a median stays."""
+    """Format a count with thousands separators; the median of two counts may end in .5."""
     if value is None:
         return NOTHING
     return f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"
 
 
 def share(part: float, whole: float) -> str:
-    """Return a percentage without decimals."""
+    """Format a ratio as a percentage without decimals."""
     return f"{part / whole:.0%}" if whole else "0%"
 
 
 def number_of(value: int, noun: str) -> str:
-    """Return a count with its noun, such as '1 trial' and '1,000 trials'."""
+    """Format a count with its noun, such as '1 trial' or '1,000 trials'."""
     return f"{value:,} {noun}{'' if value == 1 else 's'}"
 
 
 def duration(seconds: float | None) -> str:
-    """Return a time such as 4.2 s, 1 m 23 s or 2 h 03 m."""
+    """Format a time such as 4.2 s, 1 m 23 s or 2 h 03 m."""
     if seconds is None:
         return NOTHING
     if round(seconds, 1) < 10:  # noqa: PLR2004
@@ -80,14 +80,14 @@ def duration(seconds: float | None) -> str:
 
 
 def setting(value: object) -> str:
-    """Return a hyperparameter, floats with three significant digits."""
+    """Format the value of a hyperparameter; floats have three significant digits."""
     if isinstance(value, float):
         return f"{value:.3g}"
     return escape(value if isinstance(value, str) else json.dumps(value))
 
 
 def listing(names: Sequence[str]) -> str:
-    """Join names as a sentence has them: a, b and c."""
+    """Join names as in a sentence: a, b and c."""
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last
 
@@ -96,7 +96,7 @@ TINY_USD, CENT, WHOLE_USD = 0.0001, 0.01, 100
 
 
 def dollars(usd: float) -> str:
-    """Return an amount such as $0.0042, $1.35 or $1,200."""
+    """Format an amount such as $0.0042, $1.35 or $1,200."""
     if 0 < usd < TINY_USD:
         return f"under ${TINY_USD}"
     if usd >= WHOLE_USD:

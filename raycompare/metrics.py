@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 Mode = Literal["max", "min"]
 ScoreName = Literal["log_me", "h_score", "probe"]
-"""What models are screened by; `transferability` has what they are."""
+"""Scores that models are screened by, computed in `training.transferability`."""
 MetricName = Literal[
     "matthews_correlation", "accuracy", "macro_f1", "macro_precision", "macro_recall", "loss"
 ]
@@ -37,9 +37,9 @@ LABELS: Mapping[str, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """The value of every metric: columns of the records.
+    """Values of all metrics, which are columns of the records.
 
-    A metric that is added needs a default, since older records do not have it.
+    A new metric needs a default value, because older records don't contain it.
     """
 
     loss: float
@@ -51,7 +51,7 @@ class Scores:
 
 
 def better(value: float, than: float | None, mode: Mode) -> bool:
-    """Say whether `value` beats `than`; anything beats None, and a tie beats nothing."""
+    """Say whether `value` is better than `than`; any value is better than None, a tie is not."""
     if than is None:
         return True
     return value > than if mode == "max" else value < than
@@ -63,14 +63,14 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Margins:
-    """What every metric needs of a confusion matrix; each of shape (..., classes)."""
+    """Diagonal and marginal sums of confusion matrices, each of shape (..., classes)."""
 
     correct: Floats
-    """The diagonal."""
+    """Number of correct predictions of each class."""
     predicted: Floats
-    """How often each class was predicted."""
+    """Number of predictions of each class."""
     actual: Floats
-    """How often each class was the label."""
+    """Number of labels of each class."""
 
     @classmethod
     def of(cls, labels: Integers, predictions: Integers, classes: int) -> Self:
@@ -88,7 +88,7 @@ class Margins:
 
 
 def scores(metric: MetricName, margins: Margins) -> Floats:
-    """Return the metric, shape (...), as scikit-learn defines it; the loss has none."""
+    """Return a metric other than the loss, of shape (...), as scikit-learn defines it."""
     correct, predicted, actual = margins.correct, margins.predicted, margins.actual
     if metric == "accuracy":
         return _ratio(correct.sum(axis=-1), actual.sum(axis=-1))
@@ -104,10 +104,10 @@ def scores(metric: MetricName, margins: Margins) -> Floats:
 
 
 def influences(metric: MetricName, labels: Integers, predictions: Integers, classes: int) -> Floats:
-    """Return how each example moves the mean score over seeds, shape (examples,).
+    """Return derivatives of the mean score over seeds by example weights, of shape (examples,).
 
-    It is the derivative by the example's weight. The sum of squares is the infinitesimal
-    jackknife's variance of the mean score over test examples (Efron 1982, section 6).
+    The sum of squares is the infinitesimal jackknife's estimate of the variance of the mean score
+    over test examples (Efron 1982, section 6).
     """
     slopes = _slopes(metric, Margins.of(labels, predictions, classes))
     total = np.zeros(len(labels))
@@ -185,10 +185,10 @@ def _present(margins: Margins) -> Floats:
 
 
 def classification_metrics(labels: Integers, predictions: Integers) -> dict[str, float]:
-    """Compute every metric but the loss for `labels` and `predictions` of shape (n,).
+    """Compute all metrics except the loss for `labels` and `predictions` of shape (n,).
 
-    Macro averages run over the classes present in either array; a class never predicted counts
-    with precision 0, as scikit-learn's `zero_division=0` has it. Tests hold all to scikit-learn.
+    Macro averages are over the classes present in either array; a class that is never predicted
+    has precision 0, as with `zero_division=0` in scikit-learn.
     """
     classes = int(max(labels.max(), predictions.max())) + 1
     margins = Margins.of(labels, predictions[None], classes)
