@@ -35,7 +35,7 @@ class RunInterruptedError(RunError):
 
 
 class DiskFullError(RunError):
-    """The disk is full; the message says where."""
+    """No space is left on the disk; the message says where."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,7 +51,7 @@ class Scores:
 
 
 def better(value: float, than: float | None, mode: Mode) -> bool:
-    """Say whether `value` is better than `than`; any value is better than None, a tie is not."""
+    """Return whether `value` is better than `than`; any value is better than None, a tie is not."""
     if than is None:
         return True
     return value > than if mode == "max" else value < than

@@ -191,13 +191,13 @@ def _problem(path: Path_, details: ErrorDetails) -> Problem:
         return _unknown(path, str(path[-1]), _type_at(path[:-1]))
     if kind == "missing":
         return _missing(where)
-    found = json.dumps(details["input"])
+    value = json.dumps(details["input"])
     if kind == "literal_error":
         choices = context["expected"].replace("'", "").replace(" or ", ", ").split(", ")
         hint = near(str(details["input"]), choices)
-        return Problem(where=where, found=found, allowed=one_of(choices), hint=hint)
+        return Problem(where=where, found=value, allowed=one_of(choices), hint=hint)
     allowed = context.get("allowed") or details["msg"].replace("Input should be ", "")
-    return Problem(where=where, found=found, allowed=allowed, hint=_space_hint(details["input"]))
+    return Problem(where=where, found=value, allowed=allowed, hint=_space_hint(details["input"]))
 
 
 def _space_hint(value: object) -> str | None:

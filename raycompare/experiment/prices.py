@@ -65,7 +65,7 @@ class Price:
         return self.usd_per_hour * machine_seconds / SECONDS_PER_HOUR
 
     def is_old(self, on: date) -> bool:
-        """Say whether the price was more than a year old on a day."""
+        """Return whether the price was more than a year old on a day."""
         return self.instance is not None and (on - self.instance.found).days > OLD_DAYS
 
 

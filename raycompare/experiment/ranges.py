@@ -15,7 +15,7 @@ NOISE = 1e-9
 
 
 def in_range(domain: Domain, value: object) -> bool:
-    """Say whether a search over `domain` can draw `value`; bounds count as Ray draws them."""
+    """Return whether a search over `domain` can draw `value`; bounds count as Ray draws them."""
     if domain.is_listed:
         return _same_json(value) in map(_same_json, domain.choices)
     if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
@@ -80,7 +80,7 @@ class Scale:
         return self.low if side == DOWN else self.high
 
     def is_at_edge(self, side: Side, value: float) -> bool:
-        """Say whether a value lies within `MARGIN` of the width from a bound that can move out."""
+        """Return whether a value is within `MARGIN` of the width of a bound that can move."""
         if self.limit(side) == self.edge(side):
             return False
         return 0 < self.width() >= abs(self.at(value) - self.at(self.edge(side))) / MARGIN

@@ -77,9 +77,9 @@ def load_plain(text: str, source: str) -> Any:
         reason = "nested too deeply" if isinstance(error, RecursionError) else _one_line(error)
         raise UserError(f"{source}: not valid YAML: {reason}") from error
     if alias is not None:
-        found = f"*{alias.anchor} inside the value that it refers to"
+        part = f"*{alias.anchor} inside the value that it refers to"
         line = alias.start_mark.line + 1
-        problem = Problem(where="the file", found=found, allowed=PLAIN, line=line)
+        problem = Problem(where="the file", found=part, allowed=PLAIN, line=line)
         raise ExperimentError(source, [problem])
     problems = list(_Walk().problems(content, "", None))
     if problems:
@@ -106,16 +106,16 @@ def _one_line(error: Exception) -> str:
 
 @dataclass
 class _Walk:
-    """Visits all values, with aliases expanded, up to the maximum number of values."""
+    """Visitor of all values, with aliases expanded, up to the maximum number of values."""
 
     seen: int = 0
     levels: int = 0
 
     def problems(self, node: object, where: str, line: int | None) -> Iterator[Problem]:
         self.seen += 1
-        found = self._too_much() or _fault(node)
-        if found:
-            yield Problem(where=where or "the file", found=found, allowed=PLAIN, line=line)
+        fault = self._too_much() or _fault(node)
+        if fault:
+            yield Problem(where=where or "the file", found=fault, allowed=PLAIN, line=line)
         elif isinstance(node, CommentedMap | CommentedSeq):
             self.levels += 1
             for key, child, at in children(node):
@@ -129,8 +129,9 @@ class _Walk:
         if isinstance(key, str | int) and not _is_broken(key):
             yield from self.problems(child, where, line)
         else:
-            found = f"{key!r} as a key"
-            yield Problem(where=ascii(where), found=found, allowed="strings as keys", line=line)
+            yield Problem(
+                where=ascii(where), found=f"{key!r} as a key", allowed="strings as keys", line=line
+            )
 
     def _too_much(self) -> str | None:
         if self.levels > MOST_LEVELS:
@@ -169,5 +170,5 @@ def _fault(node: object) -> str | None:
 
 
 def _is_broken(text: object) -> bool:
-    """Say whether a text has half of a surrogate pair, which can't be written to a file."""
+    """Return whether a text has half of a surrogate pair, which can't be written to a file."""
     return any("\ud800" <= character <= "\udfff" for character in str(text))

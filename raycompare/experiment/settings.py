@@ -122,7 +122,7 @@ class TuneSpec(Part):
     reduction_factor: Annotated[int, Field(ge=2)] = 2
     """One in this many trials passes each rung."""
     top_k: Annotated[int, Field(ge=1)] = 3
-    """Number of trials of each model that continue, with `top-k-after-first-rung`."""
+    """Number of trials of each model that continue, for `top-k-after-first-rung`."""
     max_concurrent_trials: Annotated[int, Field(ge=1)] | None = None
     """Maximum number of trials that run at once; default: as many as the cluster can hold."""
     min_trials_per_model: Annotated[int, Field(ge=1)] = 1

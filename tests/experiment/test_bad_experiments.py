@@ -1,4 +1,4 @@
-"""Files that are no experiment: each is refused with one message that names the place."""
+"""Files that aren't experiments: each is refused with one message that names the place."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ TEXTS: dict[str, tuple[str | bytes, str]] = {
 
 
 @pytest.mark.parametrize("what", TEXTS)
-def test_a_file_that_is_no_experiment(
+def test_a_file_that_is_not_an_experiment(
     what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text, says = TEXTS[what]
@@ -97,9 +97,7 @@ def test_a_file_of_fifty_megabytes_is_not_read(
     assert f"at most {MOST_BYTES:,}" in " ".join(message.split())
 
 
-def test_a_folder_and_a_path_that_can_not_be(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_folder_and_an_invalid_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for path, says in {
         str(tmp_path): "can't be read",
         "x" * 300: "can't be read",
@@ -113,7 +111,7 @@ def test_a_folder_and_a_path_that_can_not_be(
 @pytest.mark.parametrize(
     "override", ["name=[", "name=!x 1", "seed=.nan", "name=*a", "data.dataset=a: b: c", "=1", "x"]
 )
-def test_an_override_that_is_none(
+def test_an_invalid_override(
     override: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert f"--set {override}" in refused(REST, tmp_path, capsys, ("--set", override))
@@ -122,7 +120,7 @@ def test_an_override_that_is_none(
 def parts(
     owner: type[BaseModel] = Experiment, path: str = ""
 ) -> Iterator[tuple[str, type[BaseModel]]]:
-    """Yield each type of which a file has parts, with the path of one."""
+    """Yield the type of each part of a file, with the path of an example."""
     yield path, owner
     for name, field in owner.model_fields.items():
         for inner in _models_in(field.annotation):
@@ -146,14 +144,14 @@ WRONG = ({"surely": {"not": 1}}, [["so"]], "no such thing", -1.5, [], True)
 
 
 def wrong_for(field: FieldInfo) -> Any:
-    """Return a value that the field does not take."""
+    """Return a value that the field does not accept."""
     adapter: TypeAdapter[Any] = TypeAdapter(field.rebuild_annotation())
     for value in WRONG:
         try:
             adapter.validate_python(value, strict=True)
         except ValidationError:
             return value
-    raise AssertionError("it takes everything")
+    raise AssertionError("the field accepts every value")
 
 
 @pytest.fixture
@@ -191,7 +189,7 @@ def test_a_wrong_type_at_each_field(
     assert "allowed" in message
 
 
-def test_what_is_merged_from_another_mapping_has_the_line_of_the_mapping() -> None:
+def test_a_merged_key_has_the_line_of_its_mapping() -> None:
     shared = "training: &all {seed: 1}\nmodels:\n  - name: x\n    training:\n      <<: *all\n"
     draft = parse_draft(f"name: x\ndata: {{dataset: x}}\n{shared}", "x.yaml")
     assert draft.models["models.0"].training == {"seed": 1}
@@ -220,7 +218,7 @@ PIECES = st.one_of(
 
 @st.composite
 def mutated(draw: st.DrawFn) -> str:
-    """Take a part of an experiment that is right, and put something else in some places."""
+    """Draw a valid experiment and replace some parts of its text."""
     text = draw(st.sampled_from([REST, *SHIPPED]))
     for _ in range(draw(st.integers(1, 5))):
         start = draw(st.integers(0, len(text)))
@@ -231,7 +229,7 @@ def mutated(draw: st.DrawFn) -> str:
 
 @settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
 @given(text=mutated())
-def test_whatever_is_in_a_file_it_is_read_or_refused(text: str) -> None:
+def test_any_file_is_read_or_refused(text: str) -> None:
     is_read_or_refused(text)
 
 
@@ -249,7 +247,7 @@ VALUES = st.recursive(
 
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(path=st.sampled_from(sorted(FIELDS)), value=VALUES)
-def test_whatever_a_field_has_it_is_read_or_refused(path: str, value: Any) -> None:
+def test_any_value_of_a_field_is_read_or_refused(path: str, value: Any) -> None:
     good: Content = {"name": "x", "data": {"dataset": "x"}, "models": [{"name": "x"}]}
     is_read_or_refused(json.dumps(put(good, path, value)))
 

@@ -49,7 +49,7 @@ def test_what_fits_together_is_let_through(tune: dict[str, Any]) -> None:
     assert list(settings_problems(experiment(tune=tune))) == []
 
 
-def test_a_latency_that_nothing_is_measured_against_is_an_error() -> None:
+def test_a_latency_without_a_measurement_is_an_error() -> None:
     of = experiment(inference={"measure": False, "max_latency_ms": 20})
     (problem,) = settings_problems(of)
     assert problem.where == "inference.max_latency_ms"
@@ -61,7 +61,7 @@ def test_dollars_with_a_price_are_a_budget() -> None:
     assert list(settings_problems(of)) == []
 
 
-def test_a_searcher_that_is_not_installed_is_told_before_the_start(
+def test_a_searcher_that_is_not_installed_is_reported_before_the_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     of = experiment(tune={"search_alg": "optuna"})

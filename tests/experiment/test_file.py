@@ -10,7 +10,7 @@ from tests import runs
 
 @pytest.fixture
 def awkward() -> Experiment:
-    """Values that YAML likes to read as something else."""
+    """Values that YAML could read as something else."""
     return runs.experiment(
         "1.0",
         "null",

@@ -1,4 +1,4 @@
-"""A report says of models with random weights that they were not pretrained."""
+"""The report says which models were trained from randomly initialised weights."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def run_of(*models: object) -> Run:
     return run
 
 
-def test_verdict_and_leaderboard_name_the_one(tmp_path: Path) -> None:
+def test_verdict_and_leaderboard_name_one_model(tmp_path: Path) -> None:
     folder = run_of("minilm", RANDOM).write(tmp_path)
     verdict = write_report(folder).verdict
     assert "drawn began with random weights and was not pretrained" in verdict
@@ -31,7 +31,7 @@ def test_verdict_and_leaderboard_name_the_one(tmp_path: Path) -> None:
     assert "- drawn is not pretrained: its weights were drawn at random (`init: random`)" in report
 
 
-def test_verdict_and_leaderboard_name_several() -> None:
+def test_verdict_and_leaderboard_name_several_models() -> None:
     comparison = run_of(RANDOM, {"name": "other", "init": "random"}).compare()
     assert "drawn and other began with random weights and were not" in comparison.verdict
     assert "- drawn and other are not pretrained: their weights" in render(comparison, {})
@@ -46,7 +46,7 @@ def test_the_verdict_says_whether_the_leader_is_among_them() -> None:
     assert "4 of the 5 models began with random weights and were not" in last.verdict
 
 
-def test_nothing_is_said_of_pretrained_models() -> None:
+def test_pretrained_models_are_not_mentioned() -> None:
     text = render(run_of("minilm", "other").compare(), {})
     assert "random weights" not in text
     assert "not pretrained" not in text
@@ -62,7 +62,7 @@ def test_nothing_is_said_of_pretrained_models() -> None:
         {"model_class": "a.b:C"},
     ],
 )
-def test_how_a_model_is_made_is_part_of_what_it_is(fields: dict[str, object]) -> None:
+def test_how_a_model_is_built_is_part_of_its_identity(fields: dict[str, object]) -> None:
     class Data:
         content_hash = "x"
 

@@ -26,7 +26,7 @@ def test_an_instance_type_has_the_price_of_the_table_with_its_date_and_source() 
     assert (price.instance.gpus, price.instance.gpu) == (1, "A10G")
 
 
-def test_what_the_experiment_gives_counts_more_than_the_table() -> None:
+def test_the_price_of_the_experiment_takes_precedence() -> None:
     price = price_of(CostSpec(instance="g5.xlarge", usd_per_hour=0.4, spot=True))
     assert price is not None
     assert (price.usd_per_hour, price.instance, price.spot) == (0.4, None, True)
@@ -47,13 +47,13 @@ def test_an_unknown_instance_type_is_a_mistake_with_the_nearest_name_and_the_way
     assert "cost.usd_per_hour" in problem.hint
 
 
-def test_an_instance_type_like_no_other_is_told_what_to_do() -> None:
+def test_an_instance_type_without_a_similar_one_has_a_hint() -> None:
     (problem,) = problems(instance="mainframe")
     assert problem.hint == "set cost.usd_per_hour"
     assert "g5.xlarge" in problem.allowed
 
 
-def test_a_spot_price_that_no_source_gives_is_a_mistake_and_never_the_on_demand_price() -> None:
+def test_a_missing_spot_price_is_a_mistake_and_never_the_on_demand_price() -> None:
     assert price_of(CostSpec(instance="g5.xlarge", spot=True)) is None
     (problem,) = problems(instance="g5.xlarge", spot=True)
     assert problem.where == "cost.spot"
@@ -69,7 +69,7 @@ def test_a_budget_in_dollars_needs_a_price_of_any_kind() -> None:
 
     assert where() == ["tune.max_usd"]
     assert where(instance="g5.xlarge") == where(usd_per_hour=1.0) == []
-    assert where(instance="nothing.large") == ["cost.instance"], "one mistake, said once"
+    assert where(instance="nothing.large") == ["cost.instance"], "one mistake, reported once"
 
 
 def test_a_price_is_old_when_it_is_more_than_a_year_old() -> None:
@@ -77,9 +77,9 @@ def test_a_price_is_old_when_it_is_more_than_a_year_old() -> None:
     assert price is not None
     assert not price.is_old(date(2027, 7, 20))
     assert price.is_old(date(2027, 7, 21))
-    given = price_of(CostSpec(usd_per_hour=1.0))
-    assert given is not None
-    assert not given.is_old(date(2099, 1, 1)), "whoever gives it knows it"
+    set_price = price_of(CostSpec(usd_per_hour=1.0))
+    assert set_price is not None
+    assert not set_price.is_old(date(2099, 1, 1)), "it has no date"
 
 
 def test_a_price_says_what_time_costs() -> None:

@@ -172,7 +172,7 @@ def test_a_constant_is_set_and_not_searched() -> None:
     assert list(settings.space) == ["learning_rate"]
 
 
-def test_a_models_own_entry_counts_more_than_that_of_all_models() -> None:
+def test_the_entry_of_a_model_overrides_that_of_all_models() -> None:
     own = [
         {"name": "constant", "search_space": {"x": 1}, "training": {"y": 5}},
         {"name": "range", "search_space": {"y": {"uniform": [0, 1]}}, "training": {"x": 5}},
