@@ -1,4 +1,4 @@
-"""What longer training bought, by the tests that the report compares models with."""
+"""The gain from longer training, by the test that the report compares models with."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from raycompare.analysis.extend import Finalist
 from raycompare.analysis.leaderboard import spread, tested_finalists
+from raycompare.analysis.pairwise import ONE_SEED
 from raycompare.analysis.significance import Judgement, judge
 from raycompare.analysis.verdict import p_text
 from raycompare.formatting import number_of, score
@@ -23,15 +24,15 @@ BEFORE, AFTER = "before", "after"
 
 @dataclass(frozen=True, kw_only=True)
 class RunPredictions:
-    """The finalists of a run, and what they answered."""
+    """The finalists of a run and their predictions."""
 
     finalists: Sequence[TrialRecord]
     predictions: Sequence[tuple[str, pa.Table]]
-    """Each table by its trial id."""
+    """Trial ids with their tables of predictions."""
 
     @classmethod
     def of(cls, folder: RunFolder, records: Records) -> Self:
-        """Read the predictions of a run whose records were read before."""
+        """Read the predictions of a run."""
         return cls(
             finalists=tested_finalists(records.trials, records.evaluations),
             predictions=list(folder.read_predictions()),
@@ -41,10 +42,7 @@ class RunPredictions:
 def judge_runs(
     before: RunPredictions, after: RunPredictions, model: str, metric: MetricName
 ) -> Judgement:
-    """Judge two runs of one model, tested on the same rows, as if they were two models.
-
-    The only pair is `after` minus `before`.
-    """
+    """Compare two runs of one model, tested on the same rows; the only pair is after - before."""
     finalists, predictions = [], []
     for name, tested in ((BEFORE, before), (AFTER, after)):
         finalists += [
@@ -59,27 +57,27 @@ def judge_runs(
 def describe_gain(
     before: Finalist, after: Finalist, judgement: Judgement, metric: MetricName
 ) -> str:
-    """Say in one sentence what the longer training bought on the test split."""
-    then, now = before.row.test[metric], after.row.test[metric]
-    seeds = (
-        f"{number_of(then.n, 'seed')} each" if then.n == now.n else f"{then.n} and {now.n} seeds"
-    )
+    """Return one sentence about the gain from longer training, on the test split."""
+    first, second = before.row.test[metric], after.row.test[metric]
+    same = first.n == second.n
+    seeds = f"{number_of(first.n, 'seed')} each" if same else f"{first.n} and {second.n} seeds"
     epochs = f"{before.epochs:g} epoch{'' if before.epochs == 1 else 's'}"
     return (
-        f"{LABELS[metric]} {spread(then)} after {epochs}, {spread(now)} after {after.epochs:g}, "
-        f"{seeds}: {_claim(judgement, metric)}."
+        f"{LABELS[metric]} {spread(first)} after {epochs}, {spread(second)} after "
+        f"{after.epochs:g}, {seeds}: {_claim(judgement, metric)}."
     )
 
 
 def _claim(judgement: Judgement, metric: MetricName) -> str:
     if judgement.gap is not None:
-        return f"they can't be told apart: {judgement.gap}"
+        return f"they cannot be compared: {judgement.gap}"
     (pair,) = judgement.pairs
     if pair.test is None:
-        return "they can't be told apart: one seed says nothing of others"
-    by = "" if metric == judgement.metric else f" by {LABELS[judgement.metric]}"
+        return f"they cannot be compared: {ONE_SEED}"
+    label = LABELS[judgement.metric]
     if not pair.apart:
-        seen = f"{score(pair.test.detectable)} {LABELS[judgement.metric]}"
-        return f"they can't be told apart: a gap under {seen} can't be seen"
-    better = "better" if pair.better == AFTER else "no better, it is worse"
-    return f"longer training is {better}{by} ({p_text(pair.test.p)})"
+        least = f"{score(pair.test.detectable)} {label}"
+        return f"they are not significantly different; differences below {least} are not detectable"
+    better = "better" if pair.better == AFTER else "worse"
+    in_metric = "" if metric == judgement.metric else f" in {label}"
+    return f"longer training is {better}{in_metric} ({p_text(pair.test.p)})"

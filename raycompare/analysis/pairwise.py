@@ -1,7 +1,7 @@
-"""Whether two models differ, for every pair: a test over seeds and examples, corrected by Holm.
+"""Tests of every pair of models, over seeds and test examples, with Holm's correction.
 
-With one seed on either side nothing is known of how seeds vary, so there is no test of models;
-McNemar's of the two trained networks stands in its place, and says only what those two do.
+With one seed on either side, the variance over seeds is unknown, so the models can't be tested.
+McNemar's test then compares the two trained networks, which makes no claim about the models.
 """
 
 from __future__ import annotations
@@ -28,27 +28,25 @@ from raycompare.metrics import Floats, Margins, MetricName, influences, scores
 LEVEL = 1 - CONFIDENCE
 POWER = 0.8
 PLANNED_POWER = 0.85
-"""What a stated difference is worked out for. With three seeds the degrees of freedom are a guess
-too, and seeds have outliers, which cost up to five points of power (benchmarks/honesty)."""
-FEWEST_SEEDS = 2
-"""Of a model that something is claimed about."""
+"""Power that the detectable difference is computed for. With three seeds, estimated degrees of
+freedom and outliers among the seeds cost up to five points of power (benchmarks/honesty)."""
+ONE_SEED = "one seed does not show how much the score varies"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparable:
-    """A model or a baseline as the tests see it."""
+class _Comparable:
+    """Scores of a model or a baseline, and how they vary."""
 
     has_seeds: bool
-    """False for a baseline, of which the one score is all there is to know."""
+    """False for a baseline, whose score doesn't depend on the seed."""
     scores: Floats
-    """Of shape (seeds,)."""
+    """Shape (seeds,)."""
     influence: Floats
-    """Of each example on the mean score, shape (examples,)."""
+    """Influence of each example on the mean score, shape (examples,)."""
     variance: Variance
 
     @classmethod
     def of(cls, answers: FinalistPredictions, model: str, metric: MetricName) -> Self:
-        """Score every seed of a model."""
         labels, predictions = answers.labels, answers.predictions[model]
         own = scores(metric, Margins.of(labels, predictions, answers.classes))
         influence = influences(metric, labels, predictions, answers.classes)
@@ -61,26 +59,25 @@ class Comparable:
 
     @property
     def is_testable(self) -> bool:
-        """Whether it is known how seeds move the score, if any do."""
-        return not self.has_seeds or len(self.scores) >= FEWEST_SEEDS
+        return not self.has_seeds or len(self.scores) > 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class MeanTest:
-    """Student's t of the difference of two mean scores."""
+    """Student's t test of the difference of two mean scores."""
 
     standard_error: float
     degrees_of_freedom: float
     interval: Interval
-    """Of this difference alone, not corrected for the number of pairs."""
+    """Interval of the difference, not corrected for the number of pairs."""
     p: float
-    """Two-sided."""
+    """Two-sided p value, not corrected for the number of pairs."""
     detectable: float
-    """The true difference that is found in 80 % of repeats or more, at 5 %, by this pair alone."""
+    """Smallest true difference that this test would detect at the 5 % level with 80 % power."""
 
     @classmethod
-    def of(cls, first: Comparable, second: Comparable) -> Self:
-        """Test a pair with at least two seeds each, or none; what has none adds no error."""
+    def of(cls, first: _Comparable, second: _Comparable) -> Self:
+        """Test a pair; each side has at least two seeds, or is a baseline."""
         both = [first.variance, second.variance]
         examples = over_examples(first.influence - second.influence)
         degrees = _degrees(first, second, examples)
@@ -99,7 +96,7 @@ class MeanTest:
         )
 
 
-def _degrees(first: Comparable, second: Comparable, examples: float) -> float:
+def _degrees(first: _Comparable, second: _Comparable, examples: float) -> float:
     number = len(first.influence)
     with_seeds = [model.variance for model in (first, second) if model.has_seeds]
     if len(with_seeds) == 1:
@@ -109,15 +106,15 @@ def _degrees(first: Comparable, second: Comparable, examples: float) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Networks:
-    """McNemar's test of two trained networks, one of each model."""
+    """McNemar's test of two trained networks, one per model."""
 
     seeds: tuple[int | None, int | None]
-    """None for a baseline."""
+    """Seeds of the two networks; None for a baseline."""
     only_first: int
-    """Examples that only the first answers rightly."""
+    """Number of examples that only the first network predicts correctly."""
     only_second: int
     p: float
-    """Two-sided, mid-p; not corrected for the number of pairs."""
+    """Two-sided mid-p value, not corrected for the number of pairs."""
 
     @classmethod
     def of(cls, answers: FinalistPredictions, first: str, second: str) -> Self:
@@ -141,56 +138,53 @@ def _first_seed(answers: FinalistPredictions, model: str) -> int | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Two models, the first of them higher on the leaderboard."""
+    """Comparison of two models; the first is higher on the leaderboard."""
 
     first: str
     second: str
     difference: float
-    """Of the mean scores, first minus second."""
+    """Difference of the mean scores, first minus second."""
     test: MeanTest | None
-    """None where one of the two has a single seed."""
+    """None if one of the models has a single seed."""
     p_holm: float | None
-    """Corrected for all pairs that were tested."""
+    """p value with Holm's correction for all tested pairs."""
     networks: Networks | None
-    """Where there is no test."""
+    """Test of the trained networks, if the models can't be tested."""
 
     @property
     def apart(self) -> bool:
-        """Whether the two models differ, at 5 % over all pairs together."""
+        """Whether the models differ significantly, at 5 % over all pairs together."""
         return self.p_holm is not None and self.p_holm < LEVEL
 
     @property
     def better(self) -> str | None:
-        """The better model of a pair that is apart."""
+        """The better model; None if the models don't differ significantly."""
         if not self.apart:
             return None
         return self.first if self.difference > 0 else self.second
 
 
 def p_value(difference: float, standard_error: float, degrees: float) -> float:
-    """Return Student's two-sided p; without any error only equal scores are equal."""
+    """Return the two-sided p value of Student's t; 0 or 1 if the standard error is 0."""
     if standard_error == 0:
         return float(difference == 0)
     return float(2 * stats.t.sf(abs(difference) / standard_error, degrees))
 
 
 def unbias(standard_error: float, degrees: float) -> float:
-    """Return an estimate that is right on average; the root of a variance is too small.
-
-    The factor is c4 of control charts (Holtzman 1950), for a chi-squared variance.
-    """
+    """Correct the bias of a root of an estimated variance by the factor c4 (Holtzman 1950)."""
     return standard_error / float(np.sqrt(2 / degrees) * special.poch(degrees / 2, 0.5))
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """Return the mid-p of McNemar's exact test (Dietterich 1998; Fagerland et al. 2013)."""
+    """Return the mid-p value of McNemar's exact test (Dietterich 1998; Fagerland et al. 2013)."""
     fewer, number = min(only_first, only_second), only_first + only_second
     coin = stats.binom(number, 0.5)
     return float(2 * coin.cdf(fewer) - coin.pmf(fewer))
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Return p corrected for their number by Holm's step-down rule (1979), in the same order."""
+    """Return the p values with Holm's step-down correction (1979), in the same order."""
     values = np.asarray(p, float)
     order = np.argsort(values, kind="stable")
     stepped = values[order] * np.arange(len(values), 0, -1)
@@ -202,8 +196,8 @@ def holm(p: Sequence[float]) -> list[float]:
 def compare_pairs(
     answers: FinalistPredictions, models: Sequence[str], metric: MetricName
 ) -> tuple[Pair, ...]:
-    """Compare every pair of models, in their order; `metric` is any but the loss."""
-    of_models = {model: Comparable.of(answers, model, metric) for model in models}
+    """Compare every pair of models, keeping their order; `metric` can't be the loss."""
+    of_models = {model: _Comparable.of(answers, model, metric) for model in models}
     names = list(combinations(models, 2))
     tests = {pair: _test(*(of_models[model] for model in pair)) for pair in names}
     tested = {pair: test.p for pair, test in tests.items() if test}
@@ -221,9 +215,9 @@ def compare_pairs(
     )
 
 
-def _test(first: Comparable, second: Comparable) -> MeanTest | None:
+def _test(first: _Comparable, second: _Comparable) -> MeanTest | None:
     return MeanTest.of(first, second) if first.is_testable and second.is_testable else None
 
 
-def _difference(of_models: Mapping[str, Comparable], first: str, second: str) -> float:
+def _difference(of_models: Mapping[str, _Comparable], first: str, second: str) -> float:
     return float(of_models[first].scores.mean() - of_models[second].scores.mean())

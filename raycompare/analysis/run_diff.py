@@ -1,9 +1,9 @@
-"""`raycompare diff`: what two runs did differently, and what came of it, as data."""
+"""Differences between two runs and their results, for `raycompare diff`."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -11,7 +11,7 @@ from typing import Any, Self
 from raycompare.analysis.before_after import AFTER, RunPredictions, judge_runs
 from raycompare.analysis.cost import cost_of
 from raycompare.analysis.leaderboard import ModelRow, Spread, leaderboard, shown_metrics
-from raycompare.analysis.pairwise import LEVEL, MeanTest, holm
+from raycompare.analysis.pairwise import LEVEL, ONE_SEED, MeanTest, holm
 from raycompare.experiment.spec import Experiment
 from raycompare.metrics import MetricName
 from raycompare.records.manifest import TOTAL
@@ -23,10 +23,10 @@ NOT_THERE = "(not there)"
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """One thing that is not the same."""
+    """A value that differs between two runs."""
 
     where: str
-    """A dotted path of the experiment file, a package, or a machine's name in words."""
+    """A dotted path of the experiment file, a package, or a kind of machine."""
     first: Any
     second: Any
 
@@ -43,7 +43,7 @@ class Side:
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> Self:
-        """Name a run, and what it took."""
+        """Return the folder, state, duration and cost of a run."""
         manifest, cost = snapshot.records.manifest, cost_of(snapshot.records)
         return cls(
             folder=snapshot.folder.shown,
@@ -60,36 +60,36 @@ class ModelDiff:
 
     model: str
     first: Mapping[MetricName, Spread]
-    """Of the test; empty if it was not tested."""
+    """Test scores in the first run; empty if the model was not tested."""
     second: Mapping[MetricName, Spread]
     test: MeanTest | None
-    """The report's test of two models, by the metric that decides; its `p` is of this one alone."""
+    """The test that the report uses for two models, by the deciding metric."""
     p_holm: float | None
-    """Corrected for the models that were tested."""
+    """p value with Holm's correction for all tested models."""
     untested: str | None
-    """Why there is no test."""
+    """The reason why there is no test."""
 
     @property
     def differences(self) -> dict[MetricName, float]:
-        """Of the mean test values."""
+        """Differences of the mean test scores."""
         if not self.second:
             return {}
         return {name: self.second[name].mean - own.mean for name, own in self.first.items()}
 
     @property
     def apart(self) -> bool:
-        """Whether the two differ, at 5 % over all models together."""
+        """Whether the two differ significantly, at 5 % over all models together."""
         return self.p_holm is not None and self.p_holm < LEVEL
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunDiff:
-    """What is not the same in two runs."""
+    """Differences between two runs."""
 
     first: Side
     second: Side
     metric: MetricName
-    """That the first run's experiment decides by, or MCC where it is the loss."""
+    """The deciding metric of the first run; MCC if that is the loss."""
     experiment: tuple[Difference, ...]
     data: tuple[Difference, ...]
     versions: tuple[Difference, ...]
@@ -101,34 +101,27 @@ class RunDiff:
 
 
 def diff(first: RunFolder, second: RunFolder) -> RunDiff:
-    """Compare two runs; one that has not ended, as far as it is.
+    """Compare two runs; of a run in progress, what it has so far.
 
     Raises:
-        UserError: one of the folders is not that of a run.
+        UserError: a folder is not a run folder.
     """
     now = datetime.now(UTC)
     sides = Snapshot.of(first, now), Snapshot.of(second, now)
     records = sides[0].records, sides[1].records
     manifests = records[0].manifest, records[1].manifest
     experiments = records[0].experiment, records[1].experiment
-    names = tuple([model.name for model in one.models] for one in experiments)
+    names = tuple([model.name for model in side.models] for side in experiments)
     return RunDiff(
         first=Side.of(sides[0]),
         second=Side.of(sides[1]),
         metric=_decides(sides[0]),
-        experiment=tuple(
-            changes(*(settings(one, {*names[0]} & {*names[1]}) for one in experiments))
+        experiment=_changes(_settings(side, {*names[0]} & {*names[1]}) for side in experiments),
+        data=_changes(_data(side.data) for side in manifests),
+        versions=_changes(
+            {**side.versions, "raycompare's git revision": side.git_revision} for side in manifests
         ),
-        data=tuple(changes(*(_data(one.data) for one in manifests))),
-        versions=tuple(
-            changes(
-                *(
-                    {**one.versions, "raycompare's git revision": one.git_revision}
-                    for one in manifests
-                )
-            )
-        ),
-        machines=tuple(changes(*(_machines(one.hardware) for one in manifests))),
+        machines=_changes(_machines(side.hardware) for side in manifests),
         models=_models(*sides),
         only_first=tuple(name for name in names[0] if name not in names[1]),
         only_second=tuple(name for name in names[1] if name not in names[0]),
@@ -136,11 +129,8 @@ def diff(first: RunFolder, second: RunFolder) -> RunDiff:
     )
 
 
-def settings(experiment: Experiment, spelled_out: Collection[str]) -> dict[str, Any]:
-    """Return every setting by its dotted path, defaults filled in; models go by their names.
-
-    Of a model that is not among `spelled_out` there is only the checkpoint.
-    """
+def _settings(experiment: Experiment, spelled_out: Collection[str]) -> dict[str, Any]:
+    """Return all settings keyed by dotted path; only the checkpoint of models of one run."""
     content = experiment.to_file()
     models = {model.pop("name"): model for model in content.pop("models")}
     shown = {
@@ -159,21 +149,23 @@ def _flat(node: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
             yield where, value
 
 
-def changes(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[Difference]:
-    """Return what differs, in the order of the first, then what only the second has."""
-    for where in dict.fromkeys([*first, *second]):
-        values = first.get(where, NOT_THERE), second.get(where, NOT_THERE)
-        if values[0] != values[1]:
-            yield Difference(where=where, first=values[0], second=values[1])
+def _changes(sides: Iterable[Mapping[str, Any]]) -> tuple[Difference, ...]:
+    """Return the differences, in the order of the first side, then what only the second has."""
+    first, second = sides
+    return tuple(
+        Difference(where=where, first=values[0], second=values[1])
+        for where in dict.fromkeys([*first, *second])
+        if (values := (first.get(where, NOT_THERE), second.get(where, NOT_THERE)))
+        and values[0] != values[1]
+    )
 
 
 def _data(data: Mapping[str, Any]) -> dict[str, Any]:
-    known = {"dataset": data.get("dataset"), "hash": data.get("hash")}
-    return {**known, **{f"rows.{name}": rows for name, rows in data.get("rows", {}).items()}}
+    rows = {f"rows.{split}": number for split, number in data.get("rows", {}).items()}
+    return {"dataset": data.get("dataset"), "hash": data.get("hash"), **rows}
 
 
 def _machines(hardware: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Count the machines of each kind."""
     return dict(
         Counter(
             f"{row.get('cpu_model') or 'unknown processor'}, {row.get('cpus', 0):g} CPUs, "
@@ -199,7 +191,7 @@ def _models(first: Snapshot, second: Snapshot) -> tuple[ModelDiff, ...]:
         RunPredictions.of(second.folder, second.records),
     )
     shown = shown_metrics(_decides(first))
-    found = [
+    models = [
         _model(
             name,
             tuple({m: r[name].test[m] for m in shown if m in r[name].test} for r in rows),
@@ -208,8 +200,8 @@ def _models(first: Snapshot, second: Snapshot) -> tuple[ModelDiff, ...]:
         for name in rows[0]
         if name in rows[1]
     ]
-    p = iter(holm([model.test.p for model in found if model.test]))
-    return tuple(replace(model, p_holm=next(p)) if model.test else model for model in found)
+    p = iter(holm([model.test.p for model in models if model.test]))
+    return tuple(replace(model, p_holm=next(p)) if model.test else model for model in models)
 
 
 def _model(
@@ -225,32 +217,32 @@ def _model(
 def _test(
     first: Snapshot, second: Snapshot, tested: tuple[RunPredictions, RunPredictions], model: str
 ) -> MeanTest | str:
-    """Test one model of both runs, or say why that is not possible."""
+    """Test one model of both runs, or return why that is not possible."""
     for side, own in zip((first, second), tested, strict=True):
         if not any(trial.model == model for trial in own.finalists):
             return f"it was not tested in {side.records.manifest.run_id}"
     datasets = [side.records.experiment.data.dataset for side in (first, second)]
     if datasets[0] != datasets[1]:
-        return f"the test rows are of other data: {datasets[0]}, {datasets[1]}"
+        return f"the test rows come from different data: {datasets[0]}, {datasets[1]}"
     judgement = judge_runs(*tested, model, _decides(first))
     if judgement.gap is not None:
         return f"no paired test: {judgement.gap}"
     (pair,) = judgement.pairs
     assert pair.first == AFTER
-    return pair.test or "one seed says nothing of others"
+    return pair.test or ONE_SEED
 
 
 def _caveats(first: Snapshot, second: Snapshot) -> Iterator[str]:
     records = first.records, second.records
-    hashes = [one.manifest.data.get("hash") for one in records]
-    metrics = [one.experiment.tune.metric for one in records]
+    hashes = [side.manifest.data.get("hash") for side in records]
+    metrics = [side.experiment.tune.metric for side in records]
     if hashes[0] != hashes[1]:
         yield (
-            "the data differs (see its hash): tests are made only where the test rows of both "
-            "have the same numbers and labels, and their texts are taken to be the same"
+            "the data differs (see its hash): models are tested only if the test rows of both "
+            "runs have the same numbers and labels; their texts are assumed to be the same"
         )
     if metrics[0] != metrics[1]:
-        yield f"the runs chose by other metrics: {metrics[0]}, {metrics[1]}"
+        yield f"the runs selected by different metrics: {metrics[0]}, {metrics[1]}"
     for side in (first, second):
         if side.state != "finished":
-            yield f"{side.records.manifest.run_id} is not finished ({side.state})"
+            yield f"{side.records.manifest.run_id} has not finished ({side.state})"

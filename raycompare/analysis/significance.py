@@ -1,4 +1,4 @@
-"""What the stored predictions allow to be said of the models, or why they allow nothing."""
+"""Intervals, tests and tiers of the models, from their stored predictions."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ from raycompare.metrics import Integers, MetricName
 from raycompare.records.rows import TrialRecord
 
 FALLBACK: MetricName = "matthews_correlation"
-"""Decides between models where the experiment's metric is the loss, which predictions lack."""
+"""Deciding metric if that of the experiment is the loss, which predictions don't contain."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """Intervals, tests and tiers of the tested models; empty where there is a `gap`."""
+    """Intervals, tests and tiers of the tested models; empty if `gap` is set."""
 
     metric: MetricName
-    """That the pairs are compared by."""
+    """Metric that the pairs are compared by."""
     gap: str | None = None
-    """Why the predictions can't be used; then nothing is claimed."""
+    """The reason why the predictions can't be used; then nothing is claimed."""
     examples: int = 0
-    """Of the test split."""
+    """Number of test examples."""
     resamples: int = 0
-    """Behind each interval."""
+    """Number of bootstrap resamples per interval."""
     intervals: Mapping[str, Mapping[MetricName, Interval]] = field(default_factory=dict)
     pairs: tuple[Pair, ...] = ()
     tiers: Mapping[str, str] = field(default_factory=dict)
     ranks: Mapping[str, Ranks] = field(default_factory=dict)
     classes: ClassReport | None = None
-    """Of the leader, label by label."""
+    """Scores of the leader per label."""
 
     @classmethod
     def of(cls, answers: FinalistPredictions, models: Sequence[str], metric: MetricName) -> Self:
-        """Judge models and baselines, best first, by any metric but the loss.
+        """Compare models and baselines, best first; `metric` can't be the loss.
 
-        Baselines have no ranks, and no rank of a model counts them.
+        Baselines have no ranks, and don't count for the ranks of models.
         """
         pairs = compare_pairs(answers, models, metric)
         ranked = [model for model in models if answers.seeds[model]]
@@ -70,15 +70,15 @@ class Judgement:
         )
 
     def of_leader(self, models: Sequence[str]) -> list[Pair]:
-        """Return the comparisons of the first of these models with each of the others."""
+        """Return the comparisons of the first model with each of the others."""
         return [pair for pair in self.pairs if pair.first == models[0] and pair.second in models]
 
     def pair(self, one: str, other: str) -> Pair | None:
-        """Return the comparison of two, whichever is better; None where nothing is claimed."""
+        """Return the comparison of two models in either order; None if nothing is claimed."""
         return next((p for p in self.pairs if {p.first, p.second} == {one, other}), None)
 
     def ties_with_first(self, models: Sequence[str]) -> tuple[str, ...]:
-        """Name those that can't be told apart from the first: all where nothing is claimed."""
+        """Return the models not significantly different from the first; all if there is a gap."""
         if self.gap is not None:
             return tuple(models[1:])
         return tuple(pair.second for pair in self.of_leader(models) if not pair.apart)
@@ -92,18 +92,23 @@ def judge(
     label_names: Sequence[str] = (),
     baselines: Mapping[str, str] | None = None,
 ) -> Judgement:
-    """Judge the models by the predictions of their tested finalists.
+    """Compare the models by the predictions of their tested finalists.
 
-    `models` are those with finalists and the baselines, best first; `baselines` has the trial id
-    of each. `metric` is the experiment's. `predictions` has each table by its trial id.
+    Args:
+        finalists: Confirm trials that were tested.
+        predictions: Trial ids with their tables.
+        models: Models with finalists and baselines, best first.
+        metric: Metric of the experiment.
+        label_names: Names of the labels, by number.
+        baselines: Trial ids keyed by the name of the baseline.
     """
     decides = FALLBACK if metric == "loss" else metric
-    found = _read(finalists, baselines or {}, predictions)
-    if isinstance(found, str):
-        return Judgement(metric=decides, gap=found)
-    judgement = Judgement.of(found, models, decides)
-    leader = next(model for model in models if found.seeds[model])
-    return replace(judgement, classes=class_report(found, leader, label_names))
+    answers = _read_predictions(finalists, baselines or {}, predictions)
+    if isinstance(answers, str):
+        return Judgement(metric=decides, gap=answers)
+    judgement = Judgement.of(answers, models, decides)
+    leader = next(model for model in models if answers.seeds[model])
+    return replace(judgement, classes=class_report(answers, leader, label_names))
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +131,7 @@ class _TestSplit:
         )
 
 
-def _read(
+def _read_predictions(
     finalists: Sequence[TrialRecord],
     baselines: Mapping[str, str],
     predictions: Iterable[tuple[str, pa.Table]],
@@ -140,7 +145,7 @@ def _read(
         return f"the run folder has no predictions of {missing[0]}{others}"
     first, *rest = (tested[trial_id] for trial_id in sorted(wanted))
     if len(first.labels) <= 1 or not all(first.same_examples(other) for other in rest):
-        return "the predictions of the finalists are not of the same test examples"
+        return "the finalists were not tested on the same examples"
     answers = _answers(sorted(finalists, key=lambda trial: trial.seed), tested, first.labels)
     return _with_baselines(answers, {name: tested[own] for name, own in baselines.items()})
 
@@ -164,9 +169,9 @@ def _answers(
 def _with_baselines(
     answers: FinalistPredictions, tested: Mapping[str, _TestSplit]
 ) -> FinalistPredictions:
-    found = {name: own.predicted[None] for name, own in tested.items()}
+    predicted = {name: own.predicted[None] for name, own in tested.items()}
     return replace(
         answers,
-        predictions={**answers.predictions, **found},
-        seeds={**answers.seeds, **dict.fromkeys(found, ())},
+        predictions={**answers.predictions, **predicted},
+        seeds={**answers.seeds, **dict.fromkeys(predicted, ())},
     )

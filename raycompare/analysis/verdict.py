@@ -1,4 +1,4 @@
-"""The verdict: the one sentence that the report begins with, as Markdown."""
+"""The verdict: the first sentence of the report, as Markdown."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from raycompare.analysis.intervals import Interval
 from raycompare.analysis.leaderboard import BaselineRow, ModelRow, shown_metrics, spread
-from raycompare.analysis.pairwise import Pair
+from raycompare.analysis.pairwise import ONE_SEED, Pair
 from raycompare.analysis.significance import Judgement
 from raycompare.experiment.spec import Experiment
 from raycompare.formatting import count, escape, listing, number_of, score
@@ -15,11 +15,8 @@ from raycompare.records.endings import first_line
 from raycompare.records.rows import TrialRecord
 
 CHANCE = 0.02
-"""An MCC closer to 0 is that of guessing."""
-
+"""A model with an absolute MCC below this value is no better than guessing."""
 MOST_NAMES = 3
-
-
 SMALLEST_P = 0.001
 
 
@@ -31,7 +28,7 @@ def verdict(
     test_rows: int | None,
     baselines: Sequence[BaselineRow] = (),
 ) -> str:
-    """Say which model is best, by how much, and how sure that is; or why none finished."""
+    """Return which model is best, by how much, and how certain that is; or why none finished."""
     leader, *others = rows
     if not leader.test:
         return _none_finished(experiment, cause)
@@ -39,12 +36,14 @@ def verdict(
     scores = _scores(experiment, leader, judgement, test_rows)
     clauses = [f"{_place(experiment, leader, _is_best(tested, judgement))}: {scores}"]
     clauses += _against_others(tested, judgement, experiment.tune.metric)
-    clauses += [_against(row.model, leader, judgement) for row in baselines if row.trial_id]
+    clauses += [
+        _against_baseline(row.model, leader, judgement) for row in baselines if row.trial_id
+    ]
     if missing := [row.model for row in others if not row.test]:
         clauses.append(f"{_names(missing)} did not finish")
     clauses += _not_pretrained(experiment, leader.model)
     if abs(leader.test["matthews_correlation"].mean) < CHANCE:
-        clauses.append(f"it does no better than guessing (|MCC| < {CHANCE})")
+        clauses.append(f"it is no better than guessing (|MCC| < {CHANCE})")
     return "; ".join(clauses) + "."
 
 
@@ -56,8 +55,8 @@ def _is_best(tested: Sequence[ModelRow], judgement: Judgement) -> bool:
 def _place(experiment: Experiment, leader: ModelRow, is_best: bool) -> str:
     name, number = f"**{escape(leader.model)}**", len(experiment.models)
     if number == 1:
-        return f"{name} is the only model that was tried on {experiment.name}"
-    place = "is the best" if is_best else "comes first"
+        return f"{name} was the only model tried on {experiment.name}"
+    place = "is the best" if is_best else "ranks first"
     metric = LABELS[experiment.tune.metric]
     return f"{name} {place} of {number} models on {experiment.name} by {metric}"
 
@@ -104,31 +103,29 @@ def _against_others(
     models = [row.model for row in tested]
     if judgement.gap is not None:
         tied = judgement.ties_with_first(models)
-        return [f"{_names(tied)} can't be told apart from it: {judgement.gap}"] if tied else []
+        return [f"{_names(tied)} cannot be compared with it: {judgement.gap}"] if tied else []
     pairs = judgement.of_leader(models)
-    by = "" if metric == judgement.metric else f" by {LABELS[judgement.metric]}"
     clauses = [
-        _apart(f"better{by} than", [pair for pair in pairs if pair.better == pair.first]),
-        _apart(f"worse{by} than", [pair for pair in pairs if pair.better == pair.second]),
+        _differ("better", [pair for pair in pairs if pair.better == pair.first], metric, judgement),
+        _differ("worse", [pair for pair in pairs if pair.better == pair.second], metric, judgement),
         _close([pair for pair in pairs if pair.test and not pair.apart], tested, judgement),
         _describe_untested([pair for pair in pairs if not pair.test]),
     ]
     return [clause for clause in clauses if clause]
 
 
-def _against(baseline: str, leader: ModelRow, judgement: Judgement) -> str:
-    """Say whether something simpler than a network would do."""
+def _against_baseline(baseline: str, leader: ModelRow, judgement: Judgement) -> str:
     pair, name = judgement.pair(leader.model, baseline), escape(baseline)
     if pair is None:
-        return f"{name} can't be told apart from it: {judgement.gap}"
+        return f"{name} cannot be compared with it: {judgement.gap}"
     if pair.test is None:
-        return f"{name} can't be told apart from it: one seed says nothing of others"
+        return f"{name} cannot be compared with it: {ONE_SEED}"
     by = f"by {score(abs(pair.difference))} {LABELS[judgement.metric]}"
     if pair.better == leader.model:
-        return f"better than {name} {by} ({_p(pair)}, Holm)"
+        return f"{name} is worse than it {by} ({_p(pair)}, Holm)"
     if pair.better == baseline:
-        return f"{name} is better {by} ({_p(pair)}, Holm): a transformer is not needed"
-    return f"{name} can't be told apart from it: a transformer may not be needed"
+        return f"{name} is better than it {by} ({_p(pair)}, Holm): a transformer is not needed"
+    return f"{name} is not significantly different from it: a transformer may not be needed"
 
 
 def _p(pair: Pair) -> str:
@@ -136,47 +133,47 @@ def _p(pair: Pair) -> str:
     return p_text(pair.p_holm)
 
 
-def _apart(how: str, pairs: Sequence[Pair]) -> str:
+def _differ(how: str, pairs: Sequence[Pair], metric: MetricName, judgement: Judgement) -> str:
     if not pairs:
         return ""
     largest = max(pair.p_holm for pair in pairs if pair.p_holm is not None)
     several = len(pairs) > 1 and largest >= SMALLEST_P
     p = f"each {p_text(largest, '≤')}" if several else p_text(largest)
-    return f"{how} {_names([pair.second for pair in pairs])} ({p}, Holm)"
+    in_metric = "" if metric == judgement.metric else f" in {LABELS[judgement.metric]}"
+    return f"it is {how}{in_metric} than {_names([pair.second for pair in pairs])} ({p}, Holm)"
 
 
 def _close(pairs: Sequence[Pair], tested: Sequence[ModelRow], judgement: Judgement) -> str:
     if not pairs:
         return ""
-    names = [pair.second for pair in pairs]
+    names, are = [pair.second for pair in pairs], "is" if len(pairs) == 1 else "are"
     smallest = min(pair.test.detectable for pair in pairs if pair.test)
     seeds = sorted({row.seeds_done for row in tested if row.model in {pairs[0].first, *names}})
     over = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
     return (
-        f"{_names(names)} can't be told apart from it: a gap under {score(smallest)} "
-        f"{LABELS[judgement.metric]} can't be seen with {over} seeds and "
-        f"{number_of(judgement.examples, 'test row')}"
+        f"{_names(names)} {are} not significantly different from it: with {over} seeds and "
+        f"{number_of(judgement.examples, 'test row')}, differences below {score(smallest)} "
+        f"{LABELS[judgement.metric]} are not detectable"
     )
 
 
 def _describe_untested(pairs: Sequence[Pair]) -> str:
     if not pairs:
         return ""
-    names = _names([pair.second for pair in pairs])
-    return f"{names} can't be told apart from it: one seed says nothing of others"
+    return f"{_names([pair.second for pair in pairs])} cannot be compared with it: {ONE_SEED}"
 
 
 def _not_pretrained(experiment: Experiment, leader: str) -> list[str]:
     random = [model.name for model in experiment.models if not model.is_pretrained]
     if not random:
         return []
+    models, were = _names(random), "was" if len(random) == 1 else "were"
     if random == [leader]:
-        return ["it began with random weights and was not pretrained"]
-    who, were = _names(random), "was" if len(random) == 1 else "were"
-    if len(random) > MOST_NAMES:
-        among = ", it among them," if leader in random else ""
-        who = f"{len(random)} of the {len(experiment.models)} models{among}"
-    return [f"{who} began with random weights and {were} not pretrained"]
+        models = "it"
+    elif len(random) > MOST_NAMES:
+        including = ", including it," if leader in random else ""
+        models = f"{len(random)} of the {len(experiment.models)} models{including}"
+    return [f"{models} {were} trained from randomly initialised weights"]
 
 
 def _names(models: Sequence[str]) -> str:
@@ -187,9 +184,10 @@ def _names(models: Sequence[str]) -> str:
 
 def _none_finished(experiment: Experiment, cause: TrialRecord | None) -> str:
     number = len(experiment.models)
-    whom = "The only model" if number == 1 else f"None of the {number} models"
-    did = "did not finish" if number == 1 else "finished"
+    none = (
+        "The only model did not finish" if number == 1 else f"None of the {number} models finished"
+    )
     if cause is None:
-        return f"{whom} {did} on {experiment.name}: no trial was confirmed."
+        return f"{none} on {experiment.name}: no trial was confirmed."
     why = f"{cause.model}, {cause.stage} stage: {first_line(cause)}".rstrip(".")
-    return f"{whom} {did} on {experiment.name}; the first cause: {escape(why)}."
+    return f"{none} on {experiment.name}; first cause: {escape(why)}."

@@ -115,18 +115,21 @@ def test_other_test_rows_are_not_paired(tmp_path: Path) -> None:
         second.write_table(f"predictions/{trial_id}.parquet", short.append_column("trial_id", ids))
     found = diff(made(SAME).write(tmp_path / "first"), second)
     assert all(model.test is None for model in found.models)
-    assert "not of the same test examples" in str(found.models[0].untested)
+    assert "not tested on the same examples" in str(found.models[0].untested)
     assert found.models[0].differences["accuracy"] == 0
 
 
 def test_other_data_sets_are_never_paired(tmp_path: Path) -> None:
     found = differing(tmp_path, made(SAME), made(SAME, data={"dataset": "other"}))
-    assert found.models[0].untested == "the test rows are of other data: fancyzhx/ag_news, other"
+    assert (
+        found.models[0].untested
+        == "the test rows come from different data: fancyzhx/ag_news, other"
+    )
 
 
 def test_one_seed_is_too_few(tmp_path: Path) -> None:
     found = differing(tmp_path, made({"a": [0.8]}), made({"a": [0.9]}))
-    assert found.models[0].untested == "one seed says nothing of others"
+    assert found.models[0].untested == "one seed does not show how much the score varies"
 
 
 def test_a_model_without_a_test_says_where(tmp_path: Path) -> None:
@@ -144,7 +147,7 @@ def test_a_run_that_has_not_ended_is_compared_with_a_caveat(tmp_path: Path) -> N
     (tmp_path / "second" / "manifest.json").unlink()
     found = diff(made(SAME).write(tmp_path / "first"), second)
     assert found.second.state == "killed"
-    assert any("is not finished (killed)" in caveat for caveat in found.caveats)
+    assert any("has not finished (killed)" in caveat for caveat in found.caveats)
 
 
 def test_runs_that_chose_by_loss_are_compared_by_mcc(tmp_path: Path) -> None:

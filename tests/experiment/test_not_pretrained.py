@@ -26,29 +26,29 @@ def run_of(*models: object) -> Run:
 def test_verdict_and_leaderboard_name_one_model(tmp_path: Path) -> None:
     folder = run_of("minilm", RANDOM).write(tmp_path)
     verdict = write_report(folder).verdict
-    assert "drawn began with random weights and was not pretrained" in verdict
+    assert "drawn was trained from randomly initialised weights" in verdict
     report = folder.read_text("report.md")
     assert "- drawn is not pretrained: its weights were drawn at random (`init: random`)" in report
 
 
 def test_verdict_and_leaderboard_name_several_models() -> None:
     comparison = run_of(RANDOM, {"name": "other", "init": "random"}).compare()
-    assert "drawn and other began with random weights and were not" in comparison.verdict
+    assert "drawn and other were trained from randomly initialised weights" in comparison.verdict
     assert "- drawn and other are not pretrained: their weights" in render(comparison, {})
 
 
 def test_the_verdict_says_whether_the_leader_is_among_them() -> None:
     alone = run_of(RANDOM, "minilm").compare()
-    assert "; it began with random weights and was not pretrained" in alone.verdict
+    assert "; it was trained from randomly initialised weights" in alone.verdict
     many = [{"name": f"drawn-{number}", "init": "random"} for number in range(4)]
     first, last = run_of(*many, "minilm").compare(), run_of("minilm", *many).compare()
-    assert "4 of the 5 models, it among them, began with random weights and were" in first.verdict
-    assert "4 of the 5 models began with random weights and were not" in last.verdict
+    assert "4 of the 5 models, including it, were trained from random" in first.verdict
+    assert "4 of the 5 models were trained from randomly initialised weights" in last.verdict
 
 
 def test_pretrained_models_are_not_mentioned() -> None:
     text = render(run_of("minilm", "other").compare(), {})
-    assert "random weights" not in text
+    assert "randomly initialised" not in text
     assert "not pretrained" not in text
 
 

@@ -76,7 +76,7 @@ def test_the_report_needs_neither_ray_nor_torch(tmp_path: Path):
         env={**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONHASHSEED": "7", "LC_ALL": "C"},
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("**minilm-3** comes first of 3 models")
+    assert done.stdout.startswith("**minilm-3** ranks first of 3 models")
     by_another_process = _files(tmp_path)
     write_report(runs.RunFolder.at(tmp_path))
     assert _files(tmp_path) == by_another_process
@@ -101,7 +101,7 @@ def test_a_run_in_which_all_failed_still_has_a_report(tmp_path: Path):
     run.fail("b", "tune", "ValueError: nor this")
     write_report(run.write(tmp_path))
     report = (tmp_path / "report.md").read_text(encoding="utf-8")
-    assert "the first cause: a, tune stage: ValueError: no." in report
+    assert "first cause: a, tune stage: ValueError: no." in report
     assert "## Failures" in report
     assert "## Figures" not in report
     assert not list(tmp_path.glob("figures/*"))
@@ -200,7 +200,7 @@ def test_a_baseline_that_was_written_is_the_one_that_is_judged(tmp_path: Path):
     run.baseline(0.76)
     assert write_report(run.write(tmp_path)).judgement == run.compare().judgement
     report = (tmp_path / "report.md").read_text(encoding="utf-8")
-    assert f"better than {TF_IDF} by 0.070 MCC (p < 0.001, Holm)" in report
+    assert f"{TF_IDF} is worse than it by 0.070 MCC (p < 0.001, Holm)" in report
 
 
 def test_a_baseline_beside_a_single_seed_has_none_itself():

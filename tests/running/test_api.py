@@ -132,7 +132,7 @@ def test_a_run_is_data_frames(loaded: Run) -> None:
 
 
 def test_a_run_has_its_report_and_verdict(loaded: Run) -> None:
-    assert loaded.report.startswith("# ag-news\n\n**minilm-3** comes first of 3 models")
+    assert loaded.report.startswith("# ag-news\n\n**minilm-3** ranks first of 3 models")
     assert loaded.verdict == loaded.comparison.verdict
     assert loaded.experiment == runs.typical().experiment
     assert loaded.manifest.run_id == RUN_ID
@@ -148,7 +148,7 @@ def test_figures_are_of_matplotlib_and_leave_no_setting_behind(loaded: Run) -> N
 
 def test_a_notebook_shows_verdict_and_leaderboard(loaded: Run) -> None:
     shown = loaded._repr_markdown_()
-    assert shown.startswith("**minilm-3** comes first")
+    assert shown.startswith("**minilm-3** ranks first")
     assert repr(loaded) == f"Run('{loaded.folder.shown}')"
     assert "| 1 | minilm-3 |" in shown
 
