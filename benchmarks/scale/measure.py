@@ -14,6 +14,7 @@ from ray import tune
 
 from benchmarks.scale.processes import cpu_seconds, own_memory
 from benchmarks.scale.simulated import STEPS_BETWEEN, Work, simulate
+from raycompare.experiment.settings import TuneSpec
 from raycompare.experiment.spec import Experiment
 from raycompare.metrics import MODES, MetricName
 from raycompare.records.journal import Journal
@@ -145,4 +146,4 @@ def _experiment(trials: int) -> Experiment:
 
 def _rungs(work: Work) -> Rungs:
     steps = work.evaluations * STEPS_BETWEEN
-    return Rungs(milestones(2 * STEPS_BETWEEN, 2, steps), 2, MODES[METRIC])
+    return Rungs(milestones(2 * STEPS_BETWEEN, 2, steps), TuneSpec(metric=METRIC))

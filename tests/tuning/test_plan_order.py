@@ -10,6 +10,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
 from raycompare.errors import RunError
+from raycompare.experiment.settings import TuneSpec
 from raycompare.records.messages import Message, Stop, TrialPlan
 from raycompare.tuning.plan_order import Comparing, PlanOrder
 from raycompare.tuning.schedulers.asha import Rungs
@@ -30,7 +31,7 @@ PLANS = [plan("slow", 0), plan("fast", 1), plan("slow", 2), plan("fast", 3)]
 
 
 def comparing(rules: dict[str, Rule] | None = None, **settings: Any) -> Comparing:
-    rules = rules or {model: Rungs((10, 20), 2, "max") for model in ("slow", "fast")}
+    rules = rules or {model: Rungs((10, 20), TuneSpec()) for model in ("slow", "fast")}
     made = Comparing(rules, "accuracy", **settings)
     for each in PLANS:
         made.add(each)
@@ -83,7 +84,7 @@ def test_a_slow_starter_is_not_compared_with_other_models() -> None:
 
 
 def test_one_rule_may_serve_all_models() -> None:
-    pooled = Rungs((10,), 2, "max")
+    pooled = Rungs((10,), TuneSpec())
     scheduler = comparing({"slow": pooled, "fast": pooled})
     hear(scheduler, 0, evaluation(10, 0.1))
     hear(scheduler, 1, evaluation(10, 0.9))
@@ -98,7 +99,7 @@ def test_other_messages_decide_nothing() -> None:
 
 def test_rungs_may_count_examples() -> None:
     scheduler = comparing(
-        {m: Rungs((80,), 2, "max") for m in ("slow", "fast")}, time_attr="examples"
+        {m: Rungs((80,), TuneSpec()) for m in ("slow", "fast")}, time_attr="examples"
     )
     hear(scheduler, 0, evaluation(10, 0.9))  # of 8 examples each
     assert hear(scheduler, 2, evaluation(9, 0.1)) == TrialScheduler.CONTINUE
@@ -126,7 +127,7 @@ def test_a_trial_that_failed_does_not_hold_up_the_others() -> None:
 
 
 def test_a_trial_that_is_started_again_is_still_waited_for_and_comes_first() -> None:
-    rules: dict[str, Rule] = {m: TopK((10,), 1, "max") for m in ("slow", "fast")}
+    rules: dict[str, Rule] = {m: TopK((10,), TuneSpec(top_k=1)) for m in ("slow", "fast")}
     scheduler = comparing(rules)
     controller = Controller(Trial.RUNNING, Trial.RUNNING, Trial.RUNNING, Trial.PENDING)
     lost = controller.trials[0]
@@ -161,7 +162,7 @@ def test_a_trial_that_goes_on_brings_its_evaluations_and_may_end_at_once() -> No
 
 
 def test_trials_wait_at_a_rung_without_a_worker_until_it_is_full() -> None:
-    rules: dict[str, Rule] = {m: TopK((10,), 1, "max") for m in ("slow", "fast")}
+    rules: dict[str, Rule] = {m: TopK((10,), TuneSpec(top_k=1)) for m in ("slow", "fast")}
     scheduler = comparing(rules)
     controller = Controller(Trial.RUNNING, Trial.TERMINATED, Trial.RUNNING, Trial.TERMINATED)
     first, second = controller.trials[0], controller.trials[2]
@@ -177,7 +178,7 @@ def test_trials_wait_at_a_rung_without_a_worker_until_it_is_full() -> None:
 
 
 def test_a_paused_trial_that_may_go_on_comes_before_those_that_have_not_begun() -> None:
-    rules: dict[str, Rule] = {m: TopK((10,), 1, "max") for m in ("slow", "fast")}
+    rules: dict[str, Rule] = {m: TopK((10,), TuneSpec(top_k=1)) for m in ("slow", "fast")}
     scheduler = comparing(rules)
     controller = Controller(Trial.RUNNING, Trial.TERMINATED, Trial.RUNNING, Trial.PENDING)
     first, second = controller.trials[0], controller.trials[2]

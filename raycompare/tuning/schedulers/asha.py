@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 from math import inf
 
-from raycompare.metrics import Mode
-from raycompare.tuning.schedulers.base import Rule, TrialCurve, Unit, quantile
+from raycompare.experiment.settings import TuneSpec
+from raycompare.tuning.schedulers.base import Rule, TrialCurve, quantile
 
 
 class Rungs(Rule):
@@ -18,12 +18,12 @@ class Rungs(Rule):
     stopped, and nobody is held.
     """
 
-    def __init__(
-        self, steps: Sequence[int], reduction_factor: int, mode: Mode, unit: Unit = "step"
-    ) -> None:
-        """Place a rung at each of `steps`, in rising order."""
-        super().__init__(steps, mode, unit)
-        self._share = 1 - Fraction(1, reduction_factor)
+    schedulers = ("asha", "pooled-asha")
+
+    def __init__(self, steps: Sequence[int], tune: TuneSpec) -> None:
+        """Place a rung at each of `steps`, in ascending order."""
+        super().__init__(steps, tune)
+        self._share = 1 - Fraction(1, tune.reduction_factor)
 
     def _judge(self, entry: TrialCurve, rung: int) -> None:
         state, value = self._rungs[rung], entry.values[rung]

@@ -25,15 +25,13 @@ from enum import Enum
 from fractions import Fraction
 from itertools import pairwise
 from math import isfinite
-from typing import Literal, assert_never
+from typing import ClassVar, assert_never
 
-from raycompare.metrics import Mode
+from raycompare.experiment.settings import SchedulerName, TuneSpec
+from raycompare.metrics import MODES
 
 DEFAULT_GRACE = Fraction(1, 4)
 """Of a model's default run: where its first rung stands if the experiment does not say."""
-
-Unit = Literal["step", "example"]
-"""What rungs count: optimizer steps, or examples trained on."""
 
 
 class Decision(Enum):
@@ -114,17 +112,19 @@ def quantile(rising: Sequence[float], share: Fraction) -> float:
 class Rule(ABC):
     """What a scheduler asks; at each rung a rule takes the trials in the order of the plan."""
 
+    schedulers: ClassVar[tuple[SchedulerName, ...]] = ()
+    """Schedulers of the experiment file that use this rule."""
     steps: tuple[int, ...]
     """Where trials are compared, rising, in the rule's unit."""
     waits_at: tuple[int, ...] = ()
     """Those of `steps` where it may say WAIT; a trial needs a checkpoint there."""
 
-    def __init__(self, steps: Sequence[int], mode: Mode, unit: Unit = "step") -> None:
-        """Place a rung at each of `steps`, in rising order."""
+    def __init__(self, steps: Sequence[int], tune: TuneSpec) -> None:
+        """Place a rung at each of `steps`, in ascending order."""
         assert all(one < next_ for one, next_ in pairwise(steps))
         self.steps = tuple(steps)
-        self._sign = 1.0 if mode == "max" else -1.0
-        self._unit = unit
+        self._sign = 1.0 if MODES[tune.metric] == "max" else -1.0
+        self._unit = tune.time_attr.removesuffix("s")
         self._entries: dict[str, TrialCurve] = {}
         self._plan: list[TrialCurve] = []
         self._rungs = [Rung() for _ in self.steps]

@@ -8,13 +8,9 @@ from fractions import Fraction
 from math import inf
 from statistics import fmean
 
-from raycompare.metrics import Mode
-from raycompare.tuning.schedulers.base import Rule, TrialCurve, Unit, quantile
+from raycompare.tuning.schedulers.base import Rule, TrialCurve, quantile
 
 HALF = Fraction(1, 2)
-
-MIN_SAMPLES = 3
-"""Trials that a median is taken of, at the least; as many as Ray's MedianStoppingRule wants."""
 
 
 class MedianStopping(Rule):
@@ -26,17 +22,9 @@ class MedianStopping(Rule):
     `min_samples` are never stopped, and nobody is held.
     """
 
-    def __init__(
-        self,
-        steps: Sequence[int],
-        mode: Mode,
-        min_samples: int = MIN_SAMPLES,
-        unit: Unit = "step",
-    ) -> None:
-        """Place a rung at each of `steps`, in rising order; `min_samples` is at least 1."""
-        assert min_samples >= 1
-        super().__init__(steps, mode, unit)
-        self._min_samples = min_samples
+    schedulers = ("median",)
+    min_samples = 3
+    """Smallest number of trials to take a median of, as in Ray's MedianStoppingRule."""
 
     def _judge(self, entry: TrialCurve, rung: int) -> None:
         state = self._rungs[rung]
@@ -47,7 +35,7 @@ class MedianStopping(Rule):
         insort(state.peers, min(fmean(so_far), best))
 
     def _cut(self, peers: Sequence[float]) -> float:
-        return quantile(peers, HALF) if len(peers) >= self._min_samples else -inf
+        return quantile(peers, HALF) if len(peers) >= self.min_samples else -inf
 
     def _reason(self, rung: int) -> str:
         return f"worse than the median of earlier trials at {self._where(rung)}"

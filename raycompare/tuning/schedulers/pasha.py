@@ -20,9 +20,9 @@ from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
 
-from raycompare.metrics import Mode
+from raycompare.experiment.settings import TuneSpec
 from raycompare.tuning.schedulers.asha import Rungs
-from raycompare.tuning.schedulers.base import TrialCurve, Unit, Verdict, quantile
+from raycompare.tuning.schedulers.base import TrialCurve, Verdict, quantile
 
 NOISE = Fraction(9, 10)
 """The quantile of the distances of pairs that cross which counts as noise, as in the paper."""
@@ -38,11 +38,11 @@ class Pasha(Rungs):
     stopped; a later trial is compared there as at any rung. Above the last rung there is no cap.
     """
 
-    def __init__(
-        self, steps: Sequence[int], reduction_factor: int, mode: Mode, unit: Unit = "step"
-    ) -> None:
-        """Place a rung at each of `steps`, in rising order; a single one is the cap."""
-        super().__init__(steps, reduction_factor, mode, unit)
+    schedulers = ("pasha",)
+
+    def __init__(self, steps: Sequence[int], tune: TuneSpec) -> None:
+        """Place a rung at each of `steps`, in ascending order; a single one is the cap."""
+        super().__init__(steps, tune)
         self._cap = int(len(self.steps) > 1)
         self.waits_at = self.steps[self._cap :]
         self._held: list[TrialCurve] = []

@@ -1,24 +1,32 @@
-"""Which rule each scheduler of an experiment file is, and where its rungs stand."""
+"""The rule of each scheduler of an experiment file, and the positions of its rungs."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from importlib import import_module
+from pkgutil import iter_modules
 
 from raycompare.data.tokens import Ints
 from raycompare.experiment.hyperparameters import ModelSettings, all_settings
-from raycompare.experiment.settings import TimeAttr, TuneSpec
+from raycompare.experiment.settings import SchedulerName, TuneSpec
 from raycompare.experiment.spec import Experiment
-from raycompare.metrics import MODES
 from raycompare.training.arguments import examples_per_step, planned_steps
-from raycompare.tuning.schedulers.asha import Rungs
-from raycompare.tuning.schedulers.base import DEFAULT_GRACE, Rule, Unit, milestones
-from raycompare.tuning.schedulers.median import MedianStopping
-from raycompare.tuning.schedulers.pasha import Pasha
-from raycompare.tuning.schedulers.top_k import TopK
+from raycompare.tuning import schedulers
+from raycompare.tuning.schedulers.base import DEFAULT_GRACE, Rule, milestones
 
 POOLED, TOP_K = "pooled-asha", "top-k-after-first-rung"
-UNITS: Mapping[TimeAttr, Unit] = {"steps": "step", "examples": "example"}
+
+
+def _load_rules() -> dict[SchedulerName, type[Rule]]:
+    names = [f"{schedulers.__name__}.{module.name}" for module in iter_modules(schedulers.__path__)]
+    values = [value for name in names for value in vars(import_module(name)).values()]
+    rules = [v for v in values if isinstance(v, type) and issubclass(v, Rule)]
+    return {name: rule for rule in rules for name in rule.schedulers}
+
+
+RULES = _load_rules()
+"""Rules keyed by scheduler; every module of `raycompare.tuning.schedulers` may define one."""
 
 
 def rung_positions(settings: TuneSpec, budgets: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
@@ -27,7 +35,7 @@ def rung_positions(settings: TuneSpec, budgets: Mapping[str, int]) -> dict[str, 
     `budgets` are the steps, or examples, of each model's default run. One bracket for all models
     has its rungs where the shortest run has them.
     """
-    if settings.scheduler == "fifo":
+    if settings.scheduler not in RULES:
         return dict.fromkeys(budgets, ())
     if settings.scheduler == POOLED:
         return dict.fromkeys(budgets, _positions(settings, min(budgets.values())))
@@ -41,25 +49,13 @@ def _positions(settings: TuneSpec, budget: int) -> tuple[int, ...]:
 
 
 def rules_for(settings: TuneSpec, rungs: Mapping[str, tuple[int, ...]]) -> dict[str, Rule]:
-    """Make the rule of each model, by its name; none where nothing is compared."""
-    if settings.scheduler == "fifo":
+    """Make a rule for each model, keyed by model name; empty if the scheduler has no rule."""
+    rule = RULES.get(settings.scheduler)
+    if rule is None:
         return {}
     if settings.scheduler == POOLED:
-        return dict.fromkeys(rungs, _rule(settings, next(iter(rungs.values()))))
-    return {model: _rule(settings, steps) for model, steps in rungs.items()}
-
-
-def _rule(settings: TuneSpec, steps: tuple[int, ...]) -> Rule:
-    mode, unit = MODES[settings.metric], UNITS[settings.time_attr]
-    match settings.scheduler:
-        case "median":
-            return MedianStopping(steps, mode, unit=unit)
-        case "top-k-after-first-rung":
-            return TopK(steps, settings.top_k, mode, unit=unit)
-        case "pasha":
-            return Pasha(steps, settings.reduction_factor, mode, unit=unit)
-        case _:
-            return Rungs(steps, settings.reduction_factor, mode, unit=unit)
+        return dict.fromkeys(rungs, rule(next(iter(rungs.values())), settings))
+    return {model: rule(steps, settings) for model, steps in rungs.items()}
 
 
 def rungs_of(experiment: Experiment, lengths: Mapping[str, Ints]) -> dict[str, tuple[int, ...]]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from raycompare.metrics import Mode
-from raycompare.tuning.schedulers.base import Rule, TrialCurve, Unit, Verdict
+from raycompare.experiment.settings import TuneSpec
+from raycompare.tuning.schedulers.base import Rule, TrialCurve, Verdict
 
 
 class TopK(Rule):
@@ -15,13 +15,14 @@ class TopK(Rule):
     counted; one that fails while it is held is, so that the others do not depend on when it fails.
     """
 
-    def __init__(self, steps: Sequence[int], k: int, mode: Mode, unit: Unit = "step") -> None:
-        """Place the rung at the first of `steps`, of which there may be none; `k` is at least 1."""
-        assert k >= 1
-        super().__init__(steps[:1], mode, unit)
+    schedulers = ("top-k-after-first-rung",)
+
+    def __init__(self, steps: Sequence[int], tune: TuneSpec) -> None:
+        """Place a rung at the first of `steps`, if there is one."""
+        super().__init__(steps[:1], tune)
         self.waits_at = self.steps
         self._cap = 0
-        self._k = k
+        self._k = tune.top_k
         self._there: list[TrialCurve] = []
 
     def _judge(self, entry: TrialCurve, rung: int) -> None:

@@ -3,12 +3,14 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raycompare.experiment.settings import TuneSpec
 from raycompare.tuning.schedulers.asha import Rungs
 from raycompare.tuning.schedulers.base import Decision, Rule, Ruling, milestones
 
@@ -21,8 +23,12 @@ def test_milestones_are_powers_below_the_end() -> None:
     assert milestones(80, 2, 75) == ()
 
 
+def tune(mode: str = "max", **settings: Any) -> TuneSpec:
+    return TuneSpec(metric="accuracy" if mode == "max" else "loss", **settings)
+
+
 def make(trials: int, steps: tuple[int, ...] = (10, 20), mode: str = "max") -> Rungs:
-    rungs = Rungs(steps, 2, mode)  # type: ignore[arg-type]
+    rungs = Rungs(steps, tune(mode))
     for number in range(trials):
         rungs.add(str(number))
     return rungs
@@ -93,7 +99,7 @@ def test_the_value_at_a_rung_is_the_first_at_or_after_it() -> None:
 
 
 def test_a_reason_counts_in_the_unit_of_the_rungs() -> None:
-    rungs = Rungs((640,), 2, "max", "example")
+    rungs = Rungs((640,), tune(time_attr="examples"))
     rungs.add("0")
     rungs.add("1")
     rungs.record("0", 640, 0.5)
@@ -210,7 +216,7 @@ def reasons(standings: dict[str, Ruling]) -> dict[str, str]:
 
 
 def stops(curves: Curves, workers: int = 1, seed: int = 0) -> dict[str, str]:
-    return reasons(Cluster(Rungs((1, 2, 4), 2, "max"), complete(curves), workers, seed).run())
+    return reasons(Cluster(Rungs((1, 2, 4), tune()), complete(curves), workers, seed).run())
 
 
 curve = st.lists(st.floats(-1, 1), min_size=8, max_size=8)

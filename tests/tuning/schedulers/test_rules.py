@@ -19,18 +19,23 @@ from raycompare.tuning.schedulers.base import Decision, Rule, TrialCurve, Verdic
 from raycompare.tuning.schedulers.median import MedianStopping
 from raycompare.tuning.schedulers.pasha import Pasha
 from raycompare.tuning.schedulers.top_k import TopK
-from tests.tuning.schedulers.test_asha import GO, Cluster, Curves, World, complete, reasons
+from tests.tuning.schedulers.test_asha import GO, Cluster, Curves, World, complete, reasons, tune
 
 STEPS, LENGTH = (1, 2, 4, 5), 6
 SETTLED = "the ranking had settled by step "
 
+
+class MedianOfTwo(MedianStopping):
+    min_samples = 2
+
+
 Make = Callable[[Mode], Rule]
 RULES: dict[str, Make] = {
-    "halving": lambda mode: Rungs(STEPS, 3, mode),
-    "median": lambda mode: MedianStopping(STEPS, mode, 2),
-    "top k": lambda mode: TopK((2, 4), 2, mode),
-    "pasha": lambda mode: Pasha(STEPS, 2, mode),
-    "pasha with one rung": lambda mode: Pasha((2,), 2, mode),
+    "halving": lambda mode: Rungs(STEPS, tune(mode, reduction_factor=3)),
+    "median": lambda mode: MedianOfTwo(STEPS, tune(mode)),
+    "top k": lambda mode: TopK((2, 4), tune(mode, top_k=2)),
+    "pasha": lambda mode: Pasha(STEPS, tune(mode)),
+    "pasha with one rung": lambda mode: Pasha((2,), tune(mode)),
 }
 every_rule = pytest.mark.parametrize("make", RULES.values(), ids=RULES)
 some = settings(max_examples=40)
@@ -187,26 +192,27 @@ def stopped(rule: Rule, curves: Curves) -> dict[str, str]:
 
 @given(curves=all_curves)
 def test_the_best_so_far_is_held_against_the_median_of_running_means(curves: Curves) -> None:
-    assert stopped(MedianStopping(STEPS, "max", 2), curves) == by_median(curves)
+    assert stopped(MedianOfTwo(STEPS, tune()), curves) == by_median(curves)
 
 
 def test_equal_curves_are_not_below_their_own_median() -> None:
-    assert stopped(MedianStopping(STEPS, "max"), [[0.1] * LENGTH] * 5) == {}
+    assert stopped(MedianStopping(STEPS, tune()), [[0.1] * LENGTH] * 5) == {}
 
 
 def test_of_equal_trials_the_best_k_are_those_planned_first() -> None:
     curves = [[0.1, 0.5], [0.9, 0.2], [0.5, 0.5], [0.5, 0.9], [0.5, 0.5]]
-    reason = "not among the best 2 of 5 at example 1"
-    assert stopped(TopK((1,), 2, "max", "example"), curves) == dict.fromkeys("034", reason)
+    rule, reason = TopK((1,), tune(top_k=2, time_attr="examples")), "not among the best 2 of 5"
+    assert stopped(rule, curves) == dict.fromkeys("034", f"{reason} at example 1")
 
 
 def test_a_trial_that_ends_before_the_first_rung_is_not_among_those_compared() -> None:
     curves = [[0.1, 0.2], [0.9], [0.5, 0.3], [0.5, 0.4]]
-    assert stopped(TopK((2,), 2, "max"), curves) == {"0": "not among the best 2 of 3 at step 2"}
+    rule = TopK((2,), tune(top_k=2))
+    assert stopped(rule, curves) == {"0": "not among the best 2 of 3 at step 2"}
 
 
 def test_nothing_is_stopped_where_there_is_no_rung() -> None:
-    for rule in (Rungs((), 2, "max"), TopK((), 1, "max"), Pasha((), 2, "max")):
+    for rule in (Rungs((), tune()), TopK((), tune()), Pasha((), tune())):
         assert stopped(rule, [[0.1], [0.9], [0.5]]) == {}
 
 
@@ -260,8 +266,8 @@ def made_up(chance: random.Random) -> Curves:
 @example(seed=152)  # noise at a cap that is not noise at the next
 @given(seed=seeds)
 def test_the_cap_rises_where_longer_training_changes_the_ranking(seed: int) -> None:
-    world, told = complete(made_up(random.Random(seed))), Pasha(STEPS, 2, "max")
-    cluster = Cluster(Pasha(STEPS, 2, "max"), world)
+    world, told = complete(made_up(random.Random(seed))), Pasha(STEPS, tune())
+    cluster = Cluster(Pasha(STEPS, tune()), world)
     assert reasons(cluster.run()) == by_rankings(world.curves)
     for trial in world.trials:
         told.add(trial)
@@ -279,7 +285,7 @@ def learning(chance: random.Random, top: float, pace: float) -> list[float]:
 
 
 def survivors(curves: Curves, rungs: tuple[int, ...]) -> list[Sequence[float]]:
-    out = stopped(Rungs(rungs, 2, "max"), curves)
+    out = stopped(Rungs(rungs, tune()), curves)
     return [curve for trial, curve in enumerate(curves) if str(trial) not in out]
 
 
