@@ -59,18 +59,18 @@ PLACES: dict[str, Bad] = {
     "a pipe": Bad(files={"a.csv": fifo}, says="a pipe or a device"),
     "a device": Bad(data={"dataset": "/dev/zero"}, says="a pipe or a device"),
     "a terminal": Bad(data={"dataset": "/dev/null"}, says="a pipe or a device"),
-    "a link to nothing": Bad(files={"a.csv": dangling}, says="which is not there"),
+    "a link to nothing": Bad(files={"a.csv": dangling}, says="which doesn't exist"),
     "a link to itself": Bad(files={"a.csv": circular}, says="a.csv"),
     "a pipe in a folder": Bad(files={"d/train.csv": fifo}, says="a pipe or a device"),
     "a link to nothing in a folder": Bad(
         files={"d/train.csv": dangling}, data={"dataset": "d"}, says="there is no such file"
     ),
     "a folder named as a file": Bad(
-        files={"d/train.csv/x": ""}, data={"dataset": "d"}, says="it is no file, but a folder"
+        files={"d/train.csv/x": ""}, data={"dataset": "d"}, says="it is not a file, but a folder"
     ),
     "an empty folder": Bad(files={"d/.keep": ""}, data={"dataset": "d"}, says="the folder"),
     "a folder of other names": Bad(
-        files={"d/a.csv": GOOD}, data={"dataset": "d"}, says="to use one file, name it"
+        files={"d/a.csv": GOOD}, data={"dataset": "d"}, says="to use a single file, name it"
     ),
     "a folder with two formats": Bad(
         files={"d/train.csv": GOOD, "d/train.jsonl": "{}"},
@@ -88,14 +88,14 @@ PLACES: dict[str, Bad] = {
     "a folder of broken files": Bad(
         files={"d/train.csv": "", "d/test.csv": ""}, data={"dataset": "d"}, says="train.csv can't"
     ),
-    "a pattern without a match": Bad(data={"dataset": "*.csv"}, says="no file that matches"),
+    "a pattern without a match": Bad(data={"dataset": "*.csv"}, says="no files match"),
     "a pattern of other files": Bad(
-        files={"a.txt": "x"}, data={"dataset": "a.*"}, says="a.txt, which"
+        files={"a.txt": "x"}, data={"dataset": "a.*"}, says="a.txt, matched by"
     ),
     "a pattern of unlike files": Bad(
         files={"a.csv": GOOD, "b.csv": "x,y\n1,2\n"}, data={"dataset": "*.csv"}, says="columns x, y"
     ),
-    "half of a save_to_disk": Bad(files={"d": broken}, says="a whole folder of save_to_disk"),
+    "half of a save_to_disk": Bad(files={"d": broken}, says="a complete folder of save_to_disk"),
     "a broken state": Bad(
         files={"d": saved, "d/state.json": "{"}, data={"dataset": "d"}, says="can't be read"
     ),
@@ -126,8 +126,8 @@ PLACES: dict[str, Bad] = {
     "a scheme that is none": Bad(data={"dataset": "nowhere://b/a.csv"}, says="nowhere://b/a.csv"),
     "a scheme of nothing": Bad(data={"dataset": "://"}, says="://"),
     "an unknown builtin": Bad(data={"dataset": "builtin:docs"}, says="builtin:docstrings"),
-    "a hub id": Bad(data={"dataset": "nobody/nothing"}, says="taken as a hub id"),
-    "the name of a loader": Bad(data={"dataset": "csv"}, says="a file type's name"),
+    "a hub id": Bad(data={"dataset": "nobody/nothing"}, says="as a hub id it can't be loaded"),
+    "the name of a loader": Bad(data={"dataset": "csv"}, says="the name of a file type"),
 }
 
 
@@ -140,7 +140,7 @@ def setting(where: str, says: str, **data: Any) -> Bad:
 SETTINGS: dict[str, Bad] = {
     "no such text column": setting(TEXT, "did you mean 'text'?", text="txt"),
     "no such label column": setting(LABEL, "did you mean 'label'?", label="lable"),
-    "text and label are one": setting(LABEL, "which data.text is too", label="text"),
+    "text and label are one": setting(LABEL, "which is also in data.text", label="text"),
     "text twice": setting(TEXT, "'text' twice", text=["text", "text"]),
     "three texts": setting(TEXT, "at most 2", text=["a", "b", "c"]),
     "no text": setting(TEXT, "at least 1", text=[]),
@@ -169,7 +169,7 @@ SETTINGS: dict[str, Bad] = {
     "a map to a number": setting("data.label_map.a", "valid string", label_map={"a": 1}),
     "a map to a blank": setting("data.label_map.a", "match pattern", label_map={"a": " "}),
     "a map of another label": setting(
-        "data.label_map.A", "'A', which no row", label_map={"A": "x"}
+        "data.label_map.A", "'A', which is not the label", label_map={"A": "x"}
     ),
     "a map of a number": setting(
         "data.label_map.0", "labels of the data: a, b", label_map={0: "x"}
@@ -233,7 +233,7 @@ SETTINGS: dict[str, Bad] = {
         files={"d/train.csv": GOOD + "z,c\n", "d/test.csv": GOOD},
         data={"dataset": "d", "limit": {"train": 5}},
         where="data.limit.train",
-        says="none of them of 'c'",
+        says="none of them with 'c'",
     ),
 }
 

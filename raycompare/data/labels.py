@@ -1,4 +1,4 @@
-"""The labels of a data set: read from its columns, named, renamed and merged, and checked."""
+"""Reads, names, renames, merges and checks the labels of a data set."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from raycompare.errors import Problem
 from raycompare.experiment.spec import DataSpec
 
 _BOOLEANS = ("true", "false")
-"""As YAML writes them; the labels of a column of booleans are called True and False."""
+"""Boolean labels as written in YAML; those of a column of booleans are called True and False."""
 
 
 @dataclass(frozen=True)
 class Labels:
-    """The labels of the splits that are used."""
+    """The labels of all splits in use."""
 
     spec: DataSpec
     splits: Mapping[str, Dataset]
     train: str
-    """The name of the split that is learned from."""
+    """Name of the training split."""
 
     @cached_property
     def rows(self) -> dict[str, list[str | None]]:
-        """The name of each row's label, for the splits that have a column of labels."""
+        """Label name of each row, for the splits that have a label column."""
         map_ = self._map
         return {
             split: [name if name is None else map_.get(name, name) for name in names]
@@ -46,9 +46,9 @@ class Labels:
         }
 
     def _label_column(self, split: str) -> list[str | None]:
-        # With a map, `label_names` is the order of the names that it makes.
-        given = self._own_names(split) or (None if self._map else self.spec.label_names)
-        return [_name(value, given) for value in self._stored(split)]
+        # With a map, `label_names` is the order of the new names.
+        names = self._own_names(split) or (None if self._map else self.spec.label_names)
+        return [_name(value, names) for value in self._stored(split)]
 
     @cached_property
     def _map(self) -> dict[str, str]:
@@ -67,7 +67,7 @@ class Labels:
 
     @cached_property
     def _own(self) -> tuple[str, ...]:
-        """The names that the data set itself gives its labels, renamed."""
+        """Label names that the data set defines, after renaming."""
         names = self._own_names(self.train)
         return tuple(dict.fromkeys(self._map.get(name, name) for name in names))
 
@@ -80,70 +80,71 @@ class Labels:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The names of the labels, in the order of their ids."""
+        """Label names in the order of their ids."""
         return self._own or self.spec.label_names or tuple(map(str, self._distinct))
 
     @cached_property
     def seen(self) -> set[str]:
-        """The names of the labels that rows of train have."""
+        """Names of the labels that occur in train."""
         return {name for name in self.rows[self.train] if name is not None}
 
     def name_problems(self) -> Iterator[Problem]:
-        """Find names that are not there, are too few or are not wanted."""
+        """Find names that are unknown, redundant, or of the wrong number."""
         yield from self._map_problems()
-        given, stored = self.spec.label_names, self._distinct
-        if given is None or given == self._own:
+        names, stored = self.spec.label_names, self._distinct
+        if names is None or names == self._own:
             return
         allowed = f"{len(stored)} different names, for {few(stored)}"
         if self._own:
-            allowed = f"left out: the data set itself names them {few(self._own)}"
-        if self._own or len(set(given)) != len(stored):
-            yield mistake("data.label_names", f"{len(given)} names: {few(given)}", allowed)
+            allowed = f"none: the data set itself names its labels {few(self._own)}"
+        if self._own or len(set(names)) != len(stored):
+            yield mistake("data.label_names", f"{len(names)} names: {few(names)}", allowed)
 
     def _map_problems(self) -> Iterator[Problem]:
-        there = self._there
+        labels = self._all_unmapped
         for name in self.spec.label_map or {}:
             is_boolean = name in _BOOLEANS and name.capitalize() in self._map
-            if name not in there and not (is_boolean and name.capitalize() in there):
+            if name not in labels and not (is_boolean and name.capitalize() in labels):
                 yield mistake(
                     f"data.label_map.{name}",
-                    f"{name!r}, which no row has as its label",
-                    f"labels of the data: {few(sorted(there))}",
-                    alike(name, there) or "leave it out",
+                    f"{name!r}, which is not the label of any row",
+                    f"labels of the data: {few(sorted(labels))}",
+                    alike(name, labels) or "remove it",
                 )
 
     @cached_property
-    def _there(self) -> set[str]:
-        """The labels before they are renamed, of all splits."""
+    def _all_unmapped(self) -> set[str]:
+        """The labels of all splits before renaming."""
         own = {name for split in self._unmapped for name in self._own_names(split)}
         return own | {name for names in self._unmapped.values() for name in names if name}
 
     def problems(self) -> Iterator[Problem]:
-        """Find labels that nothing can be learned of."""
+        """Find a single label, and labels that train doesn't have."""
         if len(self.seen) == 1:
-            found = f"one label in split {self.train!r}: {few(self.seen)}"
-            yield mistake("data.label", found, "two labels or more")
+            only = f"one label in split {self.train!r}: {few(self.seen)}"
+            yield mistake("data.label", only, "at least two labels")
         for split, labels in self.rows.items():
-            known = set(self.names) if split == self.train else self.seen
-            unknown = {row: name for row, name in enumerate(labels) if name and name not in known}
+            valid = set(self.names) if split == self.train else self.seen
+            unknown = {row: name for row, name in enumerate(labels) if name and name not in valid}
             if unknown:
                 names = sorted(set(unknown.values()))
-                found = f"{few(map(repr, names))} in split {split!r}, {rows_in_words([*unknown])}"
-                allowed = f"labels of {self.train!r}: {few(sorted(known))}"
-                yield mistake("data.label", found, allowed, alike(names[0], known))
+                where = f"{few(map(repr, names))} in split {split!r}, {rows_in_words([*unknown])}"
+                allowed = f"labels of {self.train!r}: {few(sorted(valid))}"
+                yield mistake("data.label", where, allowed, alike(names[0], valid))
 
     def notes(self) -> Iterator[str]:
-        """Say what is no mistake, but may be none of what was meant."""
-        kept = sorted(self._there - self._map.keys())
-        if self._map and kept:
-            yield f"data.label_map does not name {few(map(repr, kept), 20)}: as they are"
+        """Report labels that are valid but may not be intended."""
+        unchanged = sorted(self._all_unmapped - self._map.keys())
+        if self._map and unchanged:
+            shown = few(map(repr, unchanged), 20)
+            yield f"labels that are not in data.label_map keep their names: {shown}"
         spelt: dict[str, list[str]] = {}
         for name in sorted(self.seen):
             spelt.setdefault(" ".join(name.casefold().split()), []).append(name)
         for names in spelt.values():
             if len(names) > 1:
                 yield (
-                    f"labels that differ only in case or blanks: {few(map(repr, names))}; "
+                    f"labels that differ only in case or whitespace: {few(map(repr, names))}; "
                     "data.label_map can merge them"
                 )
 

@@ -1,4 +1,4 @@
-"""A data set as its source has it: read into memory, its splits found, its columns checked."""
+"""Reads the splits of a data set from files, hubs or built-in sources into memory."""
 
 from __future__ import annotations
 
@@ -23,39 +23,38 @@ from raycompare.experiment.spec import DataSpec
 
 BUILTINS = {"builtin:docstrings": read_docstrings}
 USUAL_NAMES = {"validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
-"""What a source may call a split that the experiment does not name."""
-CARVED = {"test": 0.2, "validation": 0.1}
-"""The shares of train where it has no such split, in the order they are carved."""
+"""Names that are tried for splits that the experiment doesn't name."""
+DEFAULT_SHARES = {"test": 0.2, "validation": 0.1}
+"""Shares of train for splits that the source lacks, in the order they are drawn."""
 
 Origins = Mapping[str, str | float]
-"""For train, validation and test: the name of a split, or the share carved from train."""
+"""Names of splits, or shares of train, keyed by train, validation and test."""
 
 
 def open_source(spec: DataSpec) -> DatasetDict:
-    """Read every split that `spec.dataset` has, as it is there.
+    """Read all splits of `spec.dataset`, unchanged.
 
     Raises:
         DataProblems: there is no such data set, or some of its files can't be read.
     """
     if spec.dataset.startswith("builtin:"):
-        opened = _open_builtin(spec.dataset)
+        source: DatasetDict | None = _open_builtin(spec.dataset)
     else:
         try:
-            found = _open_place(spec, Location.at(spec.dataset))
+            source = _open_location(spec, Location.at(spec.dataset))
         except (OSError, ValueError, pa.ArrowException) as error:
-            allowed = "a place that can be reached, with the right to read it"
+            allowed = "a location that can be reached and that you may read"
             raise not_data(f"{short(spec.dataset)}: {cause_of(error)}", allowed) from error
-        if found is None:
-            return _open_hub(spec, Path(spec.dataset).expanduser())
-        opened = found
+    if source is None:
+        return _open_hub(spec, Path(spec.dataset).expanduser())
     for where, value in (("data.config", spec.config), ("data.revision", spec.revision)):
         if value is not None:
             raise DataProblems([mistake(where, repr(value), "nothing: only hub data sets have it")])
-    return opened
+    return source
 
 
-def _open_place(spec: DataSpec, place: Location) -> DatasetDict | None:
-    """Read a file, a folder or what matches a pattern; nothing if it may be a hub id."""
+def _open_location(spec: DataSpec, place: Location) -> DatasetDict | None:
+    """Read a file, a folder or the matches of a pattern; return None if it may be a hub id."""
     kind = place.kind()
     if kind == fs.FileType.Directory:
         return _open_folder(place, spec)
@@ -66,29 +65,29 @@ def _open_place(spec: DataSpec, place: Location) -> DatasetDict | None:
     if place.is_pattern:
         return _read_all(place.pattern_files(_split_names(spec)), spec.text)
     if kind == fs.FileType.Unknown:
-        raise not_data(f"{place.shown}, a pipe or a device", f"a file {ENDINGS}", "write it to one")
+        pipe = f"{place.shown}, a pipe or a device"
+        raise not_data(pipe, f"a file that ends in {ENDINGS}", "write its content to a file")
     if not place.scheme and Path(place.path).is_symlink():
         target = Path(place.path).readlink()
-        raise not_data(f"{place.path}, a link to {target}, which is not there", "a link to data")
+        raise not_data(f"{place.path}, a link to {target}, which doesn't exist", "a link to data")
     if place.scheme:
-        allowed = f"a folder, a file {ENDINGS}, {ZIP}, or a pattern such as part-*.csv"
+        allowed = f"a folder, a file that ends in {ENDINGS}, {ZIP}, or a pattern such as part-*.csv"
         raise not_data(f"{place.shown}: no such file or folder", allowed)
     return None
 
 
 def _split_names(spec: DataSpec) -> set[str]:
     usual = {"train", *USUAL_NAMES["validation"], *USUAL_NAMES["test"]}
-    asked = {name for name in spec.splits.model_dump().values() if isinstance(name, str)}
-    return usual | asked
+    return usual | {name for name in spec.splits.model_dump().values() if isinstance(name, str)}
 
 
-def find_splits(asked: SplitSpec, source: Container[str]) -> Origins:
-    """Say where each split comes from, given the splits of the source."""
-    found: dict[str, str | float] = {"train": asked.train}
-    for part, given in (("validation", asked.validation), ("test", asked.test)):
-        usual = next((name for name in USUAL_NAMES[part] if name in source), CARVED[part])
-        found[part] = usual if given is None else given
-    return found
+def find_splits(spec: SplitSpec, source: Container[str]) -> Origins:
+    """Return the origin of each split, from the experiment or else from the source's splits."""
+    origins: dict[str, str | float] = {"train": spec.train}
+    for part, origin in (("validation", spec.validation), ("test", spec.test)):
+        usual = next((name for name in USUAL_NAMES[part] if name in source), DEFAULT_SHARES[part])
+        origins[part] = usual if origin is None else origin
+    return origins
 
 
 def split_problems(origins: Origins, source: DatasetDict) -> Iterator[Problem]:
@@ -103,8 +102,8 @@ def split_problems(origins: Origins, source: DatasetDict) -> Iterator[Problem]:
         elif not source[name].num_rows:
             yield mistake(where, f"{name!r}, which has 0 rows", "a split with rows")
         elif name in used:
-            allowed = "a split of its own, or a share of train between 0 and 1"
-            yield mistake(where, f"{name!r}, which data.splits.{used[name]} is already", allowed)
+            allowed = "a different split, or a share of train between 0 and 1"
+            yield mistake(where, f"{name!r}, already used for data.splits.{used[name]}", allowed)
         used.setdefault(name, part)
 
 
@@ -116,19 +115,19 @@ def _open_builtin(name: str) -> DatasetDict:
 
 
 def _open_folder(place: Location, spec: DataSpec) -> DatasetDict:
-    there = place.names()
-    of_dataset = (config.DATASET_STATE_JSON_FILENAME, config.DATASET_INFO_FILENAME)
-    if config.DATASETDICT_JSON_FILENAME in there or set(of_dataset) <= set(there):
+    names = place.names()
+    single = {config.DATASET_STATE_JSON_FILENAME, config.DATASET_INFO_FILENAME}
+    if config.DATASETDICT_JSON_FILENAME in names or single <= set(names):
         return _load_from_disk(place)
     files = place.folder_files(_split_names(spec))
     if files:
         return _read_all(files, spec.text)
-    data = [name for name in there if format_of(name) in READERS]
+    data = [name for name in names if format_of(name) in READERS]
     folder = place.shown.rstrip("/")
     raise not_data(
-        f"the folder {folder} with {few(there) or 'nothing in it'}",
-        f"a file for each split, such as train.csv ({ENDINGS}), or save_to_disk",
-        f"to use one file, name it: {folder}/{data[0]}" if data else None,
+        f"the folder {folder} with {few(names) or 'nothing in it'}",
+        f"a file for each split, such as train.csv ({ENDINGS}), or a folder of save_to_disk",
+        f"to use a single file, name it: {folder}/{data[0]}" if data else None,
     )
 
 
@@ -141,21 +140,21 @@ def _load_from_disk(place: Location) -> DatasetDict:
                 fs.copy_files(place.path, local, place.filesystem, fs.LocalFileSystem())
                 saved = load_from_disk(local, keep_in_memory=True)
     except (*UNREADABLE, TypeError) as error:
-        found = f"{place.shown} can't be read: {cause_of(error)}"
-        raise not_data(found, "a whole folder of save_to_disk") from error
+        reason = f"{place.shown} can't be read: {cause_of(error)}"
+        raise not_data(reason, "a complete folder of save_to_disk") from error
     return saved if isinstance(saved, DatasetDict) else DatasetDict(train=saved)
 
 
 def _read_all(files: Sequence[DataFile], text: Sequence[str]) -> DatasetDict:
-    """Read the files of each split, in the order of their names."""
+    """Read the files of each split, sorted by name."""
     splits: dict[str, Dataset] = {}
     problems: list[Problem] = []
     for split in dict.fromkeys(str(file.split) for file in files):
         own = [file for file in files if file.split == split]
         try:
             if len(own) > 1 and not all(file.is_part for file in own):
-                found = f"a second file of split {split!r}: {own[1].shown}"
-                raise not_data(found, "a file per split")
+                second = f"a second file of split {split!r}: {own[1].shown}"
+                raise not_data(second, "one file per split")
             splits[split] = _read(own, text)
         except DataProblems as error:
             problems += error.problems
@@ -165,30 +164,22 @@ def _read_all(files: Sequence[DataFile], text: Sequence[str]) -> DatasetDict:
 
 
 def _read(files: Sequence[DataFile], text: Sequence[str]) -> Dataset:
-    """Read files that have the same columns into one split.
-
-    Raises:
-        DataProblems: one can't be read, or has other columns than the first.
-    """
+    """Read files that have the same columns into one split."""
     tables = [_table(file, text) for file in files]
     columns = tables[0].column_names
     for file, table in zip(files, tables, strict=True):
         if sorted(table.column_names) != sorted(columns):
-            found = f"{file.shown} with the columns {few(table.column_names)}"
-            raise not_data(found, f"those of {files[0].shown}: {few(columns)}")
-    shown = files[0].shown
+            different = f"{file.shown} with the columns {few(table.column_names)}"
+            raise not_data(different, f"those of {files[0].shown}: {few(columns)}")
     try:
-        joined = (
+        return Dataset(
             tables[0] if len(tables) == 1 else pa.concat_tables(tables, promote_options="default")
         )
-        return Dataset(joined)
     except (*UNREADABLE, TypeError) as error:
-        shown = files[0].shown if len(files) == 1 else f"{shown} and {len(files) - 1} more"
-        found = f"{shown} can't be read: {cause_of(error)}"
+        shown = files[0].shown + (f" and {len(files) - 1} more" if len(files) > 1 else "")
         ending = format_of(files[0].shown)[1:]
-        raise not_data(
-            found, f"a well-formed {ending} file in UTF-8, columns of one type"
-        ) from error
+        allowed = f"well-formed {ending} files in UTF-8 with one type per column"
+        raise not_data(f"{shown} can't be read: {cause_of(error)}", allowed) from error
 
 
 def _table(file: DataFile, text: Sequence[str]) -> pa.Table:
@@ -198,9 +189,8 @@ def _table(file: DataFile, text: Sequence[str]) -> pa.Table:
     try:
         content = file.read()
     except OSError as error:
-        raise not_data(
-            f"{file.shown} can't be read: {cause_of(error)}", "a file that may be read"
-        ) from error
+        reason = f"{file.shown} can't be read: {cause_of(error)}"
+        raise not_data(reason, "a file that you may read") from error
     return read_table(file.shown, content, text)
 
 
@@ -208,22 +198,22 @@ def _open_hub(spec: DataSpec, path: Path) -> DatasetDict:
     name = spec.dataset
     # load_dataset("csv") would read every csv file in and below the current folder.
     if name.isidentifier() and importlib.util.find_spec(f"datasets.packaged_modules.{name}"):
-        raise _not_found(spec, path, "it is a file type's name")
+        raise _not_found(spec, path, "it is the name of a file type")
     try:
         return load_dataset(name, spec.config, revision=spec.revision, keep_in_memory=True)
     except (DatasetsError, OSError, RuntimeError, ValueError) as error:
         if isinstance(error, ValueError) and "config" in str(error).lower():
-            found = f"{spec.config!r} for {name!r}: {cause_of(error)}"
-            problem = mistake("data.config", found, "a configuration of the data set")
+            reason = f"{spec.config!r} for {name!r}: {cause_of(error)}"
+            problem = mistake("data.config", reason, "a configuration of the data set")
             raise DataProblems([problem]) from error
         raise _not_found(spec, path, cause_of(error.__cause__ or error)) from error
 
 
 def _not_found(spec: DataSpec, path: Path, reason: str) -> DataProblems:
     return not_data(
-        f"{short(spec.dataset)!r}: no such file or folder, so it was taken as a hub id, and the "
-        f"hub can't be reached or has no such data set ({reason})",
-        f"a hub id, a file or folder ({ENDINGS}, save_to_disk), or {one_of(BUILTINS)}",
+        f"{short(spec.dataset)!r}: there is no such file or folder, and as a hub id it can't be "
+        f"loaded: the hub can't be reached or has no such data set ({reason})",
+        f"a file ({ENDINGS}), a folder, a hub id, or {one_of(BUILTINS)}",
         _nearby(path),
     )
 

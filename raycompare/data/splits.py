@@ -1,4 +1,4 @@
-"""From a data set to its train, validation and test rows, with labels."""
+"""Draws the labelled train, validation and test splits of a data set."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from raycompare.experiment.spec import DataSpec
 PARTS = ("train", "validation", "test")
 TEXT_COLUMNS = ("text", "text_pair")
 
-WIDE = 0.02
-"""Of the rows: if groups make a share so much larger or smaller than asked, it is said."""
+_WIDE = 0.02
+"""Difference that is reported if groups make a share larger or smaller, as a share of all rows."""
 
 _Array = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass(frozen=True)
 class LabelledData:
-    """Three splits that share no row of the source.
+    """Three splits without a common row.
 
     Their columns are `text`, for pairs `text_pair`, `label` (a ClassLabel) and `example_id`, the
-    number of the row in its split as the source has it, from 0.
+    index of the row in its split of the source, from 0.
     """
 
     train: Dataset
@@ -44,16 +44,16 @@ class LabelledData:
     test: Dataset
     label_names: tuple[str, ...]
     content_hash: str
-    """Of the texts and labels used and the split they are used in: 16 hexadecimal digits."""
+    """Hash of all texts and labels and of their splits: 16 hexadecimal digits."""
     notes: tuple[str, ...] = ()
-    """What a user should know of labels and splits; nothing of it is wrong."""
+    """Remarks on labels and splits that are not errors."""
 
 
 def load_splits(spec: DataSpec, seed: int) -> LabelledData:
-    """Open the data set, check it, and draw its splits, stratified by label, with `seed`.
+    """Open and check the data set and draw its splits, stratified by label, with `seed`.
 
     Raises:
-        DataProblems: with all that is wrong, as far as one mistake does not hide another.
+        DataProblems: has all mistakes, except those that another one hides.
     """
     opened = sources.open_source(spec)
     origins = sources.find_splits(spec.splits, opened)
@@ -62,16 +62,18 @@ def load_splits(spec: DataSpec, seed: int) -> LabelledData:
     problems = [*sources.split_problems(origins, opened), *source.problems()]
     if problems:
         raise DataProblems(problems)
-    splits = {part: source.dataset(part) for part in origins}
-    names = source.labels.names
-    content_hash = _content_hash(splits, names)
-    notes = tuple(source.notes())
-    return LabelledData(**splits, label_names=names, content_hash=content_hash, notes=notes)
+    splits, names = {part: source.dataset(part) for part in origins}, source.labels.names
+    return LabelledData(
+        **splits,
+        label_names=names,
+        content_hash=_content_hash(splits, names),
+        notes=tuple(source.notes()),
+    )
 
 
 @dataclass(frozen=True)
 class _Source:
-    """The splits of the source that are used, and what each is used as."""
+    """The splits of the source in use, and what each is used for."""
 
     spec: DataSpec
     origins: sources.Origins
@@ -85,11 +87,11 @@ class _Source:
 
     def problems(self) -> Iterator[Problem]:
         yield from self._column_problems()
-        found = list(columns.column_problems("data.label", self.spec.label, self.splits))
+        problems = list(columns.column_problems("data.label", self.spec.label, self.splits))
         if self._is_labelled and self.labels.seen:
-            found += list(self.labels.name_problems()) or self.labels.problems()
-            found += [] if found else list(self._share_problems()) or self._lost_labels()
-        yield from found
+            problems += list(self.labels.name_problems()) or self.labels.problems()
+            problems += [] if problems else list(self._share_problems()) or self._lost_labels()
+        yield from problems
 
     @property
     def _is_labelled(self) -> bool:
@@ -100,48 +102,47 @@ class _Source:
         for column in dict.fromkeys(self.spec.text):
             yield from columns.column_problems("data.text", column, self.splits)
         if self.spec.label in self.spec.text:
-            found = f"{self.spec.label!r}, which data.text is too"
-            yield mistake("data.label", found, "a column of its own")
+            label = f"{self.spec.label!r}, which is also in data.text"
+            yield mistake("data.label", label, "a separate column")
         if len(set(self.spec.text)) < len(self.spec.text):
-            yield mistake("data.text", f"{self.spec.text[0]!r} twice", "two columns that differ")
+            yield mistake("data.text", f"{self.spec.text[0]!r} twice", "two different columns")
         if self.spec.group is not None:
             yield from columns.column_problems("data.group", self.spec.group, self.splits)
 
     def notes(self) -> Iterator[str]:
-        """Say what a user should know of the labels and the splits."""
         yield from self.labels.notes()
-        if self._kept:
-            yield f"labels with too few rows to be carved are in train only: {few(self._kept)}"
+        if self._train_only:
+            yield f"labels with too few rows to split are in train only: {few(self._train_only)}"
         if self.spec.group is not None:
             yield from shared_groups(self.spec.group, self.splits)
             for part, size in self.sizes.items():
-                drawn, whole = len(self._drawn[part]), len(self.ids["train"])
-                if abs(drawn - size) > WIDE * whole:
+                drawn, total = len(self._drawn[part]), len(self.ids["train"])
+                if abs(drawn - size) > _WIDE * total:
                     yield (
-                        f"whole groups by column {self.spec.group!r} make {part} {drawn} of "
-                        f"{whole} rows, not {size}"
+                        f"{part} has {drawn} of {total} rows, not {size}, because groups by column "
+                        f"{self.spec.group!r} are not divided"
                     )
 
     def _share_problems(self) -> Iterator[Problem]:
         counts, sizes = Counter(self.labels.rows[self.train]), self.sizes
-        named = "take another share, or name a split of the source"
+        hint = "use another share, or name a split of the source"
         common = [label for label, rows in counts.items() if rows > len(sizes)]
         for part, size in {**sizes, "train": counts.total() - sum(sizes.values())}.items():
             if size < len(common) or not size:
-                found = f"{size} of {counts.total()} rows of split {self.train!r}"
-                allowed = f"a row or more for each of its {len(common)} labels"
-                yield mistake(f"data.splits.{part}", found, allowed, named)
+                rows = f"{size} of {counts.total()} rows of split {self.train!r}"
+                allowed = f"at least one row for each of its {len(common)} labels"
+                yield mistake(f"data.splits.{part}", rows, allowed, hint)
         if sizes and not common:
-            found = f"{counts.total()} rows of {len(counts)} labels in {self.train!r}"
-            allowed = f"{len(sizes) + 1} rows or more of some label, to carve {few(sizes)}"
-            yield mistake(f"data.splits.{next(iter(sizes))}", found, allowed, named)
+            rows = f"{counts.total()} rows of {len(counts)} labels in {self.train!r}"
+            allowed = f"at least {len(sizes) + 1} rows of some label, to split off {few(sizes)}"
+            yield mistake(f"data.splits.{next(iter(sizes))}", rows, allowed, hint)
         if sizes and self._groups is not None:
             assert self.spec.group is not None
             yield from group_problems(self.spec.group, self._groups, len(sizes) + 1)
 
     @cached_property
     def _groups(self) -> _Array | None:
-        """The group of each row of train, as a number."""
+        """The number of the group of each row of train."""
         column, train = self.spec.group, self.splits[self.train]
         if column is None or not columns.is_readable("data.group", column, train):
             return None
@@ -149,14 +150,14 @@ class _Source:
 
     @cached_property
     def sizes(self) -> dict[str, int]:
-        """The rows to carve from train, in the order they are carved."""
+        """Number of rows to split off from train, in the order they are drawn."""
         rows = len(self.splits[self.train])
-        asked = {part: self.origins[part] for part in sources.CARVED}
-        return {p: round(share * rows) for p, share in asked.items() if isinstance(share, float)}
+        shares = {part: self.origins[part] for part in sources.DEFAULT_SHARES}
+        return {p: round(share * rows) for p, share in shares.items() if isinstance(share, float)}
 
     @cached_property
     def ids(self) -> dict[str, _Array]:
-        """The labels as numbers, by part; of a carved part those of the whole train split."""
+        """Label ids keyed by part; for a share of train, those of the whole train split."""
         ids = {name: index for index, name in enumerate(self.labels.names)}
         return {
             part: np.array([ids[str(name)] for name in self.labels.rows[split]])
@@ -170,8 +171,8 @@ class _Source:
         return {p: self.train if isinstance(name, float) else name for p, name in origins}
 
     @cached_property
-    def _kept(self) -> list[str]:
-        """The labels that are not carved: with a row for each split there would be none left."""
+    def _train_only(self) -> list[str]:
+        """Labels with too few rows to have one in each split."""
         if not self.sizes or self._groups is not None:
             return []
         counts = np.bincount(self.ids["train"], minlength=len(self.labels.names))
@@ -180,7 +181,7 @@ class _Source:
 
     @cached_property
     def _drawn(self) -> dict[str, _Array]:
-        """The rows that are carved from train, by part."""
+        """Rows drawn from train, keyed by part."""
         labels = self.ids["train"]
         counts = np.bincount(labels)
         drawn: dict[str, _Array] = {}
@@ -197,7 +198,7 @@ class _Source:
 
     @cached_property
     def rows(self) -> dict[str, _Array]:
-        """The rows of each part, in the order of the source."""
+        """Rows of each part, in the order of the source."""
         rows: dict[str, _Array] = {part: np.arange(len(ids)) for part, ids in self.ids.items()}
         rows |= self._drawn if self.sizes else {}
         for part, limit in self.spec.limit:
@@ -206,7 +207,7 @@ class _Source:
         return rows
 
     def _sample(self, part: str, rows: _Array, size: int) -> _Array:
-        # Not train_test_split: it refuses to leave fewer rows than there are labels.
+        # Not train_test_split, which fails if fewer rows remain than there are labels.
         options = {"n_samples": size, "stratify": self.ids[part][rows], "random_state": self.seed}
         return np.sort(resample(rows, replace=False, **options))
 
@@ -215,8 +216,8 @@ class _Source:
         lost = [self.labels.names[label] for label in np.setdiff1d(ids, ids[rows])]
         if lost:
             where = "data.limit.train" if self.spec.limit.train else "data.splits"
-            found = f"{len(rows)} rows to train on, none of them of {few(map(repr, lost))}"
-            yield mistake(where, found, "a row or more of each label", "take more rows")
+            left = f"{len(rows)} rows to train on, none of them with {few(map(repr, lost))}"
+            yield mistake(where, left, "at least one row of each label", "use more rows")
 
     def dataset(self, part: str) -> Dataset:
         rows, texts = self.rows[part], dict(zip(TEXT_COLUMNS, self.spec.text, strict=False))
@@ -244,7 +245,7 @@ def label_counts(split: Dataset) -> dict[str, int]:
 
 
 def facts(data: LabelledData) -> dict[str, Any]:
-    """Say what the manifest of a run keeps of its data, as plain values."""
+    """Return the facts about the data for the manifest of a run, as plain values."""
     return {
         "hash": data.content_hash,
         "labels": list(data.label_names),
@@ -254,5 +255,5 @@ def facts(data: LabelledData) -> dict[str, Any]:
 
 
 def text_columns(split: Dataset) -> list[str]:
-    """Name the columns of text: one, or two for pairs."""
+    """Return the names of the text columns: one, or two for pairs."""
     return [name for name in TEXT_COLUMNS if name in split.column_names]

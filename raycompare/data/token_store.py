@@ -1,10 +1,10 @@
-"""Tokens on the run's storage: made by the first run that needs them, read by all others.
+"""Stores tokens, made by the first run that needs them, for all later runs.
 
     tokens/KEY.arrow    a record batch for each of train, validation and test: input_ids,
                         token_type_ids, label; the schema's metadata has max_length and more
 
-The key is a hash of texts, labels, splits, tokenizer and length, so that a file is never out of
-date. A file is written under a name of its own and moved into place: no reader sees half of one.
+The key is a hash of texts, labels, splits, tokenizer and length, so files are never out of date.
+They are written under a temporary name and moved into place, so readers never see part of a file.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ import numpy as np
 import pyarrow as pa
 from filelock import FileLock
 
+from raycompare.data.splits import PARTS
 from raycompare.data.tokens import Tokens, TokenSplit
 from raycompare.records.run_folder import RunFolder
 
-PARTS = ("train", "validation", "test")
-METADATA_KEY = b"raycompare"
-"""Where the file's metadata says what is not in its columns."""
+_METADATA_KEY = b"raycompare"
+"""Key of the fields of Tokens that are not columns, in the schema's metadata."""
 
 
 @dataclass(frozen=True)
 class TokenStore:
-    """A folder of tokens that any number of runs may use at once."""
+    """A folder of tokens that runs may share at the same time."""
 
     folder: RunFolder
 
     def get(self, key: str, make: Callable[[], Tokens]) -> Tokens:
-        """Read the tokens of that key; make and keep them if there are none.
+        """Read the tokens of a key, or make and store them.
 
-        On a local or shared filesystem runs wait for one another instead of making the same tokens
-        twice. Object stores have no such lock: there two runs that start at once may both make
-        them, and the second replaces the file of the first with the same content.
+        On a local or shared filesystem, runs wait for one another instead of making the same tokens
+        twice. Object stores have no locks: two runs that start at the same time may both make
+        tokens, and the second replaces the file of the first with the same content.
         """
         name = f"{key}.arrow"
         with self._alone(name):
@@ -60,7 +60,7 @@ class TokenStore:
 
 
 def _serialize(tokens: Tokens) -> bytes:
-    about = {"max_length": tokens.max_length, "truncated_share": tokens.truncated_share}
+    fields = {"max_length": tokens.max_length, "truncated_share": tokens.truncated_share}
     columns = {part: _columns(getattr(tokens, part)) for part in PARTS}
     schema = pa.schema(
         [
@@ -68,7 +68,7 @@ def _serialize(tokens: Tokens) -> bytes:
             pa.field("token_type_ids", pa.large_list(pa.int8())),
             pa.field("label", pa.int64()),
         ],
-        metadata={METADATA_KEY: json.dumps(about)},
+        metadata={_METADATA_KEY: json.dumps(fields)},
     )
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, schema) as writer:
@@ -90,9 +90,9 @@ def _columns(split: TokenSplit) -> list[pa.Array]:
 
 def _deserialize(content: bytes) -> Tokens:
     with pa.ipc.open_file(content) as reader:
-        about: Mapping[str, Any] = json.loads(reader.schema.metadata[METADATA_KEY])
+        fields: Mapping[str, Any] = json.loads(reader.schema.metadata[_METADATA_KEY])
         train, validation, test = (_split(reader.get_batch(index)) for index in range(len(PARTS)))
-    return Tokens(train=train, validation=validation, test=test, **about)
+    return Tokens(train=train, validation=validation, test=test, **fields)
 
 
 def _split(batch: pa.RecordBatch) -> TokenSplit:

@@ -1,4 +1,4 @@
-"""From labelled texts to tokens, once per tokenizer and data set."""
+"""Tokenizes labelled texts, once for each tokenizer and data set."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ from raycompare.data.tokens import Ints, Padding, TokenizedData, Tokens, TokenSp
 from raycompare.experiment.spec import UNLIMITED, DataSpec
 
 BATCH = 1000
-"""Texts that are handed to a tokenizer at once; it spreads them over all cores."""
+"""Texts per call of a tokenizer, which distributes them over all cores."""
 
 
 def tokenize(data: LabelledData, tokenizer: PreTrainedTokenizerBase, spec: DataSpec) -> Tokens:
-    """Turn texts into tokens, cut to `spec.max_length` or to a percentile of the training texts.
+    """Tokenize texts, truncated to `spec.max_length` or to a percentile of the training lengths.
 
     Raises:
-        DataProblems: `max_length` leaves no room for text beside the special tokens.
+        DataProblems: `max_length` leaves no room for text besides the special tokens.
     """
-    cut = min(_asked_length(data, tokenizer, spec.max_length), tokenizer.model_max_length)
+    limit = min(_max_length(data, tokenizer, spec.max_length), tokenizer.model_max_length)
     special = tokenizer.num_special_tokens_to_add(pair="text_pair" in data.train.column_names)
-    if cut <= special:
+    if limit <= special:
         allowed = f"more than the {special} special tokens of every text"
-        raise DataProblems([mistake("data.max_length", str(cut), allowed)])
-    parts = {part: _encode(getattr(data, part), tokenizer, cut) for part in PARTS}
+        raise DataProblems([mistake("data.max_length", str(limit), allowed)])
+    parts = {part: _encode(getattr(data, part), tokenizer, limit) for part in PARTS}
     rows = sum(len(split) for split, _ in parts.values())
-    longer = sum(count for _, count in parts.values())
+    truncated = sum(count for _, count in parts.values())
     splits = {part: split for part, (split, _) in parts.items()}
-    return Tokens(**splits, max_length=cut, truncated_share=longer / rows)
+    return Tokens(**splits, max_length=limit, truncated_share=truncated / rows)
 
 
 def add_padding(
     tokens: Tokens, data: LabelledData, tokenizer: PreTrainedTokenizerBase, spec: DataSpec
 ) -> TokenizedData:
-    """Add to tokens what trials need beside them: how to pad, and which examples are tested."""
+    """Add the padding and the ids of the test examples to tokens, as trials need them."""
     return TokenizedData(
         train=tokens.train,
         validation=tokens.validation,
@@ -58,20 +58,20 @@ def add_padding(
 
 
 def token_key(data: LabelledData, tokenizer: PreTrainedTokenizerBase, spec: DataSpec) -> str:
-    """Name the tokens by their content: 16 hexadecimal digits.
+    """Return a key for the content of tokens: 16 hexadecimal digits.
 
-    Checkpoints whose tokenizers work alike have one key, wherever they are stored.
+    Checkpoints with equivalent tokenizers have the same key, wherever they are stored.
     """
     limit = min(tokenizer.model_max_length, UNLIMITED)
-    asked = spec.max_length
-    cut = min(asked, limit) if isinstance(asked, int) else [asked, limit]
-    about = [data.content_hash, cut, tokenizers.__version__, tokenizer.truncation_side]
-    told = json.dumps([*about, asdict(padding_of(tokenizer))])
-    return hashlib.sha256(told.encode() + _description(tokenizer)).hexdigest()[:16]
+    length = spec.max_length
+    cut = min(length, limit) if isinstance(length, int) else [length, limit]
+    facts = [data.content_hash, cut, tokenizers.__version__, tokenizer.truncation_side]
+    text = json.dumps([*facts, asdict(padding_of(tokenizer))])
+    return hashlib.sha256(text.encode() + _serialize(tokenizer)).hexdigest()[:16]
 
 
 def padding_of(tokenizer: PreTrainedTokenizerBase, to: int | None = None) -> Padding:
-    """Say how a tokenizer fills the rows of a batch: up to the longest, or `to` so many tokens."""
+    """Return the padding of a tokenizer, to the longest row of a batch or `to` a fixed length."""
     return Padding(
         token=tokenizer.pad_token_id or 0,
         segment=tokenizer.pad_token_type_id,
@@ -80,20 +80,20 @@ def padding_of(tokenizer: PreTrainedTokenizerBase, to: int | None = None) -> Pad
     )
 
 
-def _description(tokenizer: PreTrainedTokenizerBase) -> bytes:
-    """Everything that decides which tokens a text has."""
+def _serialize(tokenizer: PreTrainedTokenizerBase) -> bytes:
+    """Return everything that determines the tokens of a text."""
     if tokenizer.is_fast:
-        described = json.loads(tokenizer.backend_tokenizer.to_str())
-        # The settings of the latest call, not of the tokenizer.
-        described |= {"truncation": None, "padding": None}
+        settings = json.loads(tokenizer.backend_tokenizer.to_str())
+        # These are settings of the latest call, not of the tokenizer.
+        settings |= {"truncation": None, "padding": None}
         inputs = tokenizer.model_input_names
-        return json.dumps([described, inputs], sort_keys=True).encode()
+        return json.dumps([settings, inputs], sort_keys=True).encode()
     with tempfile.TemporaryDirectory() as folder:
         files = sorted(map(Path, tokenizer.save_pretrained(folder)))
         return b"".join(file.read_bytes() for file in files)
 
 
-def _asked_length(
+def _max_length(
     data: LabelledData, tokenizer: PreTrainedTokenizerBase, max_length: int | str
 ) -> int:
     if isinstance(max_length, int):
@@ -104,7 +104,7 @@ def _asked_length(
 
 
 def resolve_length(max_length: int | str, lengths: Ints) -> int:
-    """Return a `max_length` in tokens; one such as p99 is that percentile of the lengths."""
+    """Return a `max_length` in tokens; a value such as p99 is that percentile of the lengths."""
     if isinstance(max_length, int):
         return max_length
     percentile = int(max_length.removeprefix("p"))
@@ -117,17 +117,17 @@ def _batches(split: Dataset) -> Iterator[list[list[str]]]:
 
 
 def _encode(split: Dataset, tokenizer: PreTrainedTokenizerBase, cut: int) -> tuple[TokenSplit, int]:
-    """Return the tokens of a split, and how many of its texts were cut."""
+    """Return the tokens of a split, and how many of its texts were truncated."""
     ids: list[Ints] = []
     segments: list[Ints] = []
     lengths: list[int] = []
-    longer = 0
+    truncated = 0
     for texts in _batches(split):
         batch = tokenizer(*texts, truncation=True, max_length=cut)
         lengths += map(len, batch["input_ids"])
         ids.append(_flat(batch["input_ids"], np.int32))
         segments.append(_flat(batch.get("token_type_ids", []), np.int8))
-        longer += _count_cut(batch, texts, tokenizer, cut)
+        truncated += _count_truncated(batch, texts, tokenizer, cut)
     flat = np.concatenate(segments)
     tokens = TokenSplit(
         ids=np.concatenate(ids),
@@ -135,20 +135,20 @@ def _encode(split: Dataset, tokenizer: PreTrainedTokenizerBase, cut: int) -> tup
         offsets=np.concatenate([[0], np.cumsum(lengths)]),
         labels=np.asarray(split["label"][:], dtype=np.int64),
     )
-    return tokens, longer
+    return tokens, truncated
 
 
 def _flat(rows: list[list[int]], kind: type[np.signedinteger]) -> Ints:
     return np.fromiter(chain.from_iterable(rows), dtype=kind)
 
 
-def _count_cut(
+def _count_truncated(
     batch: BatchEncoding,
     texts: list[list[str]],
     tokenizer: PreTrainedTokenizerBase,
     cut: int,
 ) -> int:
-    if batch.encodings is not None:  # a tokenizer in Rust keeps what it has cut off
+    if batch.encodings is not None:  # a tokenizer in Rust keeps the tokens that it cut off
         return sum(bool(encoding.overflowing) for encoding in batch.encodings)
     full = [row for row, ids in enumerate(batch["input_ids"]) if len(ids) == cut]
     if not full:

@@ -1,7 +1,7 @@
-"""Tokenised texts as trials read them: flat arrays that every worker of a node shares, and batches.
+"""Tokenized texts for trials, in flat arrays that all workers of a node share.
 
-Arrow's own layout of a list column: all token ids one after another, and where each row begins. In
-Ray's object store the arrays of a split lie once per node, and trials read them without a copy.
+The layout is that of Arrow's list columns: the concatenated token ids of all rows, and the offset
+of each row. Ray's object store holds the arrays once per node; trials read them without copying.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Ints = np.ndarray[Any, np.dtype[np.signedinteger[Any]]]
 
 
 class Row(TypedDict):
-    """One text: its token ids, their segments where the model has use for them, and its label."""
+    """One text: its token ids, its segments if the model uses them, and its label."""
 
     input_ids: Ints
     token_type_ids: Ints | None
@@ -27,14 +27,14 @@ class Row(TypedDict):
 
 @dataclass(frozen=True, eq=False)
 class TokenSplit(Dataset[Row]):
-    """The rows of one split, cut but not padded."""
+    """The rows of one split, truncated but not padded."""
 
     ids: Ints
-    """Token ids of all rows, one row after another: int32, [tokens]."""
+    """Concatenated token ids of all rows: int32, [tokens]."""
     segments: Ints | None
-    """token_type_ids of the same tokens, int8; None where all are 0, which models assume."""
+    """token_type_ids of the same tokens: int8, [tokens]; None if all are 0, the default."""
     offsets: Ints
-    """Row r has the tokens from offsets[r] to offsets[r + 1]: int64, [rows + 1]."""
+    """Start of each row in `ids`, and the end of the last: int64, [rows + 1]."""
     labels: Ints
     """Label ids: int64, [rows]."""
 
@@ -53,24 +53,24 @@ class TokenSplit(Dataset[Row]):
 
     @property
     def lengths(self) -> Ints:
-        """Tokens of each row."""
+        """Number of tokens of each row."""
         return np.diff(self.offsets)
 
 
 @dataclass(frozen=True)
 class Padding:
-    """How a tokenizer fills the rows of a batch up to one length."""
+    """The padding of a tokenizer: its token, segment and side."""
 
     token: int
     segment: int
     side: Literal["left", "right"]
     to: int | None = None
-    """Pad every batch to this many tokens; None pads to its longest row."""
+    """Length that every batch is padded to; None pads to the longest row."""
 
     def collate(self, rows: Sequence[Row], with_segments: bool = True) -> dict[str, torch.Tensor]:
-        """Return the inputs of a model: int64 tensors of [rows, tokens], and labels of [rows].
+        """Return the inputs of a model: int64 tensors of shape [rows, tokens], labels [rows].
 
-        Not every model takes token_type_ids; `with_segments` says whether this one does.
+        Set `with_segments` to False for models that don't accept token_type_ids.
         """
         longest = self.to or max(len(row["input_ids"]) for row in rows)
         batch = {
@@ -97,7 +97,7 @@ class Padding:
 
 @dataclass(frozen=True, eq=False)
 class Tokens:
-    """What a tokenizer makes of the three splits; what the token store keeps."""
+    """The tokens of all three splits from one tokenizer, as kept in the token store."""
 
     train: TokenSplit
     validation: TokenSplit
@@ -108,46 +108,46 @@ class Tokens:
 
 @dataclass(frozen=True, eq=False)
 class SearchData:
-    """What trials of one tokenizer are trained and chosen on: no row of the test split is in it."""
+    """Data that trials of one tokenizer are trained and selected on, without the test split."""
 
     train: TokenSplit
     validation: TokenSplit
     padding: Padding
     max_length: int
     truncated_share: float
-    """Of the rows of all splits, those that were cut to `max_length` tokens."""
+    """Share of the rows of all splits that were truncated to `max_length` tokens."""
 
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """The test split, which finalists alone are given, once."""
+    """The test split, which only finalists receive, once."""
 
     split: TokenSplit
     example_ids: Ints
-    """Of its rows, in its order."""
+    """Example id of each row of the test split."""
 
 
 @dataclass(frozen=True, eq=False)
 class TokenizedData(SearchData):
-    """All that there is for one tokenizer; what finalists read."""
+    """All data for one tokenizer, including the test split, as finalists read it."""
 
     test: TokenSplit
     example_ids: Ints
-    """Of the test split's rows, in its order."""
+    """Example id of each row of the test split."""
 
     @classmethod
     def of(cls, data: SearchData, held: HeldOut) -> Self:
-        """Put the test split beside the others."""
+        """Add the test split to the others."""
         return cls(**_for_search(data), test=held.split, example_ids=held.example_ids)
 
     @property
     def for_search(self) -> SearchData:
-        """What a trial that is no finalist may see."""
+        """The part of the data that trials of the search may see."""
         return SearchData(**_for_search(self))
 
     @property
     def held_out(self) -> HeldOut:
-        """What it may not see."""
+        """The part of the data that only finalists may see."""
         return HeldOut(self.test, self.example_ids)
 
 

@@ -79,7 +79,7 @@ def test_one_large_group_makes_a_share_large_and_that_is_told(load: Load) -> Non
     )
     assert {len(data.train), len(data.test)} <= {*range(60, 141)}
     if abs(len(data.test) - 100) > 4:
-        assert "whole groups by column 'author' make test" in data.notes[-1]
+        assert "because groups by column 'author' are not divided" in data.notes[-1]
 
 
 def test_the_text_itself_may_be_the_group_which_keeps_copies_together(load: Load) -> None:

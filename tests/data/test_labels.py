@@ -64,7 +64,7 @@ def test_label_names_are_the_order_of_the_new_names(load: Load) -> None:
 def test_labels_that_the_map_does_not_name_stay_and_are_told(load: Load) -> None:
     data = load({"label_map": {"a": "x"}}, **same(["a", "b", "c"]))
     assert data.label_names == ("b", "c", "x")
-    assert data.notes == ("data.label_map does not name 'b', 'c': as they are",)
+    assert data.notes == ("labels that are not in data.label_map keep their names: 'b', 'c'",)
 
 
 def test_an_entry_that_no_row_has_is_an_error(load: Load) -> None:
@@ -94,7 +94,7 @@ def test_two_labels_of_one_text_are_one_when_they_are_merged(load: Load, tiny_mo
 def test_what_is_told_is_in_the_summary_of_a_check(load: Load, tiny_model: str) -> None:
     data = load({"label_map": {"a": "x"}}, **same(["a", "b", "c"]))
     said = CheckedExperiment(experiment({"name": "m", "checkpoint": tiny_model}), data).summary
-    assert "\n  note     data.label_map does not name 'b', 'c': as they are\n" in said
+    assert "\n  note     labels that are not in data.label_map keep their names: 'b', 'c'\n" in said
 
 
 def test_labels_that_differ_in_case_or_blanks_are_told(load: Load) -> None:
@@ -115,7 +115,7 @@ def test_a_label_with_too_few_rows_to_be_carved_is_trained_on_and_told(load: Loa
     assert label_counts(data.train)["two"] == 2
     assert {*label_counts(data.test).values()} >= {0}
     assert data.notes == (
-        "labels with too few rows to be carved are in train only: 'one' (1), 'two' (2)",
+        "labels with too few rows to split are in train only: 'one' (1), 'two' (2)",
     )
 
 

@@ -10,7 +10,7 @@ TWO = rows(["a", "b"])
 FINE = {"train": TWO, "validation": TWO, "test": TWO}
 NO_TEXT = {"text": ["x", None, " ", "y", "", None, "\t", None], "label": ["a", "b"] * 4}
 IN_TEXT = "column 'text' of split 'train'"
-ROOMY = "a split of its own, or a share of train"
+ROOMY = "a different split, or a share of train"
 SCORES = {"text": ["x", "y"], "label": [0.5, 1.5]}
 PROBLEMS: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, str, str, str | None]]] = {
     "no such text column": (
@@ -62,12 +62,12 @@ PROBLEMS: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, str, str, s
     "a split used twice": (
         {"splits": {"test": "validation"}},
         {},
-        ("data.splits.test", "'validation', which data.splits.validation is", ROOMY, None),
+        ("data.splits.test", "'validation', already used for data.splits.validation", ROOMY, None),
     ),
     "one label": (
         {},
         dict.fromkeys(FINE, rows(["a", "a"])),
-        ("data.label", "one label in split 'train': a", "two labels", None),
+        ("data.label", "one label in split 'train': a", "at least two labels", None),
     ),
     "a label that train lacks": (
         {},
@@ -90,7 +90,7 @@ PROBLEMS: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, str, str, s
         (
             "data.label_names",
             "bad, good",
-            "left out: the data set itself names them neg, pos",
+            "none: the data set itself names its labels neg, pos",
             None,
         ),
     ),
@@ -111,7 +111,7 @@ PROBLEMS: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, str, str, s
     "no label has rows enough to carve two splits": (
         {"splits": {"test": 0.2, "validation": 0.2}},
         {"train": rows([f"label {row // 2}" for row in range(100)])},
-        ("data.splits.test", "100 rows of 50 labels in 'train'", "3 rows or more of some", "name"),
+        ("data.splits.test", "100 rows of 50 labels in 'train'", "at least 3 rows of some", "name"),
     ),
     "a share with fewer rows than labels": (
         {"splits": {"test": 0.01}},
@@ -126,7 +126,12 @@ PROBLEMS: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, str, str, s
     "a limit that loses a label": (
         {"limit": {"train": 2}},
         {"train": rows()},
-        ("data.limit.train", "2 rows to train on, none of them of 'c'", "each label", "more rows"),
+        (
+            "data.limit.train",
+            "2 rows to train on, none of them with 'c'",
+            "each label",
+            "more rows",
+        ),
     ),
 }
 

@@ -185,13 +185,13 @@ def test_a_folder_without_split_files(tmp_path: Path) -> None:
     found = problem(tmp_path)
     assert "reviews.csv" in found.found
     assert "train.csv" in found.allowed
-    assert found.hint == f"to use one file, name it: {tmp_path / 'reviews.csv'}"
+    assert found.hint == f"to use a single file, name it: {tmp_path / 'reviews.csv'}"
 
 
 def test_a_misspelled_path_names_files_nearby(tmp_path: Path) -> None:
     write(tmp_path / "reviews.csv")
     found = problem(tmp_path / "review.csv")
-    assert "taken as a hub id" in found.found
+    assert "as a hub id it can't be loaded" in found.found
     assert "builtin:docstrings" in found.allowed
     assert found.hint == f"did you mean {tmp_path / 'reviews.csv'}?"
 
@@ -215,7 +215,7 @@ def test_the_name_of_a_file_type_does_not_read_the_current_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(write(tmp_path / "train.csv").parent)
-    assert "file type" in problem("csv").found
+    assert "the name of a file type" in problem("csv").found
 
 
 def test_hub_data_sets_are_asked_for_by_config_and_revision(
