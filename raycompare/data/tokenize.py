@@ -1,4 +1,4 @@
-"""Tokenizes labelled texts, once for each tokenizer and data set."""
+"""Tokenises labelled texts, once for each tokenizer and data set."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BATCH = 1000
 
 
 def tokenize(data: LabelledData, tokenizer: PreTrainedTokenizerBase, spec: DataSpec) -> Tokens:
-    """Tokenize texts, truncated to `spec.max_length` or to a percentile of the training lengths.
+    """Tokenise texts, truncated to `spec.max_length` or to a percentile of the training lengths.
 
     Raises:
         DataProblems: `max_length` leaves no room for text besides the special tokens.

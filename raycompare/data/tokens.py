@@ -1,4 +1,4 @@
-"""Tokenized texts for trials, in flat arrays that all workers of a node share.
+"""Tokenised texts for trials, in flat arrays that all workers of a node share.
 
 The layout is that of Arrow's list columns: the concatenated token ids of all rows, and the offset
 of each row. Ray's object store holds the arrays once per node; trials read them without copying.

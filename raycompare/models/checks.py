@@ -1,4 +1,4 @@
-"""What is wrong with a model and with its own hyperparameters, found without its weights."""
+"""Checks of models and of their own hyperparameters that need no weights."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from raycompare.models.pretrained import MODEL_TYPE, NoCheckpointError, load_con
 from raycompare.models.trial_builds import Builds, built_or_reason, wrong_head
 from raycompare.models.weight_files import weights_problems
 
-BRINGS_CODE = "custom code"
-"""What transformers says of a checkpoint whose code it was not allowed to run."""
+_BRINGS_CODE = "custom code"
+"""Part of transformers' message for a checkpoint whose code must be trusted first."""
 
 
 def model_problems(where: str, model: ModelSpec) -> list[Problem]:
-    """Find what keeps a checkpoint from being loaded and trained, without reading its weights."""
+    """Find what prevents a checkpoint from being loaded or trained, without reading its weights."""
     here = f"{where}.checkpoint" if model.checkpoint != model.name else where
     try:
         config = _own_config(model)
@@ -43,10 +43,10 @@ def model_problems(where: str, model: ModelSpec) -> list[Problem]:
 
 
 def _own_config(model: ModelSpec) -> PretrainedConfig:
-    """Return the config without the file's changes; a new one has to be of some type."""
-    kept = {} if model.is_pretrained else {MODEL_TYPE: model.config.get(MODEL_TYPE)}
-    said = {name: value for name, value in kept.items() if value is not None}
-    return load_config(model.model_copy(update={"config": said}))
+    """Return the config without the changes of the experiment, except for the type of a new one."""
+    kind = None if model.is_pretrained else model.config.get(MODEL_TYPE)
+    fields = {} if kind is None else {MODEL_TYPE: kind}
+    return load_config(model.model_copy(update={"config": fields}))
 
 
 def _missing(where: str, model: ModelSpec, reason: str) -> Problem:
@@ -56,9 +56,8 @@ def _missing(where: str, model: ModelSpec, reason: str) -> Problem:
         found=f"{model.checkpoint!r}: {reason}",
         allowed=f"a hub id that can be reached or is cached, a folder with config.json, "
         f"tokenizer{weights}, or package:PACKAGE/FOLDER",
-        hint="read the code that the checkpoint brings, then write trust_remote_code: true under "
-        "the model"
-        if BRINGS_CODE in reason
+        hint="read the code of the checkpoint, then set trust_remote_code: true for the model"
+        if _BRINGS_CODE in reason
         else None,
     )
 
@@ -67,9 +66,9 @@ def _no_class(where: str, model: ModelSpec, reason: str) -> Problem:
     return Problem(
         where=where,
         found=f"{model.model_class}: {reason}",
-        allowed="package.module:Class, a subclass of transformers.PreTrainedModel that takes "
-        f"{', '.join(INPUTS)} and returns a loss and logits of [rows, labels]",
-        hint="install its package, or have PYTHONPATH name its folder, on every machine",
+        allowed="package.module:Class, a subclass of transformers.PreTrainedModel that accepts "
+        f"{', '.join(INPUTS)} and returns a loss and logits of shape [rows, labels]",
+        hint="install its package, or add its folder to PYTHONPATH, on every machine",
     )
 
 
@@ -79,13 +78,13 @@ def _kind_problems(where: str, model: ModelSpec, config: PretrainedConfig) -> It
             where=where,
             found=f"a model of type {config.model_type!r}",
             allowed="a type that transformers has a sequence-classification head for",
-            hint="a class of your own can have one: write it as model_class under the model",
+            hint="to use a custom class with such a head, set model_class for the model",
         )
 
 
 def _is_classifier(model: ModelSpec, config: PretrainedConfig) -> bool:
-    brought = getattr(config, "auto_map", None) or {}
-    remote = model.trust_remote_code and "AutoModelForSequenceClassification" in brought
+    classes = getattr(config, "auto_map", None) or {}
+    remote = model.trust_remote_code and "AutoModelForSequenceClassification" in classes
     return config.model_type in CLASSIFIERS or model.model_class is not None or remote
 
 
@@ -97,19 +96,19 @@ def _tokenizer_problems(
     vocabulary: Vocabulary,
 ) -> Iterator[Problem]:
     needed = vocabulary.size
-    said = None if model.is_pretrained else model.config.get("vocab_size")
-    has = said if isinstance(said, int) else getattr(config, "vocab_size", needed)
+    size = None if model.is_pretrained else model.config.get("vocab_size")
+    has = size if isinstance(size, int) else getattr(config, "vocab_size", needed)
     if needed > has:
         yield Problem(
-            where=here if said is None else f"{where}.config.vocab_size",
+            where=here if size is None else f"{where}.config.vocab_size",
             found=f"a tokenizer with ids up to {needed - 1:,} for a model with vocab_size {has:,}",
             allowed="the tokenizer that the model was made with",
-            hint=None if said is None else "leave it out: it is that of the tokenizer",
+            hint=None if size is None else "remove it; the default is the size of the tokenizer",
         )
     if vocabulary.special["pad_token_id"] is None:
         yield Problem(
             where=here,
-            found="a tokenizer with no token that can fill up a batch: pad, eos, bos and unk",
+            found="a tokenizer without any token that can pad a batch: pad, eos, bos or unk",
             allowed="a tokenizer with one of them in its tokenizer_config.json",
         )
 
@@ -117,10 +116,10 @@ def _tokenizer_problems(
 def _built_problems(
     where: str, here: str, model: ModelSpec, config: PretrainedConfig
 ) -> list[Problem]:
-    """Build the model without weights, to see whether its own config is one, and put LoRA in."""
+    """Build the model without weights, and check its head and LoRA."""
     built = built_or_reason(model, config)
     if isinstance(built, str):
-        return [Problem(where=here, found=built, allowed="a config that a model can be built with")]
+        return [Problem(where=here, found=built, allowed="a config that a model can be built from")]
     reason = wrong_head(built) if model.model_class else None
     if reason is not None:
         return [_no_class(f"{where}.model_class", model, reason)]
@@ -128,16 +127,16 @@ def _built_problems(
 
 
 def own_fields(model: ModelSpec) -> Arguments:
-    """Return what the model's `config` has of fields that are no model's to set, or are unknown."""
+    """Return the fields of the model's `config`, except those that only new configs can have."""
     free = () if model.is_pretrained else FIELDS_OF_A_NEW_CONFIG
     return {k: v for k, v in config_arguments(model).items() if k.removeprefix(CONFIG) not in free}
 
 
 def hyperparameter_problems(settings: ModelSettings) -> list[Problem]:
-    """Find what is wrong with the fields of the config, `pooling` and `freeze_layers` of a model.
+    """Find mistakes in a model's config fields, `pooling` and `freeze_layers`.
 
-    The model is built with them on torch's meta device, which has shapes and no memory. A model
-    without a checkpoint or a head has no problems here.
+    Builds the model with them on torch's meta device, whose tensors have shapes but no memory. A
+    missing checkpoint or head is reported by `model_problems`, not here.
     """
     unread = list(unread_lora_problems(settings))
     if unread:
@@ -167,15 +166,15 @@ def _field_problems(
     settings: ModelSettings, name: str, config: PretrainedConfig
 ) -> Iterator[Problem]:
     if name in SETTLED and not _is_free(settings.model, name):
-        return  # a problem of its section
+        return  # reported for its section
     field, where = name.removeprefix(CONFIG), settings.place(name)
-    known: set[str] = {*config.to_dict(), *config.attribute_map}
-    if field not in known:
+    fields: set[str] = {*config.to_dict(), *config.attribute_map}
+    if field not in fields:
         yield Problem(
             where=where,
-            found=f"{field!r}, which {_code_of(settings, config)} does not have",
+            found=f"{field!r}, which {type(config).__name__} of {settings.name} does not have",
             allowed="a field of the model's config.json",
-            hint=hint_at(where, near(field, known)),
+            hint=hint_at(where, near(field, fields)),
         )
         return
     wrong = [value for value in settings.all_values(name) if not _is_of_type(config, field, value)]
@@ -189,13 +188,9 @@ def _field_problems(
 
 
 def _is_free(model: ModelSpec, name: str) -> bool:
-    """Say whether a field that is settled elsewhere is the file's to set for this model."""
+    """Return whether a field in `SETTLED` can be set because the config is new."""
     field = name.removeprefix(CONFIG)
     return not model.is_pretrained and field in FIELDS_OF_A_NEW_CONFIG and field in model.config
-
-
-def _code_of(settings: ModelSettings, config: PretrainedConfig) -> str:
-    return f"{type(config).__name__} of {settings.name}"
 
 
 def _is_of_type(config: PretrainedConfig, field: str, value: JsonValue) -> bool:
@@ -216,7 +211,7 @@ def _is_number(value: object) -> bool:
 
 
 def _like(present: object) -> str:
-    return "a number" if present is None else f"a value of the type of its own, {present!r}"
+    return "a number" if present is None else f"a value of the same type as its own, {present!r}"
 
 
 def _pooling_problems(settings: ModelSettings, config: PretrainedConfig) -> Iterator[Problem]:
@@ -228,5 +223,5 @@ def _pooling_problems(settings: ModelSettings, config: PretrainedConfig) -> Iter
             where=where,
             found=f"{wrong[0]} for {settings.name}, a model of type {config.model_type!r}",
             allowed=one_of(allowed),
-            hint=hint_at(where, f"types that can be pooled: {', '.join(POOLED_TYPES)}"),
+            hint=hint_at(where, f"other values work for the types {', '.join(POOLED_TYPES)}"),
         )

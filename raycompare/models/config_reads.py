@@ -1,4 +1,4 @@
-"""Which fields of its config the code of a model reads, found in the source of its classes."""
+"""Finds the fields of its config that a model's code reads, from the source of its classes."""
 
 from __future__ import annotations
 
@@ -8,53 +8,45 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from functools import cache
 from inspect import getsource, isfunction
+from itertools import chain
 from types import ModuleType
 
-from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
 _PACKAGE = "transformers."
 _FUNCTIONS = ""
-"""Stands for all that is outside of the classes of a module."""
-
-Reads = Mapping[str, frozenset[str]]
-"""Fields of configs by the name of the class that reads them."""
+"""Key for all code of a module that is outside of classes."""
 
 
 def fields_read(model: PreTrainedModel) -> set[str]:
-    """Return the fields that any class of the model's own modules reads, or a function beside them.
+    """Return the fields that the model's classes read, or functions of their modules.
 
-    A class that the model is not made of does not count: `qa_dropout` is read only by DistilBERT's
-    head for questions. Names are those in the source, which may be others of the `attribute_map`.
+    Classes that are not part of the model don't count: `qa_dropout` is read only by DistilBERT's
+    head for questions. Names are those in the source, which may be aliases in the `attribute_map`.
     """
     classes = {base for module in model.modules() for base in type(module).__mro__}
-    ours = {found for found in classes if found.__module__.startswith(_PACKAGE)}
-    fields = {name for found in ours for name in _of_class(found)}
-    modules = {sys.modules[found.__module__] for found in ours}
+    ours = {base for base in classes if base.__module__.startswith(_PACKAGE)}
+    modules = {sys.modules[base.__module__] for base in ours}
     helpers = {helper for module in modules for helper in _helpers(module)}
-    for module in modules | helpers:
-        fields |= _reads(module)[_FUNCTIONS]
-    return fields | _read_by_properties(model.config)
-
-
-def _of_class(found: type[nn.Module]) -> frozenset[str]:
-    return _reads(sys.modules[found.__module__]).get(found.__name__, frozenset())
+    fields = [_reads(sys.modules[base.__module__]).get(base.__name__, ()) for base in ours]
+    fields += [_reads(module).get(_FUNCTIONS, ()) for module in modules | helpers]
+    return {*chain.from_iterable(fields), *_read_by_properties(model.config)}
 
 
 def _helpers(module: ModuleType) -> Iterator[ModuleType]:
-    """Yield where the functions are from that the module imports, such as those that make masks."""
+    """Yield the modules of the functions that a module imports, such as those that make masks."""
     for value in vars(module).values():
         if isfunction(value) and value.__module__.startswith(_PACKAGE):
             yield sys.modules[value.__module__]
 
 
 @cache
-def _reads(module: ModuleType) -> Reads:
-    found: defaultdict[str, frozenset[str]] = defaultdict(frozenset)
+def _reads(module: ModuleType) -> Mapping[str, set[str]]:
+    """Return the fields of configs that a module reads, keyed by the name of the reading class."""
+    fields: defaultdict[str, set[str]] = defaultdict(set)
     for node in ast.parse(getsource(module)).body:
-        owner = node.name if isinstance(node, ast.ClassDef) else _FUNCTIONS
-        found[owner] |= set(_fields_in(node))
-    return {_FUNCTIONS: frozenset(), **found}
+        fields[node.name if isinstance(node, ast.ClassDef) else _FUNCTIONS].update(_fields_in(node))
+    return fields
 
 
 def _fields_in(tree: ast.AST) -> Iterator[str]:
@@ -76,7 +68,7 @@ def _is_config(node: ast.expr) -> bool:
 
 
 def _read_by_properties(config: PreTrainedConfig) -> set[str]:
-    """Return the fields that stand behind properties of the config, such as `sliding_window`."""
+    """Return the fields that properties of the config read, such as `sliding_window`."""
     return {
         node.attr
         for base in type(config).__mro__
@@ -93,7 +85,5 @@ def _properties(module: ModuleType) -> list[ast.FunctionDef]:
         node
         for node in ast.walk(ast.parse(getsource(module)))
         if isinstance(node, ast.FunctionDef)
-        and any(
-            isinstance(mark, ast.Name) and mark.id == "property" for mark in node.decorator_list
-        )
+        and any(isinstance(d, ast.Name) and d.id == "property" for d in node.decorator_list)
     ]

@@ -1,7 +1,7 @@
-"""Hyperparameters of the model itself: what its head sees of the tokens, which layers are trained.
+"""Hyperparameters of the model itself: the pooling of tokens for its head, and frozen layers.
 
-A head that reads the first token is given the mean or the maximum of all tokens in its place, by
-hooks: the model's weights, its code and what it is saved as stay as they are.
+For a head that reads the first token, hooks replace that token with the mean or maximum of all
+tokens. The model's weights, code and saved files don't change.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from transformers.utils.generic import ModelOutput
 
 from raycompare.experiment.hyperparameters import CONFIG
 from raycompare.experiment.spec import Arguments
+from raycompare.models.architectures import SPECIAL
 
 FREEZE = "freeze_layers"
 POOLING = "pooling"
@@ -24,43 +25,27 @@ POOLING = "pooling"
 CLS, MEAN, MAX = "cls", "mean", "max"
 POOLINGS = (CLS, MEAN, MAX)
 
-_LABELS = "the labels are those of the data; use `data.label_names` for their names"
-_TOKENIZER = "it is that of the tokenizer; leave it out"
-_PRECISION = "use `bf16` or `fp16` instead"
-_CODE = "it does not change what a classifier learns; leave it out"
-
+_LABELS = "labels come from the data; use `data.label_names` to name them"
 _SETTLED_FIELDS = {
-    "num_labels": _LABELS,
-    "id2label": _LABELS,
-    "label2id": _LABELS,
-    "problem_type": "every text has one label; leave it out",
+    **dict.fromkeys(("num_labels", "id2label", "label2id"), _LABELS),
+    "problem_type": "every text has one label; remove it",
     "classifier_pooling": f"use `{POOLING}` instead",
-    "dtype": _PRECISION,
-    "torch_dtype": _PRECISION,
-    "vocab_size": _TOKENIZER,
-    "type_vocab_size": _TOKENIZER,
-    "pad_token_id": _TOKENIZER,
-    "bos_token_id": _TOKENIZER,
-    "eos_token_id": _TOKENIZER,
-    "cls_token_id": _TOKENIZER,
-    "sep_token_id": _TOKENIZER,
-    "add_cross_attention": _CODE,
-    "architectures": _CODE,
-    "chunk_size_feed_forward": _CODE,
-    "is_decoder": _CODE,
-    "is_encoder_decoder": _CODE,
-    "model_type": _CODE,
-    "name_or_path": _CODE,
-    "output_attentions": _CODE,
-    "output_hidden_states": _CODE,
-    "return_dict": _CODE,
-    "tie_word_embeddings": _CODE,
-    "transformers_version": _CODE,
-    "use_cache": _CODE,
-    "use_return_dict": _CODE,
+    **dict.fromkeys(("dtype", "torch_dtype"), "use `bf16` or `fp16` instead"),
+    **dict.fromkeys(
+        ("vocab_size", "type_vocab_size", *SPECIAL), "it comes from the tokenizer; remove it"
+    ),
+    **dict.fromkeys(
+        (
+            *("add_cross_attention", "architectures", "chunk_size_feed_forward", "is_decoder"),
+            *("is_encoder_decoder", "model_type", "name_or_path", "output_attentions"),
+            *("output_hidden_states", "return_dict", "tie_word_embeddings"),
+            *("transformers_version", "use_cache", "use_return_dict"),
+        ),
+        "it does not change what a classifier learns; remove it",
+    ),
 }
-SETTLED = {f"{CONFIG}{field}": why for field, why in _SETTLED_FIELDS.items()}
-"""Fields of configs that are settled elsewhere, and where."""
+SETTLED = {f"{CONFIG}{field}": reason for field, reason in _SETTLED_FIELDS.items()}
+"""Config fields that can't be set, each with the reason or what to use instead."""
 
 _READERS: Mapping[str, tuple[str, Literal["input", "output"]]] = {
     "albert": ("albert.encoder", "output"),
@@ -74,18 +59,18 @@ _READERS: Mapping[str, tuple[str, Literal["input", "output"]]] = {
     "roberta": ("classifier", "input"),
     "xlm-roberta": ("classifier", "input"),
 }
-"""By model type, the module whose input, or whose output, has the tokens of which only the first is
-read after it (transformers 5.23)."""
+"""Modules whose input or output contains all tokens, of which the head reads only the first, keyed
+by model type (transformers 5.23)."""
 
 _BY_CONFIG = "modernbert"
-"""The type whose config has a field for it, `classifier_pooling`, without a maximum."""
+"""The type with a config field for pooling, `classifier_pooling`, which has no maximum."""
 
 POOLED_TYPES = (*_READERS, _BY_CONFIG)
-"""Model types that can be pooled otherwise than they are."""
+"""Model types whose pooling can be changed."""
 
 
 def config_fields(arguments: Arguments) -> Arguments:
-    """Return the fields of the config among a trial's arguments, by their names in the config."""
+    """Return the config fields among a trial's arguments, keyed by their names in the config."""
     return {
         name.removeprefix(CONFIG): value
         for name, value in arguments.items()
@@ -94,22 +79,22 @@ def config_fields(arguments: Arguments) -> Arguments:
 
 
 def poolings(model_type: str) -> tuple[str, ...]:
-    """Return what `pooling` may be for a type of model."""
+    """Return the values of `pooling` that a type of model supports."""
     if model_type in _READERS:
         return POOLINGS
     return (CLS, MEAN) if model_type == _BY_CONFIG else (CLS,)
 
 
 def is_plain(model_type: str, how: str | None) -> bool:
-    """Say whether the library's own class computes a pooling; None is a model without one."""
+    """Return whether the model's own class computes a pooling; None means no `pooling` was set."""
     return how in (None, CLS) or model_type == _BY_CONFIG
 
 
 def pool(model: PreTrainedModel, how: str) -> None:
-    """Have the model's head see the first token, or the mean or maximum of all real tokens.
+    """Let the model's head read the first token, or the mean or maximum of all real tokens.
 
-    `cls` is what the model does by itself. BERT's and ALBERT's pretrained pooling layer stays
-    between the tokens and the head. `how` must be one of `poolings` of the model's type.
+    `cls` is the model's default. The pretrained pooling layer of BERT and ALBERT stays between the
+    tokens and the head. `how` must be in `poolings` of the model's type.
     """
     model_type = model.config.model_type
     assert how in poolings(model_type)
@@ -121,7 +106,7 @@ def pool(model: PreTrainedModel, how: str) -> None:
 
 
 class _Pooling:
-    """The hooks of one model: one takes its attention mask, the other puts a vector in place."""
+    """Two hooks of one model: one reads its attention mask, the other replaces the tokens."""
 
     def __init__(self, model: PreTrainedModel, how: str) -> None:
         self._how = how
@@ -154,7 +139,7 @@ class _Pooling:
 def pool_tokens(tokens: torch.Tensor, mask: torch.Tensor, how: str) -> torch.Tensor:
     """Return the mean or the maximum over the tokens whose mask is not 0.
 
-    `tokens` is of shape [rows, tokens, size], `mask` of [rows, tokens], the result of [rows, size].
+    `tokens` has shape [rows, tokens, size], `mask` [rows, tokens], and the result [rows, size].
     """
     padding = (mask == 0).unsqueeze(-1)
     if how == MAX:
@@ -165,10 +150,10 @@ def pool_tokens(tokens: torch.Tensor, mask: torch.Tensor, how: str) -> torch.Ten
 
 
 def freeze(model: PreTrainedModel, layers: int) -> None:
-    """Leave the embeddings and the lowest `layers` encoder layers as they are; 0 freezes nothing.
+    """Freeze the embeddings and the lowest `layers` encoder layers; 0 freezes nothing.
 
-    Embeddings are what stands before the layers in the base model. The model must have layers that
-    `encoder_layers` finds, and at least so many.
+    The embeddings include all modules before the layers in the base model. `encoder_layers` must
+    find at least `layers` layers.
     """
     if layers == 0:
         return
@@ -181,13 +166,13 @@ def freeze(model: PreTrainedModel, layers: int) -> None:
 
 
 def encoder_layers(model: PreTrainedModel) -> nn.ModuleList | None:
-    """Return the only list of modules that has `num_hidden_layers`, or None.
+    """Return the list of the `num_hidden_layers` encoder layers, or None.
 
-    A model that shares its layers, as ALBERT does, or that has two stacks, as T5, has none.
+    Models that share layers, such as ALBERT, or have two stacks, such as T5, have no such list.
     """
     count = getattr(model.config, "num_hidden_layers", None)
     lists = (module for module in model.base_model.modules() if isinstance(module, nn.ModuleList))
-    stacks = [found for found in lists if len(found) == count]
+    stacks = [stack for stack in lists if len(stack) == count]
     return stacks[0] if len(stacks) == 1 else None
 
 

@@ -1,7 +1,7 @@
-"""LoRA through peft: which layers get the small matrices, and how they become part of them again.
+"""LoRA with peft: adds adapters to a model's layers and merges them back.
 
-The matrices are put into the model itself, so that it trains, is checkpointed and is restored as
-any other. The head is new, and is trained whole, which peft does only for heads of some names.
+Adapters are injected into the model itself, so it is trained, checkpointed and restored like any
+other. All weights of the new head are trained; peft does so only for heads with certain names.
 """
 
 from __future__ import annotations
@@ -19,16 +19,11 @@ from raycompare.experiment.settings import ALL_LINEAR, PeftSpec
 from raycompare.experiment.spec import Arguments
 
 SEARCHED = tuple(name for name in PeftSpec.model_fields if name.startswith("lora_"))
-"""Fields of `peft` that `training` and `search_space` may have too."""
+"""Fields of `peft` that are also allowed in `training` and `search_space`."""
 
 
-def is_installed() -> bool:
-    """Say whether peft is here."""
-    return find_spec("peft") is not None
-
-
-def linear_layers(model: PreTrainedModel) -> dict[str, nn.Module]:
-    """Return the linear layers below the head by their names."""
+def _linear_layers(model: PreTrainedModel) -> dict[str, nn.Module]:
+    """Return the linear layers below the head, keyed by name."""
     below = {id(module) for module in model.base_model.modules()}
     return {
         name: module
@@ -37,37 +32,35 @@ def linear_layers(model: PreTrainedModel) -> dict[str, nn.Module]:
     }
 
 
-def targets(spec: PeftSpec, model_type: str) -> tuple[str, ...] | str | None:
-    """Return the ends of the names of the layers, `all-linear`, or None if nobody names any."""
+def _targets(spec: PeftSpec, model_type: str) -> tuple[str, ...] | str | None:
+    """Return suffixes of layer names, `all-linear`, or None if neither file nor peft has any."""
     if spec.target_modules is not None:
         return spec.target_modules
     from peft.utils import (  # noqa: PLC0415 - an extra
-        TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as KNOWN,
+        TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as DEFAULTS,
     )
 
-    found = KNOWN.get(model_type)
-    return None if found is None else tuple(found)
+    return tuple(DEFAULTS[model_type]) if model_type in DEFAULTS else None
 
 
 def target_names(model: PreTrainedModel, spec: PeftSpec) -> list[str]:
-    """Return the names of the layers that get matrices, without those of the head."""
-    layers, ends = linear_layers(model), targets(spec, model.config.model_type)
+    """Return the names of the layers below the head that get adapters."""
+    layers, ends = _linear_layers(model), _targets(spec, model.config.model_type)
     if ends is None:
         return []
     if ends == ALL_LINEAR:
         return list(layers)
-    return [name for name in layers if any(ends_with(name, end) for end in ends)]
+    return [name for name in layers if any(_ends_with(name, end) for end in ends)]
 
 
-def ends_with(name: str, end: str) -> bool:
-    """Say whether the last parts of a dotted name are those of `end`."""
+def _ends_with(name: str, end: str) -> bool:
     return name == end or name.endswith(f".{end}")
 
 
 def add_lora(model: PreTrainedModel, spec: PeftSpec, arguments: Arguments) -> None:
-    """Freeze all but the head, and put trained matrices beside the layers; they draw on the seed.
+    """Freeze all layers except the head and add adapters, whose initial weights depend on the seed.
 
-    What a trial's arguments have of `SEARCHED` counts more than `spec`.
+    A trial's arguments in `SEARCHED` override those of `spec`.
     """
     from peft import LoraConfig, inject_adapter_in_model  # noqa: PLC0415 - an extra
 
@@ -78,7 +71,7 @@ def add_lora(model: PreTrainedModel, spec: PeftSpec, arguments: Arguments) -> No
         lora_alpha=settings["lora_alpha"],
         lora_dropout=settings["lora_dropout"],
         target_modules=names,
-        fan_in_fan_out=isinstance(linear_layers(model)[names[0]], Conv1D),
+        fan_in_fan_out=isinstance(_linear_layers(model)[names[0]], Conv1D),
     )
     head = list(head_weights(model))
     inject_adapter_in_model(config, model)
@@ -87,15 +80,15 @@ def add_lora(model: PreTrainedModel, spec: PeftSpec, arguments: Arguments) -> No
 
 
 def head_weights(model: PreTrainedModel) -> Iterator[nn.Parameter]:
-    """Yield what is above the base model; nothing if the class does not tell them apart."""
+    """Return the weights outside of the base model; none if the class has no base model."""
     below = {id(weight) for weight in model.base_model.parameters()}
     return (weight for weight in model.parameters() if id(weight) not in below)
 
 
 def merge_lora(model: PreTrainedModel) -> None:
-    """Add the matrices to the layers' own weights; the model is one of transformers again.
+    """Merge adapters into the layers' own weights, which leaves a plain transformers model.
 
-    The same steps as peft's `merge_and_unload`. A model without LoRA stays as it is.
+    Does the same as peft's `merge_and_unload`. A model without LoRA is not changed.
     """
     if not hasattr(model, "peft_config"):
         return
@@ -110,24 +103,24 @@ def merge_lora(model: PreTrainedModel) -> None:
 
 
 def trained_parameters(model: PreTrainedModel) -> int:
-    """Count the weights that a trial changes."""
+    """Count the weights that are trained."""
     return sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
 
 
 def lora_problems(where: str, spec: PeftSpec, model: PreTrainedModel) -> Iterator[Problem]:
-    """Find what keeps LoRA from being put into a model, which has no weights here."""
-    if not is_installed():
+    """Find what prevents LoRA from being added to a model that was built without weights."""
+    if find_spec("peft") is None:
         yield Problem(
             where=where,
             found="the package peft is not installed here",
-            allowed="LoRA where peft is, on every machine of the cluster",
+            allowed="LoRA with peft installed, on every machine of the cluster",
             hint="pip install 'raycompare[peft]'",
         )
         return
     if not list(head_weights(model)):
         yield Problem(
             where=where,
-            found=f"{type(model).__name__}, whose head can't be told from what is below it",
+            found=f"{type(model).__name__}, which doesn't separate its head from its base model",
             allowed="a class whose base_model_prefix names the part below the head",
         )
         return
@@ -135,24 +128,24 @@ def lora_problems(where: str, spec: PeftSpec, model: PreTrainedModel) -> Iterato
 
 
 def _target_problems(where: str, spec: PeftSpec, model: PreTrainedModel) -> Iterator[Problem]:
-    ends, layers = targets(spec, model.config.model_type), linear_layers(model)
-    known = list(dict.fromkeys(name.rpartition(".")[2] for name in layers))
-    allowed = f"{ALL_LINEAR}, or ends of names such as: {', '.join(known)}"
+    ends, layers = _targets(spec, model.config.model_type), _linear_layers(model)
+    names = list(dict.fromkeys(name.rpartition(".")[2] for name in layers))
+    allowed = f"{ALL_LINEAR}, or suffixes of layer names: {', '.join(names)}"
     if not ends:
-        found = f"nothing, and peft has no layers of its own for {model.config.model_type!r}"
-        yield Problem(where=where, found=found, allowed=allowed)
+        none = f"no layers, and peft has no default for the type {model.config.model_type!r}"
+        yield Problem(where=where, found=none, allowed=allowed)
     elif ends != ALL_LINEAR:
         for end in ends:
-            if not any(ends_with(name, end) for name in layers):
-                found = f"{end!r}, which no linear layer below the head is called"
-                yield Problem(where=where, found=found, allowed=allowed, hint=near(end, known))
+            if not any(_ends_with(name, end) for name in layers):
+                unmatched = f"{end!r}, which no name of a linear layer below the head ends in"
+                yield Problem(where=where, found=unmatched, allowed=allowed, hint=near(end, names))
     elif not layers:
-        found = f"{type(model).__name__}, which has no linear layers below its head"
-        yield Problem(where=where, found=found, allowed="a model without peft")
+        none = f"{type(model).__name__}, which has no linear layers below its head"
+        yield Problem(where=where, found=none, allowed="a model without peft")
 
 
 def unread_lora_problems(settings: ModelSettings) -> Iterator[Problem]:
-    """Find sizes of LoRA for a model that is trained without it."""
+    """Find settings of LoRA for a model that is trained without it."""
     if settings.model.peft is not None:
         return
     for name in SEARCHED:
@@ -160,7 +153,7 @@ def unread_lora_problems(settings: ModelSettings) -> Iterator[Problem]:
             where = settings.place(name)
             yield Problem(
                 where=where,
-                found=f"{name}, which nothing reads for {settings.name}: it has no peft",
-                allowed=f"{name} of models with LoRA",
-                hint=hint_at(where, "write `peft: {}` under the model"),
+                found=f"{name}, which has no effect on {settings.name}, a model without peft",
+                allowed=f"{name} for models with LoRA",
+                hint=hint_at(where, "set `peft: {}` for the model"),
             )

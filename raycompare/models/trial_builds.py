@@ -1,6 +1,6 @@
-"""What can't be built of a model's hyperparameters, or would not be read once it is built.
+"""Finds hyperparameters that a model can't be built with, or that its code doesn't read.
 
-Models are built on torch's meta device, which has shapes and no memory.
+Models are built on torch's meta device, whose tensors have shapes but no memory.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from raycompare.models.heads import FREEZE, POOLING, config_fields, encoder_laye
 from raycompare.models.pretrained import MODEL_TYPE, build_without_weights, load_config
 
 MOST_BUILT = 16
-"""Combinations of config fields that are built; of more, so many at random, with every value."""
-UNBUILT = (
+"""Most combinations of config fields that are built; otherwise a sample that has every value."""
+_BUILD_ERRORS = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError),
     *(RuntimeError, TypeError, ValueError),
     StrictDataclassError,
 )
-"""What models raise that can't be built from their config."""
+"""Raised by models that can't be built from their config."""
 
 
 class _Fault(NamedTuple):
@@ -43,10 +43,10 @@ class _Fault(NamedTuple):
 
 
 def built_or_reason(model: ModelSpec, config: PretrainedConfig) -> PreTrainedModel | str:
-    """Build a model of the config, or say why that can't be done."""
+    """Build a model from the config, or return why that fails."""
     try:
         return _build(model, copy.deepcopy(config))
-    except UNBUILT as error:
+    except _BUILD_ERRORS as error:
         return _reason(error)
 
 
@@ -60,30 +60,30 @@ def _reason(error: Exception) -> str:
 
 
 def wrong_head(model: PreTrainedModel) -> str | None:
-    """Say why what the model answers is no loss and no logits of [rows, labels], if it is not."""
+    """Return why a model doesn't return a loss and logits of [rows, labels], or None if it does."""
     rows, labels = 2, model.config.num_labels
     ids = torch.ones(rows, 4, dtype=torch.long, device=model.device)
     try:
-        answer = model(input_ids=ids, labels=ids[:, 0])
-    except UNBUILT as error:
-        # Code that looks at values can't run where there are none; a trial will tell.
+        output = model(input_ids=ids, labels=ids[:, 0])
+    except _BUILD_ERRORS as error:
+        # Code that reads values can't run without values, so only a trial can test it.
         return None if "meta" in str(error) else _reason(error)
-    logits = getattr(answer, "logits", None)
+    logits = getattr(output, "logits", None)
     shape = getattr(logits, "shape", None)
     if shape != (rows, labels):
-        return f"its logits are of shape {list(shape or ())}, not [{rows} rows, {labels} labels]"
-    return None if getattr(answer, "loss", None) is not None else "it returns no loss"
+        return f"its logits have shape {list(shape or ())}, not [{rows} rows, {labels} labels]"
+    return None if getattr(output, "loss", None) is not None else "it returns no loss"
 
 
 @dataclass(frozen=True)
 class Builds:
-    """Builds a model with combinations of its hyperparameters, to see what is wrong with them."""
+    """Builds a model with combinations of its hyperparameters to find mistakes in them."""
 
     settings: ModelSettings
     config: PretrainedConfig
 
     def problems(self) -> Iterator[Problem]:
-        """Yield the first combination that can't be trained, or else the fields never read."""
+        """Yield the first combination that can't be trained, or else the fields without effect."""
         read: set[str] = set()
         for fields in _combinations(self.settings):
             model = self._attempt(fields)
@@ -91,19 +91,19 @@ class Builds:
                 yield self._problem(fields, model)
                 return
             read |= fields_read(model)
-        if not self.settings.model.has_own_code:  # which may read its config in other words
+        if not self.settings.model.has_own_code:  # such code may read its config indirectly
             yield from self._unread(read)
 
     def _attempt(self, fields: Arguments) -> PreTrainedModel | _Fault:
         try:
             model = self._build(fields)
             own = self._own_shapes if self.settings.model.is_pretrained else _shapes(model)
-        except UNBUILT as error:
+        except _BUILD_ERRORS as error:
             return _Fault(_reason(error), "hyperparameters that a model can be built with")
         other = [name for name, shape in _shapes(model).items() if own.get(name) != shape]
         if other:
-            found = f"{len(other)} pretrained weights would be random, {other[0]} among them"
-            return _Fault(found, "fields that keep the shapes of the pretrained weights")
+            lost = f"{len(other)} pretrained weights would be random, including {other[0]}"
+            return _Fault(lost, "fields that keep the shapes of the pretrained weights")
         return _layer_fault(model, fields.get(FREEZE, 0)) or model
 
     def _build(self, fields: Arguments) -> PreTrainedModel:
@@ -130,7 +130,7 @@ class Builds:
         )
 
     def _culprit(self, fields: Arguments) -> str:
-        """Return the first hyperparameter without which nothing is wrong, or else the first."""
+        """Return the first hyperparameter whose removal fixes the model, or else the first."""
         for name in fields:
             rest = {other: value for other, value in fields.items() if other != name}
             if not isinstance(self._attempt(rest), _Fault):
@@ -150,13 +150,13 @@ class Builds:
 
 
 def _names_of(config: PretrainedConfig, field: str) -> set[str]:
-    """Return all names of a field: its own, and those that the config maps to it."""
+    """Return all names of a field, including the aliases that the config maps to it."""
     own = config.attribute_map.get(field, field)
     return {own, *(alias for alias, name in config.attribute_map.items() if name == own)}
 
 
 def _shapes(model: PreTrainedModel) -> Mapping[str, torch.Size]:
-    """Return the shapes of all weights below the head, which is not pretrained."""
+    """Return the shapes of the weights below the head, which are the pretrained ones."""
     return {name: weight.shape for name, weight in model.base_model.named_parameters()}
 
 
@@ -165,14 +165,18 @@ def _layer_fault(model: PreTrainedModel, frozen: JsonValue) -> _Fault | None:
         return None
     layers = encoder_layers(model)
     if layers is None:
-        return _Fault("the model shares its layers, or they can't be told apart", f"{FREEZE}: 0")
+        return _Fault("the model shares its layers, or has several stacks", f"{FREEZE}: 0")
     if frozen > len(layers):
         return _Fault(f"the model has {len(layers)} layers", f"{FREEZE} from 0 to {len(layers)}")
     return None
 
 
 def _built_names(settings: ModelSettings) -> list[str]:
-    names = {FREEZE: None, **settings.fixed, **settings.space}  # of two at fault the first is named
+    names = {
+        FREEZE: None,
+        **settings.fixed,
+        **settings.space,
+    }  # the first of two faults is reported
     return [
         name
         for name in names
@@ -182,17 +186,17 @@ def _built_names(settings: ModelSettings) -> list[str]:
 
 
 def _combinations(settings: ModelSettings) -> Iterator[Arguments]:
-    """Yield what decides how a model is built: that of the untuned default, then of samples."""
+    """Yield the hyperparameters to build a model with: the untuned defaults, then samples."""
     names = _built_names(settings)
     fixed = {name: settings.fixed[name] for name in names if name in settings.fixed}
     yield fixed
     searched = [name for name in names if name in settings.space]
-    for values in _together([settings.values(name) for name in searched]):
+    for values in _combine([settings.values(name) for name in searched]):
         yield {**fixed, **dict(zip(searched, values, strict=True))}
 
 
-def _together(columns: Sequence[Sequence[JsonValue]]) -> Iterator[tuple[JsonValue, ...]]:
-    """Yield all combinations of values, or if they are many some, each value among them."""
+def _combine(columns: Sequence[Sequence[JsonValue]]) -> Iterator[tuple[JsonValue, ...]]:
+    """Yield all combinations of values, or if there are many, a sample that has each value."""
     if math.prod(map(len, columns)) <= MOST_BUILT:
         return product(*columns)
     rows, random = max(MOST_BUILT, *map(len, columns)), Random(0)

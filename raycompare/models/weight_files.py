@@ -1,4 +1,4 @@
-"""What is wrong with a checkpoint's weights, found without reading more of them than headers."""
+"""Checks of a checkpoint's weights that read only the headers of its files."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from safetensors import SafetensorError, safe_open
 from raycompare.errors import Problem
 from raycompare.models.pretrained import locate
 
-PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+_PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
 def weights_problems(where: str, checkpoint: str) -> Iterator[Problem]:
-    """Find weights that are pickled, missing or broken; those of a hub are found when loaded."""
+    """Find weights in a folder that are pickled, missing or damaged; hub ids are not checked."""
     folder = Path(locate(checkpoint))
     if not folder.is_dir():
         return
@@ -27,29 +27,29 @@ def weights_problems(where: str, checkpoint: str) -> Iterator[Problem]:
             yield Problem(
                 where=where,
                 found=f"{file}: {fault}",
-                allowed="weights as whole safetensors files",
+                allowed="weights in complete safetensors files",
                 hint="copy or download the file again",
             )
 
 
 def _fault(file: Path) -> str | None:
-    """Say what is wrong with a header, or with a file that is shorter than its header says."""
+    """Describe a damaged header, or a file that is shorter than its header states."""
     try:
-        with safe_open(file, framework="pt") as opened:
-            opened.keys()
+        with safe_open(file, framework="pt") as weights:
+            weights.keys()
     except (SafetensorError, OSError) as error:
         return f"{error}, {file.stat().st_size:,} bytes" if file.exists() else str(error)
     return None
 
 
 def _without_safetensors(where: str, folder: Path) -> Problem:
-    pickled = sorted(path.name for pattern in PICKLED for path in folder.glob(pattern))
+    pickled = sorted(path.name for pattern in _PICKLED for path in folder.glob(pattern))
     only = f", only {', '.join(pickled)}" if pickled else ""
     return Problem(
         where=where,
         found=f"no safetensors in {folder}{only}",
-        allowed="weights as safetensors; pickled ones can run code and are not read",
-        hint="load the model yourself once and `save_pretrained` it to a new folder"
+        allowed="weights as safetensors; pickled weights can run code and are not read",
+        hint="load the model yourself once and save it to a new folder with `save_pretrained`"
         if pickled
-        else "for random weights in their place, write init: random under the model",
+        else "to train from random weights, set init: random for the model",
     )

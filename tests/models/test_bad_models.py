@@ -72,7 +72,7 @@ def test_a_file_of_weights_with_a_broken_header(
     weights_of(folder).write_bytes(content)
     message = refuse(folder)
     assert HERE in message
-    assert "whole safetensors files" in message
+    assert "complete safetensors files" in message
 
 
 def test_pickled_weights_only(folder: Path, refuse: Refuse) -> None:
@@ -210,8 +210,8 @@ def test_what_a_new_config_does_not_take(
         ({"model_class": "a:b:c"}, "package.module:ClassName"),
         ({"model_class": "no_such_package.x:Model"}, "no_such_package.x can't be imported"),
         ({"model_class": "json:Nothing"}, "json has no Nothing"),
-        ({"model_class": "json:JSONDecoder"}, "no subclass of transformers.PreTrainedModel"),
-        ({"model_class": "transformers:BertModel"}, "its logits are of shape"),
+        ({"model_class": "json:JSONDecoder"}, "not a subclass of transformers.PreTrainedModel"),
+        ({"model_class": "transformers:BertModel"}, "its logits have shape"),
         ({"model_class": "transformers:BertForTokenClassification"}, "models.0.model_class"),
         ({"model_class": "transformers:BertForMaskedLM"}, "models.0.model_class"),
         ({"peft": {"lora_r": 0}}, "models.0.peft.lora_r"),
@@ -222,7 +222,7 @@ def test_what_a_new_config_does_not_take(
         ({"peft": {"target_modules": ["querry"]}}, "did you mean 'query'?"),
         ({"peft": {"target_modules": "all"}}, "models.0.peft.target_modules"),
         ({"training": {"lora_r": 8}}, "models.0.training.lora_r"),
-        ({"search_space": {"lora_r": {"choice": [4, 8]}}}, "write `peft: {}` under the model"),
+        ({"search_space": {"lora_r": {"choice": [4, 8]}}}, "set `peft: {}` for the model"),
         ({"peft": {}, "search_space": {"lora_r": {"choice": [0]}}}, "search_space.lora_r"),
         ({"init": "randomly"}, "models.0.init"),
         ({"trust_remote_code": "yes"}, "models.0.trust_remote_code"),

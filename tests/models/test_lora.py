@@ -182,7 +182,7 @@ def test_a_type_without_layers_of_its_own_is_told_which_there_are() -> None:
     spec = spec_of("xlnet-base-cased")  # its attention has no linear layers
     (problem,) = lora_problems("models.0.peft", PeftSpec(), load_pretrained(spec, LABELS))
     assert problem.where == "models.0.peft.target_modules"
-    assert "all-linear, or ends of names such as: layer_1, layer_2" in problem.allowed
+    assert "all-linear, or suffixes of layer names: layer_1, layer_2" in problem.allowed
 
 
 def test_no_layer_of_the_head_is_a_target(lora: TrialTask) -> None:
@@ -207,7 +207,7 @@ def test_without_the_package_a_message_says_how_to_get_it(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lora_checks, "is_installed", lambda: False)
+    monkeypatch.setattr(lora_checks, "find_spec", lambda _: None)
     content = content_of(tiny_model, tiny_data)
     content["models"][0]["peft"] = {}
     message = refused(content, tmp_path, capsys)
