@@ -11,7 +11,8 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from raycompare.api import Experiment, Run, load_run
+    from raycompare.api import Run, load_run
+    from raycompare.experiment.spec import Experiment
     from raycompare.models.saved import load_model
     from raycompare.running.launch import run
 
@@ -19,7 +20,7 @@ __version__ = version("raycompare")
 __all__ = ["Experiment", "Run", "__version__", "load_model", "load_run", "run"]
 
 _MODULES = {
-    "Experiment": "raycompare.api",
+    "Experiment": "raycompare.experiment.spec",
     "Run": "raycompare.api",
     "load_model": "raycompare.models.saved",
     "load_run": "raycompare.api",

@@ -8,18 +8,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 import pandas as pd
-from pydantic_core import to_json
 
 from raycompare.analysis.comparison import Comparison, compare
-from raycompare.experiment.file import Draft, parse_draft, read_draft
-from raycompare.experiment.spec import Experiment as Spec
+from raycompare.experiment.spec import Experiment
 from raycompare.records.arrow import Row, table_of
 from raycompare.records.manifest import Manifest
 from raycompare.records.rows import EvalRecord, TrialRecord
@@ -34,48 +32,9 @@ from raycompare.report.write import render
 if TYPE_CHECKING:
     from raycompare.report.drawing.draw import Drawing
 
-SOURCE = "the experiment"
-"""Name in messages of an experiment that was not read from a file."""
 SEARCHED = "config/"
 """Prefix of searched hyperparameters in column names, as in data frames of Ray Tune."""
 ANSWERS = ("example_id", "label", "prediction", "trial_id")
-
-
-class Experiment(Spec):
-    """One comparison of models on one data set, with the keys of an experiment file."""
-
-    def __init__(self, **sections: Any) -> None:
-        """Create an experiment from the sections of a file, as plain values or as their types.
-
-        Raises:
-            ExperimentError: there are mistakes; the message lists them all.
-        """
-        valid = _draft(sections).experiment()
-        super().__init__(**{name: getattr(valid, name) for name in Spec.model_fields})
-
-    @classmethod
-    def from_file(cls, path: str | Path, overrides: Sequence[str] = ()) -> Self:
-        """Read an experiment file; `overrides` are those of --set, such as `tune.num_samples=4`.
-
-        Raises:
-            UserError: the file can't be read.
-            ExperimentError: the file has mistakes; the message lists them all.
-        """
-        return cls.from_dict(read_draft(Path(path), overrides).experiment().to_file())
-
-    @classmethod
-    def from_dict(cls, sections: Mapping[str, Any]) -> Self:
-        """Create an experiment from a dict with the keys of an experiment file.
-
-        Raises:
-            ExperimentError: there are mistakes; the message lists them all.
-        """
-        return cls(**sections)
-
-
-def _draft(sections: Mapping[str, Any]) -> Draft:
-    draft = parse_draft(to_json(dict(sections)).decode(), SOURCE)
-    return replace(draft, lines={})  # lines of the JSON mean nothing to the user
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -86,8 +45,8 @@ class Run:
     records: Records
 
     @property
-    def experiment(self) -> Spec:
-        """The experiment, with all defaults."""
+    def experiment(self) -> Experiment:
+        """What was run, every default filled in."""
         return self.records.experiment
 
     @property

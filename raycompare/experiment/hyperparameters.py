@@ -8,11 +8,9 @@ from functools import cached_property
 
 from pydantic import JsonValue
 
-from raycompare.experiment.space import SearchSpace
+from raycompare.experiment.space import CONFIG, SearchSpace
 from raycompare.experiment.spec import Arguments, Experiment, ModelSpec, ResourceSpec
 
-CONFIG = "config."
-"""Prefix of hyperparameters that are fields of the model's config."""
 MAX_LENGTH = "max_length"
 PATIENCE = "early_stopping_patience"
 

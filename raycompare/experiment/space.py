@@ -26,6 +26,9 @@ DOMAINS: dict[str, int] = {
 }
 """Kinds of ranges, named as in Ray Tune, with the number of their arguments."""
 
+CONFIG = "config."
+"""Prefix of hyperparameters that are fields of the model's config."""
+
 LISTED = ("choice", "grid")
 """Kinds that list their values."""
 CONSTANT = "constant"

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue
 
 from raycompare.experiment.base import Part, not_allowed
+from raycompare.experiment.document import FilePart
 from raycompare.experiment.settings import (
     ConfirmSpec,
     CostSpec,
@@ -216,7 +217,7 @@ def _folder_name(value: str) -> str:
     return value
 
 
-class Experiment(Part):
+class Experiment(FilePart):
     """One comparison of models on one data set."""
 
     name: Annotated[str, AfterValidator(_folder_name)]

@@ -10,7 +10,8 @@ from pydantic import JsonValue
 from transformers import PretrainedConfig
 
 from raycompare.errors import Problem, near, one_of
-from raycompare.experiment.hyperparameters import CONFIG, ModelSettings, config_arguments, hint_at
+from raycompare.experiment.hyperparameters import ModelSettings, config_arguments, hint_at
+from raycompare.experiment.space import CONFIG
 from raycompare.experiment.spec import Arguments, ModelSpec
 from raycompare.models.architectures import CLASSIFIERS, FIELDS_OF_A_NEW_CONFIG, Vocabulary
 from raycompare.models.custom import INPUTS, NoClassError

@@ -15,7 +15,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
-from raycompare.experiment.hyperparameters import CONFIG
+from raycompare.experiment.space import CONFIG
 from raycompare.experiment.spec import Arguments
 from raycompare.models.architectures import SPECIAL
 

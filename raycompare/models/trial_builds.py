@@ -20,7 +20,8 @@ from pydantic import JsonValue
 from transformers import PretrainedConfig, PreTrainedModel
 
 from raycompare.errors import Problem, summarize
-from raycompare.experiment.hyperparameters import CONFIG, ModelSettings, hint_at
+from raycompare.experiment.hyperparameters import ModelSettings, hint_at
+from raycompare.experiment.space import CONFIG
 from raycompare.experiment.spec import Arguments, ModelSpec
 from raycompare.models.architectures import set_fields
 from raycompare.models.config_reads import fields_read

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from raycompare.api import SOURCE, Run, load_run
+from raycompare.api import Run, load_run
+from raycompare.experiment.document import SOURCE
 from raycompare.experiment.file import Draft, parse_draft, write_experiment
 from raycompare.experiment.spec import Experiment
 from raycompare.records.run_folder import draft_for

@@ -11,8 +11,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from transformers import TrainingArguments
 
 from raycompare.errors import Problem, near, one_of
-from raycompare.experiment.hyperparameters import CONFIG, MAX_LENGTH
-from raycompare.experiment.space import Domain, SearchSpace
+from raycompare.experiment.hyperparameters import MAX_LENGTH
+from raycompare.experiment.space import CONFIG, Domain, SearchSpace
 from raycompare.experiment.spec import SHORTEST, Arguments
 from raycompare.models.heads import FREEZE, POOLING, POOLINGS, SETTLED
 from raycompare.training.arguments import OWN, TEXTS, TOKENS, _is_ours

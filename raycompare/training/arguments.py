@@ -10,8 +10,9 @@ from transformers import TrainingArguments
 
 from raycompare.data.batches import BatchSize, count_batches
 from raycompare.data.tokens import Ints
-from raycompare.experiment.hyperparameters import CONFIG, MAX_LENGTH, PATIENCE
+from raycompare.experiment.hyperparameters import MAX_LENGTH, PATIENCE
 from raycompare.experiment.settings import PeftSpec
+from raycompare.experiment.space import CONFIG
 from raycompare.experiment.spec import Arguments
 from raycompare.models.heads import FREEZE, POOLING
 from raycompare.models.lora import SEARCHED

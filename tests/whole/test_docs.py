@@ -13,6 +13,7 @@ from raycompare.experiment.base import Part
 from raycompare.experiment.file import read_draft
 from raycompare.experiment.reference import reference
 from raycompare.experiment.space import DOMAINS, Domain
+from raycompare.experiment.spec import Experiment
 from tests import ROOT
 
 PAGES = [
@@ -20,7 +21,7 @@ PAGES = [
     for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("reports/**/*.md")]
     if "reports/quickstart" not in str(page)
 ]
-PARTS = [part for part in Part.__subclasses__() if part is not Domain]
+PARTS = [part for part in (*Part.__subclasses__(), Experiment) if part is not Domain]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -101,3 +102,12 @@ def functions() -> Iterator[tuple[str, int]]:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 assert node.end_lineno is not None
                 yield f"{path.name}:{node.name}", node.end_lineno - node.lineno + 1
+
+
+def test_no_two_classes_have_one_name() -> None:
+    places: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "raycompare").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
