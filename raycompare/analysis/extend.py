@@ -1,4 +1,4 @@
-"""The experiment that trains the winner of a run longer."""
+"""The experiment that trains the winner of a run for longer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from raycompare.records.run_records import Records
 
 EPOCHS, STEPS = "num_train_epochs", "max_steps"
 TRAINERS_EPOCHS = 3.0
-"""The Trainer's own number, where nothing sets it (transformers.TrainingArguments)."""
+"""Default of transformers.TrainingArguments."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,25 +26,25 @@ class Finalist:
 
     row: ModelRow
     is_winner: bool
-    """Whether it leads the leaderboard."""
+    """Whether the model leads the leaderboard."""
     configuration: Arguments
-    """What was searched, as it was confirmed."""
+    """Confirmed values of the searched hyperparameters."""
     epochs: float
-    """Of its whole schedule, also where patience ended it earlier."""
+    """Number of epochs in the schedule, even if patience ended training earlier."""
 
 
 def finalist(records: Records, model: str | None = None) -> Finalist:
-    """Find the model with the best mean test value over its seeds, or the one named.
+    """Return the model with the best mean test score over its seeds, or the model named.
 
     Raises:
-        UserError: no such model, or it has not been tested.
+        UserError: there is no such model, or it was not tested.
     """
     experiment, rows = records.experiment, leaderboard(records)
     row = rows[0] if model is None else _row_of(rows, model)
     if not row.test:
-        who = "no model" if model is None else model
+        untested = "no model was" if model is None else f"{model} was not"
         raise UserError(
-            f"{experiment.name} has no finished confirm stage: {who} was tested ({row.reason}). "
+            f"{experiment.name} has no finished confirm stage: {untested} tested ({row.reason}). "
             "Finish it with `raycompare run --resume RUN_DIR`, then extend it."
         )
     confirmed = [t for t in records.trials_of(row.model, "confirm") if t.status in FINISHED]
@@ -59,13 +59,13 @@ def _row_of(rows: Sequence[ModelRow], model: str) -> ModelRow:
     if model not in names:
         hint = near(model, names)
         raise UserError(
-            f"--model: found {model!r}, allowed {one_of(names)}." + (f" {hint}" if hint else "")
+            f"--model: found {model!r}, allowed {one_of(names)}" + (f"; {hint}" if hint else ".")
         )
     return rows[names.index(model)]
 
 
 def _epochs(arguments: Arguments) -> float | None:
-    """Return the epochs of the schedule; None where steps are counted instead."""
+    """Return the number of epochs in the schedule; None if the schedule is set in steps."""
     steps, epochs = arguments.get(STEPS), arguments.get(EPOCHS, TRAINERS_EPOCHS)
     if isinstance(steps, int) and steps > 0:
         return None
@@ -81,32 +81,32 @@ def _epochs_trained(records: Records, trials: Sequence[TrialRecord]) -> float:
 def extension(records: Records, epochs: float, model: str | None = None) -> Experiment:
     """Return the experiment that trains one confirmed configuration for more epochs.
 
-    Data, seeds, metric and resources stay; `max_steps` goes. Training starts from the pretrained
-    weights, with one schedule over all the epochs, and not from the finished weights: those stand
-    at the end of a schedule, where the learning rate has decayed already, and to raise it again
-    would be another procedure than the one that was compared.
+    Data, seeds, metric and resources stay the same; `num_train_epochs` replaces `max_steps`.
+    Training starts from the pretrained weights, with one schedule over all epochs. It doesn't
+    continue from the finished weights: their learning rate has decayed, and raising it again would
+    be a different procedure from the one that was compared.
 
     Raises:
-        UserError: no such model, it has not been tested, or it had as many epochs already.
+        UserError: there is no such model, it was not tested, or it was trained for as many epochs.
     """
-    experiment, found = records.experiment, finalist(records, model)
-    if not found.epochs < epochs < math.inf:
+    experiment, before = records.experiment, finalist(records, model)
+    if not before.epochs < epochs < math.inf:
         raise UserError(
-            f"--epochs: found {epochs:g}, allowed a number above {found.epochs:g}, which "
-            f"{found.row.model} was trained for. Give more, such as {math.ceil(2 * found.epochs)}."
+            f"--epochs: found {epochs:g}, allowed a number above {before.epochs:g}, such as "
+            f"{math.ceil(2 * before.epochs)}: {before.row.model} was trained for {before.epochs:g}."
         )
-    chosen = experiment.model_named(found.row.model)
+    chosen = experiment.model_named(before.row.model)
     return experiment.model_copy(
         update={
             "name": successor(experiment.name, "extended"),
             "models": (chosen.model_copy(update={"training": {}, "search_space": {}}),),
-            "training": _training(experiment, found, epochs),
+            "training": _training(experiment, before, epochs),
             "search_space": {},
         }
     )
 
 
-def _training(experiment: Experiment, found: Finalist, epochs: float) -> Arguments:
-    fixed = {**settings_of(experiment, found.row.model).training, **found.configuration}
+def _training(experiment: Experiment, before: Finalist, epochs: float) -> Arguments:
+    fixed = {**settings_of(experiment, before.row.model).training, **before.configuration}
     fixed.pop(STEPS, None)
     return {**fixed, EPOCHS: int(epochs) if float(epochs).is_integer() else epochs}

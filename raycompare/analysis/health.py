@@ -1,6 +1,6 @@
-"""What looks wrong with a run, from its records: each flag says what was found and what to do.
+"""Warnings about a run, from its records, each with a suggestion.
 
-A flag is a hint to look, not a test; the limits are rules of thumb and are named below.
+A warning is a hint, not a test. Its limits are rules of thumb.
 """
 
 from __future__ import annotations
@@ -21,28 +21,30 @@ from raycompare.records.run_records import Records
 from raycompare.records.survey import Survey
 
 GAP = 3.0
-"""Validation may be above test by so many standard errors of the two sizes of samples."""
+"""Standard errors by which the accuracy on validation may exceed that on test."""
 CUT = 0.05
-"""Of the training texts; if more are cut, what the model does not see may matter."""
+"""Share of truncated training texts above which there is a warning."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flag:
-    """One thing to look at."""
+    """One warning."""
 
     about: str
-    """A model, or `data`."""
+    """A model, a baseline, or `data`."""
     found: str
+    """The finding."""
     advice: str
+    """A suggestion of what to do."""
 
 
 def flags(records: Records) -> tuple[Flag, ...]:
-    """Return what to look at: by model as in the experiment, then what is about the data."""
-    found: list[Flag] = []
+    """Return the warnings about models, in the order of the experiment, baselines and data."""
+    of_models: list[Flag] = []
     for model in records.experiment.models:
-        for about in (_chance, _divergence, _under_trained, _at_the_edge, _gap):
-            found += about(records, model.name)
-    return (*found, *_baseline_flags(records), *_data_flags(records.manifest.data))
+        for warn in (_chance, _divergence, _under_trained, _at_the_edge, _gap):
+            of_models += warn(records, model.name)
+    return (*of_models, *_baseline_flags(records), *_data_flags(records.manifest.data))
 
 
 def _baseline_flags(records: Records) -> Iterator[Flag]:
@@ -52,22 +54,22 @@ def _baseline_flags(records: Records) -> Iterator[Flag]:
             yield Flag(
                 about=failure.name,
                 found=f"it could not be fitted: {failure.cause}",
-                advice="baseline_failures.parquet has the traceback; `raycompare run --resume` "
+                advice="see its traceback in baseline_failures.parquet; `raycompare run --resume` "
                 "with this folder tries again",
             )
     for row in records.baselines:
         if not json.loads(row.hyperparameters)["converged"]:
             yield Flag(
                 about=row.name,
-                found="its fit was cut off before it had converged",
-                advice="do not build on a small gap to it",
+                found="its fit ended before it converged",
+                advice="do not rely on small differences from it",
             )
 
 
 def _chance(records: Records, model: str) -> Iterator[Flag]:
     labels = len(records.manifest.data.get("labels", ()))
     trials = records.trials_of(model, "tune") + records.trials_of(model, "confirm")
-    # One that was stopped early had no time to learn.
+    # Trials that were stopped early had no time to learn.
     ended = [trial for trial in trials if trial.status == "completed"]
     last = [rows[-1] for trial in ended if (rows := records.rows(trial, "validation"))]
     guessing = [row for row in last if _is_guessing(row, labels)]
@@ -75,7 +77,7 @@ def _chance(records: Records, model: str) -> Iterator[Flag]:
         yield Flag(
             about=model,
             found=f"{len(guessing)} of {number_of(len(last), 'trial')} ended at chance level "
-            f"(|MCC| < {CHANCE}, or the loss of guessing)",
+            f"(|MCC| < {CHANCE}, or the loss of random guessing)",
             advice="lower the upper bound of learning_rate, or train for more steps",
         )
 
@@ -91,19 +93,18 @@ def _divergence(records: Records, model: str) -> Iterator[Flag]:
     if diverged:
         yield Flag(
             about=model,
-            found=f"the loss of {number_of(len(diverged), 'trial')} became no number",
+            found=f"the loss of {number_of(len(diverged), 'trial')} became NaN or infinite",
             advice="lower the upper bound of learning_rate, or set max_grad_norm",
         )
 
 
 def _under_trained(records: Records, model: str) -> Iterator[Flag]:
-    """The best evaluation of every finalist is its last, and the one before was worse."""
     finalists = [t for t in records.trials_of(model, "confirm") if t.ending == "full_budget"]
     if finalists and all(_still_rises(records, trial) for trial in finalists):
         yield Flag(
             about=model,
-            found="every finalist was best at its last evaluation, and still getting better",
-            advice="train it longer: `raycompare extend`",
+            found="every finalist was best at its last evaluation, so it was still improving",
+            advice="train it longer with `raycompare extend`",
         )
 
 
@@ -118,7 +119,6 @@ def _still_rises(records: Records, trial: TrialRecord) -> bool:
 
 
 def _at_the_edge(records: Records, model: str) -> Iterator[Flag]:
-    """The confirmed value of a hyperparameter lies within a tenth of an edge of its range."""
     confirmed = records.trials_of(model, "confirm")
     chosen: Mapping[str, Any] = json.loads(confirmed[0].hyperparameters) if confirmed else {}
     space = settings_of(records.experiment, model).space
@@ -128,12 +128,12 @@ def _at_the_edge(records: Records, model: str) -> Iterator[Flag]:
             yield Flag(
                 about=model,
                 found=f"the best {name}, {value:.3g}, is at the edge of its range ({edge:.3g})",
-                advice="search beyond it: `raycompare refine` widens that edge",
+                advice="search beyond that edge: `raycompare refine` moves it out",
             )
 
 
 def _gap(records: Records, model: str) -> Iterator[Flag]:
-    """Accuracy on validation, by which the best was chosen, far above that on test."""
+    """Warn if the accuracy on validation, which selection inflates, is far above that on test."""
     rows = records.manifest.data.get("rows", {})
     pairs = [
         (best.accuracy, test[-1].accuracy)
@@ -148,7 +148,7 @@ def _gap(records: Records, model: str) -> Iterator[Flag]:
         yield Flag(
             about=model,
             found=f"accuracy is {score(validation)} on validation and {score(test_)} on test",
-            advice="use more validation rows, and look whether both splits are of one kind",
+            advice="use more validation rows, and check that both splits have texts of one kind",
         )
 
 
@@ -166,27 +166,27 @@ def _data_flags(data: Mapping[str, Any]) -> Iterator[Flag]:
                 about="data",
                 found=f"{count(copies)} of the {count(sizes.get(split))} texts of {split} are "
                 f"also in train ({share(copies, sizes.get(split) or copies)})",
-                advice="remove them: they are remembered, not understood",
+                advice=f"remove them: a model can memorise them, which inflates the {split} score",
             )
     if contradictory:
         yield Flag(
             about="data",
             found=f"{number_of(contradictory, 'text')} with more than one label",
-            advice="look at them: no model can be right on both, so accuracy has a limit",
+            advice="check them: no model can predict both labels, which limits the accuracy",
         )
     for model, cut in data.get("cut", {}).items():
         if cut > CUT:
             yield Flag(
                 about=model,
-                found=f"{cut:.0%} of the training texts are longer than max_length and are cut",
+                found=f"{cut:.0%} of the training texts are longer than max_length and truncated",
                 advice="try a larger data.max_length, or search it: `max_length: {choice: [...]}`",
             )
 
 
 def _copies(data: Mapping[str, Any]) -> tuple[Mapping[str, int], int]:
-    """Count the rows of other splits whose text is in train, and the texts with several labels.
+    """Return the rows per split whose text is also in train, and the texts with several labels.
 
-    Older manifests have both without a survey; their second count was of train alone.
+    Older manifests have both without a survey, and count texts with several labels in train only.
     """
     if not data.get("survey"):
         return data.get("also_in_train", {}), data.get("two_labels", 0)

@@ -1,7 +1,6 @@
-"""What a finished run teaches the next one: ranges around the best configurations.
+"""The next experiment after a search: ranges around the best configurations (docs/continue.md).
 
-The rules are this project's own, each plain enough to be said in a line: a model's best trials span
-its new range, and the edge of a range moves out where the very best value lies at it.
+The best trials of a model span its new ranges; an edge that the best value lies at moves out.
 """
 
 from __future__ import annotations
@@ -28,16 +27,16 @@ from raycompare.metrics import LABELS, MODES
 from raycompare.records.endings import has_value
 from raycompare.records.rows import TrialRecord
 
-FEWEST_TRIALS = 4
-"""Of a model, that searched and have a value; from fewer nothing is learnt of its ranges."""
-FEWEST_COMPLETED = 3
-"""From fewer, trials that were stopped count too: those that got furthest."""
-BEST_SHARE, FEWEST_BEST = 0.25, 2
+_FEWEST_TRIALS = 4
+"""Trials with a value, besides the default, that a model needs for its ranges to change."""
+_FEWEST_COMPLETED = 3
+"""If a model has fewer completed trials, the stopped trials that got furthest count too."""
+_BEST_SHARE, _FEWEST_BEST = 0.25, 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelChange:
-    """What became of one part of a model, and why, in words."""
+    """A change of one part of a model, and the reason for it."""
 
     model: str
     part: str
@@ -45,13 +44,13 @@ class ModelChange:
     words: str
 
     def __str__(self) -> str:
-        """Render as one line."""
+        """Return one line."""
         return f"{self.model}, {self.part}: {self.words}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Refinement:
-    """The next experiment, and in what it differs."""
+    """The next experiment, and how it differs."""
 
     experiment: Experiment
     changes: tuple[ModelChange, ...]
@@ -61,7 +60,7 @@ def refine(experiment: Experiment, trials: Sequence[TrialRecord]) -> Refinement:
     """Narrow each model's ranges to its best trials, and make the best one its default.
 
     Raises:
-        UserError: nothing was searched, or no trial that searched has a value.
+        UserError: nothing was searched, or no trial other than the default has a value.
     """
     valued = [trial for trial in trials if trial.stage == "tune" and has_value(trial)]
     _require_searched(experiment, trials, valued)
@@ -69,14 +68,14 @@ def refine(experiment: Experiment, trials: Sequence[TrialRecord]) -> Refinement:
     update = {
         "name": successor(experiment.name, "refined"),
         "models": tuple(lesson.refined_model() for lesson in lessons),
-        "search_space": {},  # each model has all of its own
+        "search_space": {},  # every model has its own
     }
     changes = tuple(change for lesson in lessons for change in lesson.changes())
     return Refinement(experiment=experiment.model_copy(update=update), changes=changes)
 
 
 def successor(name: str, word: str) -> str:
-    """Name what follows an experiment: x-refined, then x-refined-2, x-refined-3."""
+    """Return the name of the next experiment: x-refined, then x-refined-2, x-refined-3."""
     again = re.fullmatch(rf"(.+-{word})(?:-(\d+))?", name)
     return f"{again[1]}-{int(again[2] or 1) + 1}" if again else f"{name}-{word}"
 
@@ -91,24 +90,25 @@ def _require_searched(
         )
     if all(trial.is_default for trial in valued):
         tune = Counter(trial.status for trial in trials if trial.stage == "tune")
-        found = ", ".join(f"{count} {status}" for status, count in tune.items()) or "no trials"
+        counts = ", ".join(f"{count} {status}" for status, count in tune.items()) or "no trials"
         raise UserError(
-            f"{experiment.name} has no finished tune stage: no trial that searched has a value "
-            f"(found: {found}). Finish it with `raycompare run --resume RUN_DIR`, then refine it."
+            f"{experiment.name} has no finished tune stage: no trial other than the default has a "
+            f"value (found: {counts}). Finish it with `raycompare run --resume RUN_DIR`, then "
+            "refine it."
         )
 
 
 @dataclass(frozen=True)
 class _Lesson:
-    """What the tune stage showed of one model."""
+    """Results of the tune stage for one model."""
 
     before: ModelSettings
     leader: TrialRecord | None
-    """The best known trial."""
+    """The best trial, which may be the default."""
     settings: tuple[Arguments, ...]
-    """All that decides a trial: of the best known, then of the best that searched, best first."""
+    """Complete settings of the leader, then of the best trials besides the default, best first."""
     tried: int
-    """The trials that searched and have a value."""
+    """Number of trials with a value, besides the default."""
 
     @classmethod
     def of(cls, before: ModelSettings, valued: Sequence[TrialRecord]) -> Self:
@@ -117,54 +117,53 @@ class _Lesson:
         leader = best_trials(own, metric).get(before.name)
         searched = [trial for trial in own if not trial.is_default]
         sign = 1 if MODES[metric] == "min" else -1
-        ranked = sorted(_fair(searched), key=lambda trial: sign * (trial.best_value or 0.0))
-        best = ranked[: max(FEWEST_BEST, math.ceil(BEST_SHARE * len(ranked)))]
+        ranked = sorted(_comparable(searched), key=lambda trial: sign * (trial.best_value or 0.0))
+        best = ranked[: max(_FEWEST_BEST, math.ceil(_BEST_SHARE * len(ranked)))]
         settings = (before.complete(_hyperparameters_of(trial)) for trial in (leader, *best))
         return cls(before, leader, tuple(settings), len(searched))
 
     @cached_property
-    def learnt(self) -> dict[str, tuple[Domain, str]]:
-        """What the new search space has for each range, and why; nothing from few trials."""
-        ranges = self.before.space if self.tried >= FEWEST_TRIALS else {}
-        return {key: self._learnt(key, domain) for key, domain in ranges.items()}
+    def ranges(self) -> dict[str, tuple[Domain, str]]:
+        """The new ranges, each with its reason; none if there are too few trials."""
+        space = self.before.space if self.tried >= _FEWEST_TRIALS else {}
+        return {key: self._refine_range(key, domain) for key, domain in space.items()}
 
     def refined_model(self) -> ModelSpec:
-        learnt = {key: entry for key, (entry, _) in self.learnt.items()}
+        ranges = {key: domain for key, (domain, _) in self.ranges.items()}
         model = self.before.model
-        space = {**self.before.experiment.search_space, **model.search_space, **learnt}
+        space = {**self.before.experiment.search_space, **model.search_space, **ranges}
         training = {**model.training, **_hyperparameters_of(self.leader)}
         return model.model_copy(update={"training": training, "search_space": space})
 
     def changes(self) -> list[ModelChange]:
         words = {"training": self._about_default()}
-        words |= {key: why for key, (_, why) in self.learnt.items()}
-        if not self.learnt:
-            words["search_space"] = f"stays as it was: {self._why_not()}"
+        words |= {key: why for key, (_, why) in self.ranges.items()}
+        if not self.ranges:
+            words["search_space"] = f"unchanged: {self._why_not()}"
         return [ModelChange(model=self.before.name, part=part, words=words[part]) for part in words]
 
     def _about_default(self) -> str:
         if self.leader is None:
-            return "stays as it was: no trial has a value"
+            return "unchanged: no trial has a value"
         value = f"{LABELS[self.before.experiment.tune.metric]} {score(self.leader.best_value)}"
         if self.leader.is_default:
-            return f"stays as it was: the untuned default is the best known, {value}"
-        found = ", ".join(
-            f"{key} {setting(what)}" for key, what in _hyperparameters_of(self.leader).items()
-        )
-        return f"the first trial, the default, becomes the best known, {value}: {found}"
+            return f"unchanged: the untuned default is the best configuration, {value}"
+        best = _hyperparameters_of(self.leader)
+        settings = ", ".join(f"{key} {setting(number)}" for key, number in best.items())
+        return f"the best configuration, {value}, becomes the default: {settings}"
 
     def _why_not(self) -> str:
         if not self.before.space:
             return "nothing is searched"
-        found = f"{number_of(self.tried, 'trial')} that searched had a value"
+        tried = f"found {number_of(self.tried, 'trial')} with a value besides the default"
         hint = "raise tune.num_samples, since the same seed draws the same configurations again"
-        return f"{found}, {FEWEST_TRIALS} are needed; {hint}"
+        return f"{tried}, {_FEWEST_TRIALS} are needed; {hint}"
 
-    def _learnt(self, key: str, domain: Domain) -> tuple[Domain, str]:
-        known = [settings[key] for settings in self.settings if key in settings]
-        values = [value for value in known if in_range(domain, value)]
+    def _refine_range(self, key: str, domain: Domain) -> tuple[Domain, str]:
+        best = [settings[key] for settings in self.settings if key in settings]
+        values = [value for value in best if in_range(domain, value)]
         if not values:
-            return domain, "stays as it was: none of the best trials has a value in it"
+            return domain, "unchanged: none of the best trials has a value in it"
         if domain.is_listed:
             return self._narrow_choices(key, domain, values)
         return self._narrow_range(key, domain, cast(list[float], values))
@@ -174,8 +173,8 @@ class _Lesson:
     ) -> tuple[Domain, str]:
         kept = [choice for choice in domain.choices if choice in values]
         if len(kept) == len(domain.choices):
-            return domain, f"stays as it was: {self._best(key)} have all of its values"
-        why = f"{self._best(key)} have no other"
+            return domain, f"unchanged: {self._best(key)} use all of its values"
+        why = f"{self._best(key)} use no others"
         is_default = kept == [self.settings[0].get(key)] and not isinstance(kept[0], list | dict)
         fewer = Domain.model_validate(kept[0] if is_default else {domain.kind: kept})
         return fewer, f"{_format_domain(domain)} becomes {_format_domain(fewer)}: {why}"
@@ -183,17 +182,17 @@ class _Lesson:
     def _narrow_range(self, key: str, domain: Domain, values: list[float]) -> tuple[Domain, str]:
         whole = domain.kind.endswith("randint")
         fixed_edges = key == "freeze_layers" or (key.startswith("config.") and whole)
-        new, about_edges = _range_around(domain, values, fixed_edges)
+        new, note = _range_around(domain, values, fixed_edges)
         lie = f"{self._best(key)} lie between {min(values):.3g} and {max(values):.3g}"
         words = (
-            "stays as it was"
+            "unchanged"
             if new == domain
             else f"{_format_domain(domain)} becomes {_format_domain(new)}"
         )
-        return new, f"{words}: {lie}{about_edges}"
+        return new, f"{words}: {lie}{note}"
 
     def _best(self, key: str) -> str:
-        best = f"the best {len(self.settings) - 1} of {self.tried} that searched"
+        best = f"the best {len(self.settings) - 1} of {self.tried} trials"
         default_counts = self.leader and self.leader.is_default and key in self.settings[0]
         return f"the untuned default and {best}" if default_counts else best
 
@@ -202,12 +201,12 @@ def _hyperparameters_of(trial: TrialRecord | None) -> Arguments:
     return dict(json.loads(trial.hyperparameters)) if trial else {}
 
 
-def _fair(searched: Sequence[TrialRecord]) -> list[TrialRecord]:
+def _comparable(searched: Sequence[TrialRecord]) -> list[TrialRecord]:
     completed = [trial for trial in searched if trial.status == "completed"]
-    if len(completed) >= FEWEST_COMPLETED:
+    if len(completed) >= _FEWEST_COMPLETED:
         return completed
     furthest = sorted((t.steps for t in searched if t.status != "completed"), reverse=True)
-    least = min(furthest[: FEWEST_TRIALS - len(completed)], default=0)
+    least = min(furthest[: _FEWEST_TRIALS - len(completed)], default=0)
     return [trial for trial in searched if trial.status == "completed" or trial.steps >= least]
 
 
@@ -217,7 +216,7 @@ def _format_domain(domain: Domain) -> str:
 
 
 def _range_around(domain: Domain, values: Sequence[float], fixed_edges: bool) -> tuple[Domain, str]:
-    """Return the range around `values`, best first, and words about an edge it is at."""
+    """Return the range around `values`, best first, and a note if the best is at an edge."""
     if domain.kind.endswith("normal"):
         return _bell(domain, values), ""
     scale = Scale.of(domain)
@@ -226,13 +225,13 @@ def _range_around(domain: Domain, values: Sequence[float], fixed_edges: bool) ->
     whole = domain.kind.endswith("randint")
     numbers = [int(bounds[0]), int(bounds[1]) + beyond(domain)] if whole else bounds
     name = "lower" if DOWN in at else "upper"
-    does = "stays, since the model sets how far it can go" if fixed_edges else "moves out"
-    about = f"; the very best, {values[0]:.3g}, is at the {name} edge, which {does}" if at else ""
-    return Domain.model_validate({domain.kind: [*numbers, *domain.args[2:]]}), about
+    moves = "the model dictates" if fixed_edges else "moves out"
+    note = f"; the best one, {values[0]:.3g}, is at the {name} edge, which {moves}" if at else ""
+    return Domain.model_validate({domain.kind: [*numbers, *domain.args[2:]]}), note
 
 
 def _bell(domain: Domain, values: Sequence[float]) -> Domain:
-    """Return the normal distribution with the new range within two standard deviations."""
+    """Return the normal distribution whose new range lies within two standard deviations."""
     mean, sd = cast(tuple[float, ...], domain.args[:2])
     scale = Scale(min(mean - 2 * sd, *values), max(mean + 2 * sd, *values), False, None)
     low, high = (scale.bound(side, values, leaves=False) for side in (DOWN, UP))

@@ -1,4 +1,4 @@
-"""Which models share a tier, and which ranks they may have, from which pairs are apart."""
+"""Tiers and possible ranks of models, from the pairs that differ significantly."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from string import ascii_letters
 
 @dataclass(frozen=True, kw_only=True)
 class Ranks:
-    """The ranks that no comparison rules out; 1 is the best."""
+    """Ranks that no test rules out; 1 is the best."""
 
     best: int
     worst: int
 
 
 def tiers(models: Sequence[str], apart: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Give letters to the models so that two share one just where they are not apart.
+    """Return letters such that models share one if and only if they are not in `apart`.
 
-    This is the compact letter display by inserting and absorbing columns (Piepho 2004). Models
-    come best first, and so do the letters.
+    This is a compact letter display, by inserting and absorbing columns (Piepho 2004). Models are
+    given best first; the best gets the letter a.
     """
     columns = [frozenset(models)]
     for pair in apart:
@@ -48,13 +48,13 @@ def _drop_subsets(columns: Iterable[frozenset[str]]) -> list[frozenset[str]]:
 
 
 def letter(index: int) -> str:
-    """Return a, b, ..., Z, and then a2, b2, ..."""
+    """Return a, b, ..., Z, then a2, b2, ..."""
     again, place = divmod(index, len(ascii_letters))
     return ascii_letters[place] + (str(again + 1) if again else "")
 
 
 def ranks(models: Sequence[str], better: Collection[tuple[str, str]]) -> dict[str, Ranks]:
-    """Return the possible ranks of each model from the pairs (better, worse) that are apart."""
+    """Return the possible ranks of each model; `better` has pairs (better, worse)."""
     above = [worse for _, worse in better]
     below = [winner for winner, _ in better]
     return {

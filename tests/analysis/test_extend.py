@@ -111,8 +111,8 @@ def test_negative_steps_are_none():
 @pytest.mark.parametrize("epochs", [4, 3, 0, float("nan"), float("inf")])
 def test_no_more_epochs_than_the_winner_had_are_refused(epochs: float):
     assert refusal(confirmed(), epochs) == (
-        f"--epochs: found {epochs:g}, allowed a number above 4, which better was trained for. "
-        "Give more, such as 8."
+        f"--epochs: found {epochs:g}, allowed a number above 4, such as 8: better was "
+        "trained for 4."
     )
 
 
@@ -129,7 +129,7 @@ def test_searched_epochs_are_those_of_the_confirmed_configuration():
 
 def test_a_model_that_is_not_there_is_named_with_the_likely_one():
     assert refusal(confirmed(), model="beter") == (
-        "--model: found 'beter', allowed one of: better, worse. did you mean 'better'?"
+        "--model: found 'beter', allowed one of: better, worse; did you mean 'better'?"
     )
 
 

@@ -79,7 +79,7 @@ def test_the_loss_of_guessing_counts_too() -> None:
 def test_a_loss_that_was_no_number_is_flagged() -> None:
     run = sound()
     run.tune("a", 0.5, status="stopped_early", ending="diverged", reason="loss is nan", steps=100)
-    assert "the loss of 1 trial became no number" in found(run)["a"]
+    assert "the loss of 1 trial became NaN or infinite" in found(run)["a"]
 
 
 def test_finalists_that_still_got_better_should_train_longer() -> None:
@@ -88,7 +88,7 @@ def test_finalists_that_still_got_better_should_train_longer() -> None:
     run.confirm("a", [0.8, 0.81, 0.79], is_default=True)
     (flag,) = flags(run.records)
     assert "best at its last evaluation" in flag.found
-    assert flag.advice == "train it longer: `raycompare extend`"
+    assert flag.advice == "train it longer with `raycompare extend`"
 
 
 def test_a_best_value_at_the_edge_of_its_range_is_flagged() -> None:

@@ -65,7 +65,7 @@ def best_are(best: list[Any], worst: Any) -> list[Any]:
 def test_the_best_quarter_spans_the_new_range_with_a_tenth_of_the_old_one_around_it():
     assert learnt("x", {"uniform": [0.0, 10.0]}, best_are([4.0, 5.0], 9.0)) == (
         {"uniform": [3.0, 6.0]},
-        "uniform [0.0, 10.0] becomes uniform [3.0, 6.0]: the best 2 of 8 that searched lie "
+        "uniform [0.0, 10.0] becomes uniform [3.0, 6.0]: the best 2 of 8 trials lie "
         "between 4 and 5",
     )
 
@@ -82,7 +82,7 @@ def test_what_is_drawn_in_log_space_is_narrowed_in_log_space():
 def test_a_best_value_at_the_edge_moves_that_edge_out_by_half_the_width():
     found, why = learnt("x", {"uniform": [20.0, 30.0]}, best_are([29.5, 25.0], 21.0))
     assert found == {"uniform": [24.0, 35.0]}
-    assert why.endswith("; the very best, 29.5, is at the upper edge, which moves out")
+    assert why.endswith("; the best one, 29.5, is at the upper edge, which moves out")
 
 
 def test_the_edge_of_a_log_range_moves_out_in_log_space():
@@ -150,7 +150,7 @@ def test_every_kind_of_range_keeps_to_what_it_draws(
 def test_a_range_of_one_number_stays():
     assert learnt("x", {"randint": [3, 4]}, [3] * 8) == (
         {"randint": [3, 4]},
-        "stays as it was: the best 2 of 8 that searched lie between 3 and 3",
+        "unchanged: the best 2 of 8 trials lie between 3 and 3",
     )
 
 
@@ -158,7 +158,7 @@ def test_a_range_of_one_number_stays():
 def test_an_edge_that_the_model_sets_stays(key: str):
     found, why = learnt(key, {"randint": [1, 7]}, best_are([6, 5], 1))
     assert found == {"randint": [4, 7]}
-    assert why.endswith("is at the upper edge, which stays, since the model sets how far it can go")
+    assert why.endswith("is at the upper edge, which the model dictates")
 
 
 @pytest.mark.parametrize("kind", ["choice", "grid"])
@@ -166,15 +166,14 @@ def test_the_values_of_the_best_are_kept_in_the_order_of_the_file(kind: str):
     found, why = learnt("optim", {kind: ["a", "b", "c"]}, best_are(["c", "a"], "b"))
     assert found == {kind: ["a", "c"]}
     assert why == (
-        f'{kind} ["a", "b", "c"] becomes {kind} ["a", "c"]: the best 2 of 8 that searched have '
-        "no other"
+        f'{kind} ["a", "b", "c"] becomes {kind} ["a", "c"]: the best 2 of 8 trials use no others'
     )
 
 
 def test_the_only_value_left_becomes_a_constant():
     assert learnt("optim", {"choice": ["a", "b"]}, best_are(["b", "b"], "a")) == (
         "b",
-        'choice ["a", "b"] becomes constant "b": the best 2 of 8 that searched have no other',
+        'choice ["a", "b"] becomes constant "b": the best 2 of 8 trials use no others',
     )
 
 
@@ -199,11 +198,9 @@ def test_the_range_holds_a_default_that_beat_all_that_searched():
     known = searching({"x": {"uniform": [0, 10]}}, training={"x": 4.0})
     found = refine(known, trials("m", (0.9, {}), *tried))
     assert found.experiment.models[0].search_space["x"].args == (3.0, 9.0)
-    assert "the untuned default and the best 2 of 4 that searched lie between 4" in words(
-        found, "x"
-    )
+    assert "the untuned default and the best 2 of 4 trials lie between 4" in words(found, "x")
     assert words(found, "training") == (
-        "stays as it was: the untuned default is the best known, MCC 0.900"
+        "unchanged: the untuned default is the best configuration, MCC 0.900"
     )
 
 
@@ -221,7 +218,7 @@ def test_the_best_configuration_becomes_the_default():
     (settings,) = all_settings(found.experiment)
     assert settings.training == {"x": 0.25, "bf16": True}
     assert words(found, "training") == (
-        "the first trial, the default, becomes the best known, MCC 0.700: x 0.25"
+        "the best configuration, MCC 0.700, becomes the default: x 0.25"
     )
 
 
@@ -239,7 +236,7 @@ def test_fewer_than_four_trials_leave_the_ranges_and_say_so():
     found = refine(searching(space), three)
     assert found.experiment.models[0].search_space == searching(space).search_space
     assert words(found, "search_space") == (
-        "stays as it was: 3 trials that searched had a value, 4 are needed; raise "
+        "unchanged: found 3 trials with a value besides the default, 4 are needed; raise "
         "tune.num_samples, since the same seed draws the same configurations again"
     )
 
@@ -341,9 +338,9 @@ def test_a_real_run_is_refined_into_an_experiment_without_mistakes():
         assert model.training == json.loads(best.hyperparameters)  # of an untuned default nothing
     assert all(model.search_space == before.search_space for model in found.experiment.models)
     assert next(str(change) for change in found.changes if change.part == "search_space") == (
-        "minilm-2-layers, search_space: stays as it was: 3 trials that searched had a value, 4 "
-        "are needed; raise tune.num_samples, since the same seed draws the same configurations "
-        "again"
+        "minilm-2-layers, search_space: unchanged: found 3 trials with a value besides the "
+        "default, 4 are needed; raise tune.num_samples, since the same seed draws the same "
+        "configurations again"
     )
 
 
