@@ -143,10 +143,7 @@ def _flat(rows: list[list[int]], kind: type[np.signedinteger]) -> Ints:
 
 
 def _count_truncated(
-    batch: BatchEncoding,
-    texts: list[list[str]],
-    tokenizer: PreTrainedTokenizerBase,
-    cut: int,
+    batch: BatchEncoding, texts: list[list[str]], tokenizer: PreTrainedTokenizerBase, cut: int
 ) -> int:
     if batch.encodings is not None:  # a tokenizer in Rust keeps the tokens that it cut off
         return sum(bool(encoding.overflowing) for encoding in batch.encodings)

@@ -90,11 +90,7 @@ def _is_classifier(model: ModelSpec, config: PretrainedConfig) -> bool:
 
 
 def _tokenizer_problems(
-    where: str,
-    here: str,
-    model: ModelSpec,
-    config: PretrainedConfig,
-    vocabulary: Vocabulary,
+    where: str, here: str, model: ModelSpec, config: PretrainedConfig, vocabulary: Vocabulary
 ) -> Iterator[Problem]:
     needed = vocabulary.size
     size = None if model.is_pretrained else model.config.get("vocab_size")
