@@ -18,7 +18,7 @@ from raycompare.models.custom import INPUTS, NoClassError
 from raycompare.models.heads import CLS, FREEZE, POOLED_TYPES, POOLING, POOLINGS, SETTLED, poolings
 from raycompare.models.lora import lora_problems, unread_lora_problems
 from raycompare.models.pretrained import MODEL_TYPE, NoCheckpointError, load_config, vocabulary_of
-from raycompare.models.trial_builds import Builds, built_or_reason, wrong_head
+from raycompare.models.trial_builds import Builds, build_or_explain, explain_wrong_head
 from raycompare.models.weight_files import weights_problems
 
 _BRINGS_CODE = "custom code"
@@ -114,10 +114,10 @@ def _built_problems(
     where: str, here: str, model: ModelSpec, config: PretrainedConfig
 ) -> list[Problem]:
     """Build the model without weights, and check its head and LoRA."""
-    built = built_or_reason(model, config)
+    built = build_or_explain(model, config)
     if isinstance(built, str):
         return [Problem(where=here, found=built, allowed="a config that a model can be built from")]
-    reason = wrong_head(built) if model.model_class else None
+    reason = explain_wrong_head(built) if model.model_class else None
     if reason is not None:
         return [_no_class(f"{where}.model_class", model, reason)]
     return list(lora_problems(f"{where}.peft", model.peft, built)) if model.peft else []

@@ -43,7 +43,7 @@ class _Fault(NamedTuple):
     allowed: str
 
 
-def built_or_reason(model: ModelSpec, config: PretrainedConfig) -> PreTrainedModel | str:
+def build_or_explain(model: ModelSpec, config: PretrainedConfig) -> PreTrainedModel | str:
     """Build a model from the config, or return why that fails."""
     try:
         return _build(model, copy.deepcopy(config))
@@ -60,7 +60,7 @@ def _reason(error: Exception) -> str:
     return summarize(error.__cause__ or error)
 
 
-def wrong_head(model: PreTrainedModel) -> str | None:
+def explain_wrong_head(model: PreTrainedModel) -> str | None:
     """Return why a model doesn't return a loss and logits of [rows, labels], or None if it does."""
     rows, labels = 2, model.config.num_labels
     ids = torch.ones(rows, 4, dtype=torch.long, device=model.device)
