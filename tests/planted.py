@@ -18,7 +18,7 @@ HYPERPARAMETERS: dict[str, tuple[str, Any, str, str]] = {
         "search_space.weight_decay",
         -0.1,
         "search_space.weight_decay",
-        "not below 0",
+        ">= 0",
     ),
     "a constant nothing reads": (
         "search_space.wieght_decay",
@@ -119,7 +119,7 @@ HYPERPARAMETERS: dict[str, tuple[str, Any, str, str]] = {
         "search_space.freeze_layers",
         "freeze_layers = 2, config.num_hidden_layers = 1",
     ),
-    "fewer than no layers": ("training.freeze_layers", -1, "training.freeze_layers", "not below 0"),
+    "fewer than no layers": ("training.freeze_layers", -1, "training.freeze_layers", ">= 0"),
     "half a layer": (
         "search_space.freeze_layers",
         UNIFORM,

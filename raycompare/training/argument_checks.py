@@ -1,4 +1,4 @@
-"""What is wrong with the arguments of an experiment file, found before anything starts."""
+"""Checks of `training` and `search_space` before anything starts."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from raycompare.training.class_weights import CLASS_WEIGHTS, WEIGHTINGS
 
 _SEED = "set `seed` (tune stage) and `confirm.seeds` at the top of the file instead"
 _METRIC = "set `tune.metric` instead"
-_KEPT = "raycompare keeps the best checkpoint of each finalist itself; leave it out"
-_LOGGED = "raycompare records every evaluation in the run folder; leave it out"
-_HUB = "raycompare sends nothing to a hub; upload the winner yourself"
+_KEPT = "raycompare keeps the best checkpoint of each finalist itself; remove it"
+_LOGGED = "raycompare records every evaluation in the run folder; remove it"
+_HUB = "raycompare uploads nothing to a hub; upload the winner yourself"
 
 RESERVED: Mapping[str, str] = {
     "output_dir": "use `raycompare run --out DIR` instead",
@@ -37,24 +37,24 @@ RESERVED: Mapping[str, str] = {
     "report_to": _LOGGED,
     "run_name": _LOGGED,
     "disable_tqdm": _LOGGED,
-    "do_train": "every trial trains; leave it out",
-    "do_eval": "every trial is evaluated; leave it out",
-    "do_predict": "finalists are tested once; leave it out",
-    "prediction_loss_only": "the metrics need the predictions; leave it out",
-    "remove_unused_columns": "leave it out",
+    "do_train": "every trial trains; remove it",
+    "do_eval": "every trial is evaluated; remove it",
+    "do_predict": "finalists are tested once; remove it",
+    "prediction_loss_only": "the metrics need the predictions; remove it",
+    "remove_unused_columns": "raycompare selects the columns itself; remove it",
     "label_names": "use `data.label_names` instead",
     "push_to_hub": _HUB,
     "hub_token": _HUB,
     "hub_model_id": _HUB,
     "resume_from_checkpoint": "use `raycompare run --resume RUN_DIR` instead",
-    "deepspeed": "a trial runs in one process; leave it out",
-    "fsdp": "a trial runs in one process; leave it out",
-    "local_rank": "a trial runs in one process; leave it out",
+    "deepspeed": "a trial runs in one process; remove it",
+    "fsdp": "a trial runs in one process; remove it",
+    "local_rank": "a trial runs in one process; remove it",
 }
-"""Fields that are settled elsewhere, and where."""
+"""Fields that can't be set, and what to do instead."""
 
 UNTRAINED = ("hub_", "log_", "logging_", "save_", "trackio_")
-"""What names of fields begin with that are about logs, files and hubs."""
+"""Prefixes of fields for logs, files and hubs, which can't be searched."""
 UNTRAINED_TOO = (
     *("enable_jit_checkpoint", "include_num_input_tokens_seen", "project"),
     *("restore_callback_states_from_checkpoint", "skip_memory_metrics"),
@@ -76,7 +76,7 @@ NOT_BELOW_ZERO = (
 
 
 def argument_problems(where: str, arguments: Arguments) -> list[Problem]:
-    """Find the mistakes of a `training` section that stands at the dotted path `where`."""
+    """Find the mistakes in a `training` section at the dotted path `where`."""
     found = (
         _name_problem(f"{where}.{key}", key) or _value_problem(f"{where}.{key}", key, value)
         for key, value in arguments.items()
@@ -85,7 +85,7 @@ def argument_problems(where: str, arguments: Arguments) -> list[Problem]:
 
 
 def space_problems(where: str, space: SearchSpace) -> list[Problem]:
-    """Find the mistakes of a `search_space` section: names nothing reads, values out of type."""
+    """Find unknown names and invalid values in a `search_space` section."""
     problems = []
     for key, domain in space.items():
         here = f"{where}.{key}"
@@ -101,9 +101,9 @@ def _range_problem(where: str, key: str, domain: Domain) -> Problem | None:
         return None
     if key.startswith(UNTRAINED) or key in UNTRAINED_TOO:
         found, allowed = f"a search over {key}", "hyperparameters that change what a trial learns"
-        return Problem(where=where, found=found, allowed=allowed, hint="leave it out")
+        return Problem(where=where, found=found, allowed=allowed, hint="remove it")
     if key == MAX_LENGTH and not domain.is_listed:
-        allowed = "choice, grid or one value: texts are tokenised once for each"
+        allowed = "choice, grid or one value, because texts are tokenised once for each length"
         return Problem(where=where, found=domain.kind, allowed=allowed)
     return None
 
@@ -119,13 +119,13 @@ def _name_problem(where: str, key: str) -> Problem | None:
         found=f"{key!r}, which no part of the run reads",
         allowed=f"a field of transformers.TrainingArguments, {', '.join(OWN)}",
         hint=near(key, [*_types(), *OWN])
-        or f"a field of the model's config is written {CONFIG}{key}",
+        or f"for a field of the model's config, use {CONFIG}{key}",
     )
 
 
 def _value_problem(where: str, key: str, value: object) -> Problem | None:
     if key.startswith(CONFIG):
-        return None  # only the model's config says what it may be
+        return None  # checked against the model's config instead
     choices = _choices(key)
     if choices:
         wrong = value not in choices
@@ -137,7 +137,7 @@ def _value_problem(where: str, key: str, value: object) -> Problem | None:
 
 
 def _fault(key: str, value: object) -> str:
-    """Say what is allowed if `value` is not, else nothing."""
+    """Return what is allowed if `value` is not allowed, else an empty string."""
     try:
         _adapter(key).validate_python(value)
     except ValidationError as error:
@@ -146,7 +146,7 @@ def _fault(key: str, value: object) -> str:
     if key in ABOVE_ZERO and not _over(value, 0):
         return "a number above 0"
     if key in NOT_BELOW_ZERO and isinstance(value, int | float) and value < 0:
-        return "a number not below 0"
+        return "a number >= 0"
     if key == MAX_LENGTH and not _over(value, SHORTEST - 1):
         return f"a number of tokens >= {SHORTEST}"
     return ""
@@ -170,11 +170,11 @@ def _adapter(key: str) -> TypeAdapter[Any]:
 
 
 def _choices(key: str) -> list[str]:
-    """Return the values an enumerated field takes; transformers annotates these `Enum | str`."""
+    """Return the values of an enumerated field, which transformers annotates as `Enum | str`."""
     if key in OWN:
         return list({POOLING: POOLINGS, CLASS_WEIGHTS: WEIGHTINGS}.get(key, ()))
     if key == "eval_strategy":
-        return ["steps", "epoch"]  # a trial that is never evaluated can't be compared
+        return ["steps", "epoch"]  # trials without evaluations can't be compared
     kind = _types()[key]
     members: Iterable[Any] = (kind, *get_args(kind))
     enums = [part for part in members if isinstance(part, type) and issubclass(part, Enum)]

@@ -1,4 +1,4 @@
-"""TrainingArguments: which of its fields a file may set or search, and how trials build it."""
+"""Builds TrainingArguments, and derives batch sizes and steps from them."""
 
 from __future__ import annotations
 
@@ -34,10 +34,8 @@ OWN: Mapping[str, Any] = {
     CLASS_WEIGHTS: str,
     **{name: PeftSpec.model_fields[name].rebuild_annotation() for name in SEARCHED},
 }
-"""What `training` takes beside the fields of TrainingArguments and of the model's config: patience
-as EarlyStoppingCallback has it, a batch size in tokens, padding counted, the tokens of a text, what
-`heads` and `class_weights` do, and the sizes of LoRA.
-"""
+"""Keys of `training` that are neither fields of TrainingArguments nor of the model's config, with
+their types."""
 
 
 def training_arguments(arguments: Arguments, output_dir: str, seed: int) -> TrainingArguments:
@@ -51,7 +49,7 @@ def _is_ours(key: str) -> bool:
 
 
 def batch_size_of(arguments: Arguments) -> BatchSize:
-    """Return how much goes into one batch of the training set."""
+    """Return the size of a training batch."""
     tokens = arguments.get(TOKENS)
     assert tokens is None or isinstance(tokens, int)
     return BatchSize(texts=int(_number(arguments, TEXTS, 8)), tokens=tokens)
@@ -60,8 +58,8 @@ def batch_size_of(arguments: Arguments) -> BatchSize:
 def planned_steps(arguments: Arguments, lengths: Ints) -> int:
     """Return the optimizer steps of a full run on one device, counted as Trainer counts them.
 
-    `lengths` are the tokens of each training text; only their number matters for batches that are
-    not measured in tokens.
+    `lengths` are the tokens of each training text; if batches count texts, only their number
+    matters.
     """
     drop_last = bool(arguments.get("dataloader_drop_last", False))
     return count_steps(arguments, count_batches(lengths, batch_size_of(arguments), drop_last))
@@ -82,7 +80,7 @@ def _number(arguments: Arguments, key: str, default: float) -> float:
 
 
 def examples_per_step(arguments: Arguments) -> int:
-    """Return the texts of one optimizer step on one device, where batches count texts."""
+    """Return the texts of one optimizer step on one device, for batches that count texts."""
     accumulated = arguments.get("gradient_accumulation_steps", 1)
     assert isinstance(accumulated, int)
     return batch_size_of(arguments).texts * accumulated

@@ -1,9 +1,9 @@
-"""What something simpler than a network scores: TF-IDF and logistic regression, on one CPU.
+"""The TF-IDF baseline: TF-IDF features with logistic regression, on one CPU.
 
-Words and pairs of words, weighted by 1 + log(count) and the inverse document frequency, go into a
-multinomial logistic regression, whose strength of regularisation is chosen by cross-validation.
-Where texts share few words, as in Chinese, which has no spaces between words, or where there are
-none, runs of one to three characters take their place.
+Words and pairs of words, weighted by 1 + log(count) and the inverse document frequency, are the
+features of a multinomial logistic regression, whose regularisation is chosen by cross-validation.
+If texts share few or no words, as in Chinese, which has no spaces between words, sequences of one
+to three characters replace the words.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ from raycompare.records.rows import PREDICTIONS_SCHEMA, BaselineRecord
 
 TRIAL_ID = "baseline-tf-idf"
 GRID = (0.1, 1.0, 10.0, 100.0, 1000.0)
-"""Of C, the inverse strength of regularisation."""
+"""Values of C, the inverse strength of regularisation."""
 DEFAULT_C = 1.0
-"""Scikit-learn's own, where nothing can be chosen."""
+"""scikit-learn's default, used without cross-validation."""
 MOST_FOLDS, FEWEST_FOLDS = 5, 2
 MOST_CROSS_VALIDATED = 20_000
 FEWEST_CROSS_VALIDATED = 20
-"""Rows; of fewer, what is held out says little."""
+"""Minimum number of rows for cross-validation."""
 MOST_ITERATIONS = 1000
 MOST_WEIGHTS = 4_000_000
-"""Features times labels, of the most frequent features. L-BFGS keeps some 25 numbers for each."""
+"""Maximum number of features times labels. L-BFGS stores about 25 numbers for each."""
 FEWEST_TO_DROP_RARE = 1000
-"""Rows; of so many, a feature that a single text has is left out."""
+"""Number of rows from which features that occur in a single text are dropped."""
 SHARED = 0.3
-"""The least share of words that another text has too; below it characters are counted."""
+"""Minimum share of words that occur in a second text; below it, characters replace words."""
 WORD = r"(?u)\b\w+\b"
 
 _Array = np.ndarray[Any, np.dtype[Any]]
@@ -60,16 +60,16 @@ _Array = np.ndarray[Any, np.dtype[Any]]
 def fit_baseline(
     data: LabelledData, metric: MetricName, seed: int
 ) -> tuple[BaselineRecord, pa.Table]:
-    """Choose, fit and test the baseline; return its record and its predictions on the test.
+    """Choose, fit and test the baseline; return its record and its test predictions.
 
-    `metric` chooses the regularisation; `seed` draws the rows and folds that it is chosen on. The
-    same data and seed give the same answers.
+    `metric` decides the regularisation; `seed` draws the rows and folds for that. The same data and
+    seed give the same predictions.
 
     Raises:
         ValueError: the texts of the training split have no feature in common.
     """
     began = perf_counter()
-    # More threads are slower on matrices of this kind, and give other last digits.
+    # More threads are slower for such matrices, and change the last digits.
     with threadpool_limits(1):
         fitted = _FittedPipeline.of(_Rows.of(data.train), len(data.label_names), metric, seed)
         validated = _BaselineTest.of(fitted.model, data.validation, len(data.label_names))
@@ -98,19 +98,19 @@ class _Rows:
         return cls([" ".join(parts) for parts in zip(*columns, strict=True)], _labels(split))
 
     def sample(self, most: int, seed: int) -> _Rows:
-        """Draw at most so many rows, stratified by label."""
+        """Draw at most `most` rows, stratified by label."""
         if len(self.texts) <= most:
             return self
         options = {"n_samples": most, "stratify": self.labels, "random_state": seed}
         return self.take(np.sort(resample(np.arange(len(self.texts)), replace=False, **options)))
 
     def take(self, rows: _Array) -> _Rows:
-        """Return some of the rows, by their numbers."""
+        """Return the rows with these numbers."""
         return _Rows([self.texts[row] for row in rows], self.labels[rows])
 
     @property
     def folds(self) -> int:
-        """As many as the rarest label has rows, within limits; 0 where that is too few."""
+        """Number of folds: limited by the rows of the rarest label; 0 if there are too few."""
         if len(self.texts) < FEWEST_CROSS_VALIDATED:
             return 0
         rarest = min(Counter(self.labels.tolist()).values())
@@ -133,7 +133,7 @@ def _features(texts: Sequence[str], labels: int) -> TfidfVectorizer:
 
 
 def share_of_shared_words(texts: Sequence[str]) -> float:
-    """Return the share of words, each counted once a text, that another text has too."""
+    """Return the share of words, counted once per text, that occur in a second text."""
     analyze = TfidfVectorizer(token_pattern=WORD).build_analyzer()
     texts_with = Counter(word for text in texts for word in set(analyze(text)))
     shared = sum(texts for texts in texts_with.values() if texts > 1)
@@ -144,11 +144,11 @@ def share_of_shared_words(texts: Sequence[str]) -> float:
 class _Chosen:
     c: float = DEFAULT_C
     rows: int = 0
-    """That were cross-validated."""
+    """Number of rows used for cross-validation."""
     folds: int = 0
-    """0 where nothing was cross-validated."""
+    """Number of folds; 0 without cross-validation."""
     unconverged: int = 0
-    """Fits of the cross-validation that were cut off."""
+    """Fits of the cross-validation that did not converge."""
 
 
 def _choose(model: Pipeline, train: _Rows, metric: MetricName, seed: int) -> _Chosen:
@@ -171,7 +171,7 @@ def _choose(model: Pipeline, train: _Rows, metric: MetricName, seed: int) -> _Ch
 
 
 def _values(model: Pipeline, fitted: _Rows, held_out: _Rows, metric: MetricName) -> list[float]:
-    """Return the metric on the rows held out, for each C of the grid."""
+    """Return the score on the held-out rows for each value of C."""
     features, classifier = clone(model[0]), clone(model[-1]).set_params(warm_start=True)
     known, unknown = features.fit_transform(fitted.texts), features.transform(held_out.texts)
     values = []
@@ -190,7 +190,7 @@ def _metrics(labels: _Array, probabilities: _Array, classes: _Array) -> dict[str
 
 @contextmanager
 def _collect_convergence_warnings() -> Iterator[list[warnings.WarningMessage]]:
-    """Gather the warnings of fits that did not converge; any other goes its way."""
+    """Collect convergence warnings, and re-issue all others."""
     cut_off: list[warnings.WarningMessage] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
@@ -213,7 +213,7 @@ class _FittedPipeline:
 
     @classmethod
     def of(cls, train: _Rows, labels: int, metric: MetricName, seed: int) -> _FittedPipeline:
-        """Choose C, then fit all rows of the training split."""
+        """Choose C, then fit the model on the whole training split."""
         features = _features(train.texts, labels)
         classifier = LogisticRegression(max_iter=MOST_ITERATIONS, random_state=seed)
         model = Pipeline([("features", features), ("classifier", classifier)])
@@ -224,12 +224,12 @@ class _FittedPipeline:
 
     @property
     def num_parameters(self) -> int:
-        """Weights and intercepts."""
+        """Number of weights and intercepts."""
         return int(self.model[-1].coef_.size + self.model[-1].intercept_.size)
 
     @property
     def hyperparameters(self) -> dict[str, object]:
-        """How it was chosen and fitted, as the record has it."""
+        """Choices and results of the fit, for the record."""
         features, classifier = self.model[0], self.model[-1]
         return {
             "C": self.chosen.c,
@@ -249,7 +249,7 @@ class _FittedPipeline:
 @dataclass(frozen=True, eq=False)
 class _BaselineTest:
     probabilities: _Array
-    """Of shape (rows, labels); 0 for a label that no training row has."""
+    """Shape (rows, labels); 0 for labels without training rows."""
     metrics: dict[str, float]
 
     @classmethod
@@ -260,7 +260,7 @@ class _BaselineTest:
         return cls(probabilities, _metrics(rows.labels, probabilities, np.arange(labels)))
 
     def table(self, split: Dataset, seed: int) -> pa.Table:
-        """Return the answers as a finalist's are stored."""
+        """Return the predictions in the format of finalists."""
         rows = len(self.probabilities)
         columns = {
             "trial_id": [TRIAL_ID] * rows,

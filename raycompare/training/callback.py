@@ -1,4 +1,4 @@
-"""Follows a trial from step to step: clocks, the best evaluation, patience, and reports."""
+"""The TrainerCallback of a trial: clocks, best evaluation, patience, checkpoints and reports."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ class Progress:
 
     evaluations: list[Evaluation] = field(default_factory=list)
     best: float | None = None
-    """The best value of the experiment's metric."""
+    """Best score so far, by the experiment's metric."""
     since_best: int = 0
-    """Evaluations since a value that was better by more than the threshold."""
+    """Evaluations since the score last improved by more than the threshold."""
     train_seconds: float = 0.0
     eval_seconds: float = 0.0
 
     @property
     def evaluated_at(self) -> int:
-        """The step of the last evaluation; -1 before the first."""
+        """Step of the last evaluation; -1 before the first."""
         return self.evaluations[-1].step if self.evaluations else -1
 
     def to_json(self) -> str:
-        """Write everything down; floats read back bit for bit."""
+        """Return everything as JSON, from which floats are restored bit for bit."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote."""
+        """Parse the output of `to_json`."""
         content: dict[str, Any] = json.loads(text)
         evaluations = [Evaluation(**row) for row in content.pop("evaluations")]
         return cls(evaluations=evaluations, **content)
@@ -52,32 +52,32 @@ class Progress:
 Weights = dict[str, torch.Tensor]
 
 COST_OF_CHECKPOINTS = 0.02
-"""The most of a trial's time that goes into its checkpoints, were they as slow as the last one."""
+"""Largest share of a trial's time for writing checkpoints, judged by the last one."""
 
 
 class TrialCallback(TrainerCallback):
-    """Follows a trial: clocks, the best evaluation, patience; reports each evaluation."""
+    """Tracks the progress of a trial, and reports each evaluation."""
 
-    def __init__(self, task: TrialTask, sink: TrialReporter) -> None:
-        """Start with nothing evaluated."""
-        self._task, self._sink = task, sink
+    def __init__(self, task: TrialTask, reporter: TrialReporter) -> None:
+        """Start without evaluations."""
+        self._task, self._reporter = task, reporter
         self._began = self._pauses = 0.0
         self._saved_at, self._saving_took = perf_counter(), 0.0
         self.save: Callable[[], None] | None = None
-        """Writes a checkpoint, where there is something to go on from one."""
+        """Writes a checkpoint; None if the trial can't continue from one."""
         self.progress = Progress()
         self.best_weights: Weights | None = None
-        """Of a finalist; None where the model itself has them, at the last step."""
+        """Best weights of a finalist; None if they are those of the model itself."""
         self.reason: EndReason = "full_budget"
         self.detail = ""
 
     @property
     def has_best(self) -> bool:
-        """Say whether any evaluation gave a number."""
+        """Whether any evaluation was finite."""
         return self.progress.best is not None
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
-        """Start the clock, or let it go on."""
+        """Start or continue the clock."""
         now = perf_counter()
         self._began = now - self.progress.train_seconds - self.progress.eval_seconds
         self._saved_at = now
@@ -85,22 +85,22 @@ class TrialCallback(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Evaluate where the task says, and at the last step: the end of a budget counts too."""
+        """Evaluate at the steps of the task and at the last step."""
         if state.global_step in self._task.evaluate_at or _is_last(state):
             control.should_evaluate = True
-        # What is done at the end of an epoch would be left out by a trial that goes on there.
+        # A trial that continues at the end of an epoch would skip what happens there.
         elif self._is_due() and not (control.should_evaluate or _ends_epoch(state)):
             self._checkpoint()
 
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Do not evaluate the same step twice."""
+        """Avoid evaluating the same step twice."""
         if state.global_step == self.progress.evaluated_at:
             control.should_evaluate = False
 
     def on_train_end(self, *_: Any, **__: Any) -> None:
-        """Count the time since the last evaluation."""
+        """Add the time since the last evaluation."""
         self._read_clock()
 
     def on_evaluate(
@@ -110,7 +110,7 @@ class TrialCallback(TrainerCallback):
         control: TrainerControl,
         **event: Any,
     ) -> None:
-        """Report the evaluation; remember the best; end a trial that diverged or lost patience."""
+        """Report the evaluation; stop the trial if it diverged or ran out of patience."""
         metrics: dict[str, float] = event["metrics"]
         self.progress.eval_seconds += metrics["eval_runtime"]
         self._read_clock()
@@ -122,10 +122,10 @@ class TrialCallback(TrainerCallback):
         self.progress.evaluations.append(self._evaluation(state, values))
         out_of_patience = self.progress.since_best >= _patience(self._task.arguments)
         if not (out_of_patience or _is_last(state)) and (self._task.may_pause or self._is_due()):
-            self._checkpoint()  # before the report: a trial that is paused there does not return
+            self._checkpoint()  # before the report, which does not return if the trial is paused
         self._report(self.progress.evaluations[-1])
         if out_of_patience:
-            words = f"no better for {self.progress.since_best} evaluations"
+            words = f"no improvement for {self.progress.since_best} evaluations"
             self._end(control, "patience", words)
 
     def _read_clock(self) -> None:
@@ -160,7 +160,7 @@ class TrialCallback(TrainerCallback):
 
     def _report(self, evaluation: Evaluation) -> None:
         began = perf_counter()
-        self._sink.report(evaluation)
+        self._reporter.report(evaluation)
         self._pauses += perf_counter() - began
 
     def _is_due(self) -> bool:
@@ -192,7 +192,7 @@ def _patience(arguments: Arguments) -> float:
 
 
 def own_metrics(metrics: Mapping[str, float], prefix: str) -> dict[str, float]:
-    """Keep the project's metrics, drop the Trainer's own counters."""
+    """Return raycompare's metrics, without the Trainer's own."""
     return {name: float(metrics[f"{prefix}{name}"]) for name in MODES}
 
 

@@ -1,4 +1,4 @@
-"""Weights of labels in the training loss, for data in which some labels are rare."""
+"""Label weights in the training loss, for data with rare labels."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from torch.nn.functional import cross_entropy
 from raycompare.data.tokens import Ints
 
 CLASS_WEIGHTS = "class_weights"
-"""The name in `training`."""
+"""Key in `training`."""
 NONE, BALANCED = "none", "balanced"
 WEIGHTINGS = (NONE, BALANCED)
 
 
 def balanced_weights(labels: Ints, classes: int) -> torch.Tensor:
-    """Return rows / (labels present * rows of the label), scikit-learn's 'balanced': [classes].
+    """Return rows / (labels present * rows of the label), scikit-learn's 'balanced'.
 
-    A label that no row has weighs nothing.
+    The result has shape [classes]; labels without rows have weight 0.
     """
     present = np.unique(labels)
     weights = np.zeros(classes)
@@ -31,7 +31,7 @@ def balanced_weights(labels: Ints, classes: int) -> torch.Tensor:
 def weighted_loss(
     outputs: Any, labels: torch.Tensor, weights: torch.Tensor, smoothing: float
 ) -> torch.Tensor:
-    """Return the mean cross-entropy of the rows, each weighted with its label's weight."""
+    """Return the mean cross-entropy of the rows, weighted by label."""
     logits = outputs["logits"] if isinstance(outputs, dict) else outputs[0]
     own = weights.to(logits.device)
     return cross_entropy(logits.float(), labels, weight=own, label_smoothing=smoothing)

@@ -1,4 +1,4 @@
-"""A model with its tokenizer, from raw texts to probabilities."""
+"""A model with its tokenizer, which turns raw texts into probabilities."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ HALF_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True)
 class RawTexts:
-    """Texts as a user has them, in random order."""
+    """Raw texts, in random order."""
 
     columns: tuple[tuple[str, ...], ...]
-    """One, or two for pairs."""
+    """One column, or two for pairs."""
 
     @classmethod
     def of(cls, split: Dataset, rows: int, seed: int) -> Self:
-        """Draw at most so many rows of a split with `seed`."""
+        """Draw at most `rows` rows of a split with `seed`."""
         order = np.random.default_rng(seed).permutation(len(split))
         drawn = split.select(order[:rows])
         return cls(tuple(tuple(drawn[name]) for name in text_columns(drawn)))
 
     def __len__(self) -> int:
-        """Count the texts, or the pairs."""
+        """Return the number of texts or pairs."""
         texts, *_ = self.columns
         return len(texts)
 
     def part(self, rows: Sequence[int]) -> RawTexts:
-        """Return some of the texts."""
+        """Return the texts with these numbers."""
         return RawTexts(tuple(tuple(column[row] for row in rows) for column in self.columns))
 
     def by_length(self, rows: int) -> list[int]:
-        """Return the numbers of the first so many texts, the one with most characters first."""
+        """Return the numbers of the first `rows` texts, longest in characters first."""
         return sorted(
             range(rows), key=lambda row: -sum(len(column[row]) for column in self.columns)
         )
@@ -55,7 +55,7 @@ class RawTexts:
 
 @dataclass(frozen=True, kw_only=True)
 class Classifier:
-    """A model as `from_pretrained` leaves it, not training, and all that a text goes through."""
+    """A model in evaluation mode, with everything needed to classify raw texts."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
@@ -63,11 +63,11 @@ class Classifier:
     max_length: int
     device: torch.device
     precision: str
-    """Of the forward pass, as the trials evaluate."""
+    """Number format of the forward pass, as in the evaluations of trials."""
 
     @classmethod
     def of(cls, task: TrialTask) -> Self:
-        """Build a finalist's model, where and in the precision that it is evaluated in."""
+        """Build a finalist's model, on the device and in the precision of its evaluations."""
         arguments = training_arguments(with_precision(task.arguments), "trainer", task.plan.seed)
         model = build_model(task.model, task.label_names, task.arguments)
         merge_lora(model)
@@ -82,7 +82,7 @@ class Classifier:
 
     @torch.inference_mode()
     def probabilities(self, texts: RawTexts) -> torch.Tensor:
-        """Return float32 of [texts, labels] on the CPU: to copy them there waits for a card."""
+        """Return float32 of shape [texts, labels] on the CPU; copying waits for the GPU."""
         half = HALF_TYPES.get(self.precision)
         batch = self._batch(texts)
         with torch.autocast(self.device.type, half, enabled=half is not None):

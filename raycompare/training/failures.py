@@ -1,4 +1,4 @@
-"""What went wrong in a trial: out of memory, no space left, or a mistake of the trial itself."""
+"""Classifies the errors of trials: out of memory, disk full, or others."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from raycompare.errors import summarize
 from raycompare.records.messages import TrialFailure
 
 NO_MEMORY = ("can't allocate memory", "not enough memory", "CUDA out of memory")
-"""What PyTorch says where a CPU, or a library of a card, has no memory left."""
+"""Messages of PyTorch and its libraries when memory runs out."""
 NO_SPACE = ("No space left on device", "PytorchStreamWriter failed", "file write failed")
-"""What the Rust of safetensors and the C++ of PyTorch say in place of an `OSError`."""
+"""Messages of safetensors (Rust) and PyTorch (C++) instead of an `OSError`."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Say whether computing fewer texts at once may help."""
+    """Return whether computing fewer texts at once may help."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return any(words in str(error) for words in NO_MEMORY)
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Say whether the error, or what led to it, is that nothing more can be written."""
+    """Return whether a full disk caused the error."""
     return any(
         (isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT))
         or any(words in str(cause) for words in NO_SPACE)
@@ -43,7 +43,7 @@ def failure_of(error: BaseException) -> TrialFailure:
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield the error and what led to it."""
+    """Yield the error and its causes."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

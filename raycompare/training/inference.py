@@ -1,7 +1,7 @@
-"""What it takes to use a model: latency, throughput, size and memory, measured from raw text on.
+"""Measures latency, throughput, size and memory of a model, starting from raw text.
 
-Speed does not depend on what was learned, so the model is built as a trial builds it, with the
-weights that it was pretrained with. The process should be fresh and have the machine to itself.
+Speed does not depend on what was learned, so the model is built as in a trial, with pretrained
+weights. Run it in a fresh process, on an otherwise idle machine.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ from raycompare.training.trial import prepare_worker
 
 WARM_UP_TEXTS, WARM_UP_SECONDS = 10, 2.0
 LATENCY_SECONDS, THROUGHPUT_SECONDS = 8.0, 8.0
-"""About what each of the two may take on a slow machine."""
+"""Approximate time limit of each measurement on a slow machine."""
 FEWEST_TIMED = 20
-"""Texts that are timed one by one however long that takes: fewer have no 95th percentile."""
+"""Minimum number of texts to time one by one, without which there is no 95th percentile."""
 MOST_TEXTS = 2048
-"""Of the throughput; enough for batches of like length."""
+"""Maximum number of texts for throughput; enough for batches of similar length."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class InferenceTask:
-    """What is to be measured."""
+    """A model to measure, and the texts."""
 
     trial: TrialTask
-    """A finalist."""
+    """Task of a finalist."""
     texts: RawTexts
     timed: int
-    """The most texts that are timed one by one."""
+    """Maximum number of texts that are timed one by one."""
     weight_bytes: int | None
-    """Of the finalist's safetensors files, where it was kept."""
+    """Size of the finalist's safetensors files, if they were kept."""
 
     @property
     def batch_size(self) -> int:
-        """The evaluation's batch size, as far as there are texts."""
+        """Batch size of evaluations, limited by the number of texts."""
         size = self.trial.arguments["per_device_eval_batch_size"]
         assert isinstance(size, int)
         halved: int = math.ceil(size / 2**self.trial.halvings)
@@ -56,9 +56,9 @@ class InferenceTask:
 
 
 def measure_inference(task: InferenceTask) -> InferenceRecord:
-    """Measure one model; takes some 20 s on a slow machine beside loading it.
+    """Measure one model; takes about 20 s on a slow machine, plus loading it.
 
-    Peak memory is that of the whole process without a card: it has to be a fresh one.
+    Without a GPU, peak memory is that of the whole process, which must be a fresh one.
     """
     prepare_worker(task.trial)
     classifier = Classifier.of(task.trial)
@@ -85,7 +85,7 @@ def measure_inference(task: InferenceTask) -> InferenceRecord:
 
 
 def _warm_up(classifier: Classifier, texts: RawTexts) -> None:
-    """Answer the last of the texts, which are timed only where there are few."""
+    """Classify the last texts, which are timed only if there are few."""
     began = perf_counter()
     for row in range(len(texts))[-WARM_UP_TEXTS:]:
         classifier.probabilities(texts.part([row]))
@@ -94,7 +94,7 @@ def _warm_up(classifier: Classifier, texts: RawTexts) -> None:
 
 
 def _latencies(classifier: Classifier, task: InferenceTask) -> list[float]:
-    """Return the seconds of one text after another: in random order, so that any end is fair."""
+    """Return the seconds per text; the random order of texts makes any cut-off fair."""
     times: list[float] = []
     for row in range(min(task.timed, len(task.texts))):
         if len(times) >= FEWEST_TIMED and sum(times) > LATENCY_SECONDS:
@@ -107,9 +107,9 @@ def _latencies(classifier: Classifier, task: InferenceTask) -> list[float]:
 
 
 def _throughput(classifier: Classifier, task: InferenceTask, seconds_per_text: float) -> float:
-    """Return texts per second, over as many whole batches as there is time for, at least one.
+    """Return texts per second, over as many whole batches as time allows, but at least one.
 
-    A first pass that is short has warmed up for a second, which counts.
+    A short first pass is a warm-up for a second pass, which counts.
     """
     batches = max(int(THROUGHPUT_SECONDS / seconds_per_text / task.batch_size), 1)
     rows = min(batches * task.batch_size, len(task.texts), MOST_TEXTS)
@@ -140,10 +140,10 @@ def _peak_memory(device: torch.device) -> int:
 
 
 def _peak_resident() -> int:
-    """Return the most memory that this program has had, in bytes.
+    """Return the peak memory of this process, in bytes.
 
-    Linux has it as VmHWM (proc(5)); getrusage(2) would count the process too that it was forked
-    from. Elsewhere getrusage is what there is, in KiB, or in bytes on macOS.
+    Linux reports it as VmHWM (proc(5)); getrusage(2) would include the process it was forked from.
+    Other systems only have getrusage, in KiB, or in bytes on macOS.
     """
     status = Path("/proc/self/status")
     if status.exists():
@@ -155,7 +155,7 @@ def _peak_resident() -> int:
 
 
 def weight_bytes(model: PreTrainedModel) -> int:
-    """Return the bytes of the safetensors files that the model is saved as."""
+    """Return the size of the model's safetensors files, in bytes."""
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder)
         return sum(file.stat().st_size for file in Path(folder).glob("*.safetensors"))

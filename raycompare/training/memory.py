@@ -1,4 +1,4 @@
-"""How much of a card's memory a trial takes, by training two steps on its largest batch."""
+"""Measures the GPU memory of a trial by training two steps on its largest batch."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from raycompare.training.trainer import build_trainer
 from raycompare.training.trial import prepare_worker
 
 STEPS = 2
-"""The second step is the fullest: the optimizer's state is there beside the gradients."""
+"""The second step needs most memory, because the optimizer's state exists by then."""
 
 
 @dataclass(frozen=True)
 class Peak:
-    """Bytes of a card: what one trial needs, the CUDA context among it, and what there is."""
+    """GPU memory in bytes: the need of one trial, including the CUDA context, and the total."""
 
     needed: int
     total: int
 
 
 def measure(task: TrialTask) -> Peak:
-    """Train and evaluate on the longest texts; the process must have the card to itself."""
+    """Train and evaluate on the longest texts, in a process that has the GPU to itself."""
     task = heaviest(task)
     prepare_worker(task)
     model = build_model(task.model, task.label_names, task.arguments)
     trainer = build_trainer(task, model)
     trainer.train()
     trainer.evaluate()
-    # What PyTorch has once reserved it keeps, so that this is the most there was.
+    # PyTorch keeps the memory it has reserved, so this is the peak.
     free, total = torch.cuda.mem_get_info()
     return Peak(needed=total - free, total=total)
 
 
 def heaviest(task: TrialTask) -> TrialTask:
-    """Return the task cut down to `STEPS` steps on the longest texts there are."""
+    """Return the task, reduced to `STEPS` steps on the longest texts."""
     arguments = {
         **task.arguments,
         "max_steps": STEPS,

@@ -1,7 +1,7 @@
-"""A cheap look at a pretrained encoder: how well its frozen features tell the labels apart.
+"""Scores a pretrained encoder by how well its frozen features separate the labels.
 
-Features are the mean over all layers and over a text's tokens: with them scores agree best with
-fine-tuning (Garbas et al. 2024, arXiv:2409.05997).
+Features are the mean over all layers and over the tokens of a text, for which scores agree best
+with fine-tuning (Garbas et al. 2024, arXiv:2409.05997).
 """
 
 from __future__ import annotations
@@ -28,31 +28,31 @@ from raycompare.training.transferability import Floats, h_score, log_me, probe
 from raycompare.training.trial import prepare_worker
 
 BATCH_TOKENS = 8192
-"""Padding counted; nothing is kept for a gradient, so this fits wherever a trial does."""
+"""Tokens in a batch, including padding; without gradients, this fits wherever a trial does."""
 
 
 class NoLayersError(Exception):
-    """The model does not give the outputs of its layers."""
+    """The model doesn't return the outputs of its layers."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScreenTask:
-    """A model to look at, on so many rows of train."""
+    """A model to score, and the number of training rows to use."""
 
     trial: TrialTask
     rows: int
 
     def sample(self) -> Ints:
-        """Draw the rows with the experiment's seed: the same for every model."""
+        """Draw the rows with the experiment's seed, so that all models get the same ones."""
         random = np.random.default_rng(self.trial.plan.seed)
         return random.permutation(len(self.trial.data.train))[: self.rows]
 
 
 def screen_model(task: ScreenTask) -> Screened:
-    """Score one model on its features, in a process that is its own.
+    """Score one model on its features, in a separate process.
 
     Raises:
-        NoLayersError: the model is of a kind whose layers can't be read.
+        NoLayersError: the model doesn't return the outputs of its layers.
     """
     began = perf_counter()
     prepare_worker(task.trial)
@@ -71,10 +71,10 @@ def screen_model(task: ScreenTask) -> Screened:
 
 @torch.inference_mode()
 def features(task: TrialTask, rows: Ints) -> Floats:
-    """Return the mean over layers and tokens of each row of train: [rows, size].
+    """Return the mean over layers and tokens of each training row, of shape [rows, size].
 
     Raises:
-        NoLayersError: the model is of a kind whose layers can't be read.
+        NoLayersError: the model doesn't return the outputs of its layers.
     """
     arguments = training_arguments(with_precision(task.arguments), "trainer", task.plan.seed)
     model = build_model(task.model, task.label_names, {}).to(arguments.device)  # type: ignore[arg-type]
@@ -90,18 +90,18 @@ def features(task: TrialTask, rows: Ints) -> Floats:
 
 
 def _layers(model: PreTrainedModel, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Return the mean of all layers' outputs, without the embeddings: [rows, tokens, size]."""
-    given = model.base_model(**inputs, output_hidden_states=True)
-    states = getattr(given, "hidden_states", None)
+    """Return the mean of the layers' outputs without embeddings, of shape [rows, tokens, size]."""
+    output = model.base_model(**inputs, output_hidden_states=True)
+    states = getattr(output, "hidden_states", None)
     if not states:
-        raise NoLayersError(f"{model.config.model_type} does not give the outputs of its layers")
+        raise NoLayersError(f"{model.config.model_type} doesn't return the outputs of its layers")
     return torch.stack([state.float() for state in states[1:]]).mean(dim=0)
 
 
 def _batches(
     task: TrialTask, model: PreTrainedModel, rows: Ints
 ) -> Iterator[tuple[Ints, dict[str, torch.Tensor]]]:
-    """Yield places in `rows`, and the inputs of these texts; texts of like length together."""
+    """Yield positions in `rows` with the inputs of these texts, in batches of similar length."""
     train: TokenSplit = task.data.train
     lengths = train.lengths[rows]
     takes_segments = "token_type_ids" in signature(model.forward).parameters

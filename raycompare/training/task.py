@@ -1,4 +1,4 @@
-"""What a trial is given: its task, and where to send what it has to say."""
+"""The task of a trial, and the reporter that receives its messages and files."""
 
 from __future__ import annotations
 
@@ -17,59 +17,59 @@ from raycompare.records.messages import Message, TrialPlan
 
 @dataclass(frozen=True, kw_only=True)
 class TrialTask:
-    """All that one trial needs to know."""
+    """Everything that one trial needs."""
 
     plan: TrialPlan
     model: ModelSpec
     arguments: Arguments
     data: SearchData
-    """With the test split, as `TokenizedData`, for finalists; never for others."""
+    """`TokenizedData`, with the test split, for finalists only."""
     label_names: tuple[str, ...]
     metric: MetricName
     mode: Mode
     num_threads: int
     gpu_share: float = 1.0
-    """Of the memory of a card that trials share."""
+    """Share of the memory of a GPU."""
     evaluate_at: tuple[int, ...] = ()
-    """Optimizer steps to evaluate at beside the last, where the arguments do not say."""
+    """Optimizer steps, besides the last, at which to evaluate; empty if the arguments decide."""
     may_pause: bool = False
-    """Whether the scheduler may end the trial at an evaluation and have it go on later."""
+    """Whether the scheduler may pause the trial at an evaluation."""
     checkpoint_every_s: float = math.inf
-    """Seconds of work that may be lost with a worker."""
+    """Longest training time that is repeated after a worker is lost, in seconds."""
     halvings: int = 0
-    """How often to halve the texts that are computed at once, to begin with."""
+    """How often the number of texts that are computed at once is halved from the start."""
 
     @property
     def is_finalist(self) -> bool:
-        """Finalists keep their best weights and are tested; other trials only search."""
+        """Whether the trial keeps its best weights and is tested; other trials only search."""
         return self.plan.stage == "confirm"
 
     @property
     def tested(self) -> TokenizedData:
-        """The data of a finalist, the test split among it."""
+        """Data of a finalist, including the test split."""
         assert isinstance(self.data, TokenizedData)
         return self.data
 
     def __post_init__(self) -> None:
-        """Take the test split from a trial that searches, whatever it was given."""
+        """Remove the test split from the data of a trial that searches."""
         if isinstance(self.data, TokenizedData) and not self.is_finalist:
             object.__setattr__(self, "data", self.data.for_search)
 
 
 class TrialReporter(Protocol):
-    """Where a trial sends what it has to say, and finds where it stood."""
+    """Receives the messages and files of a trial, and returns its checkpoint."""
 
     def report(self, message: Message) -> None:
-        """Take a message; may not return if the scheduler stops the trial."""
+        """Handle a message; does not return if the scheduler stops the trial."""
 
     def save_predictions(self, table: pa.Table) -> None:
-        """Store the finalist's predictions on the test split."""
+        """Store a finalist's predictions for the test split."""
 
     def save_weights(self, folder: Path) -> None:
-        """Take the folder of a finalist's model, which can be loaded by `from_pretrained`."""
+        """Store the folder of a finalist's model, which `from_pretrained` can load."""
 
     def save_checkpoint(self, folder: Path) -> None:
-        """Take the folder of a checkpoint, in place of the trial's earlier one."""
+        """Store the folder of a checkpoint, replacing the trial's earlier one."""
 
     def checkpoint(self) -> Path | None:
-        """Return a folder with the trial's last checkpoint, or None if it has none."""
+        """Return the folder of the trial's last checkpoint, or None if there is none."""

@@ -1,4 +1,4 @@
-"""The Hugging Face Trainer of one trial: batches by length, and nothing done twice."""
+"""The Hugging Face Trainer of one trial, with little padding."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ PRECISIONS = ("bf16", "fp16")
 
 
 OVERHEAD, OVERHEAD_OF_LOOKUPS = 10, 10
-"""What a part of a batch costs beside its tokens, in tokens: for being called, and for a gradient
-as large as the embeddings, which costs the more tokens the smaller the rest of the model is. Fitted
-on 2 layers of MiniLM, where a part costs 40 tokens."""
+"""Overhead of a part of a batch, in tokens: for the call, and for a gradient of the size of the
+embeddings, which weighs more the smaller the rest of the model is. Fitted on 2 layers of MiniLM,
+where a part costs 40 tokens."""
 PARTS = "parts"
 Collate = Callable[[list[Row]], dict[str, torch.Tensor]]
 
 
 class LengthTrainer(Trainer):
-    """A Trainer that computes little padding.
+    """A Trainer that avoids padding.
 
-    A batch of the training set is computed in parts of like length, which gives the gradient of
-    the whole batch. `train_sampling_strategy: group_by_length` makes batches of like length.
-    The evaluation sets are expected sorted by length.
+    It computes a training batch in parts of similar length, which gives the gradient of the whole
+    batch. `train_sampling_strategy: group_by_length` makes batches of similar length. Evaluation
+    sets must be sorted by length.
     """
 
     def __init__(
@@ -58,10 +58,10 @@ class LengthTrainer(Trainer):
         class_weights: torch.Tensor | None = None,
         **settings: Any,
     ) -> None:
-        """Take these for training and everything else as Trainer has it.
+        """Create a Trainer; `settings` are those of `Trainer`.
 
-        With `halvings` a batch is computed in at least 2, 4, ... parts, which takes less memory.
-        `class_weights`, [labels], weigh the rows of a batch; evaluations know nothing of them.
+        With 1, 2, ... `halvings`, a batch is computed in at least 2, 4, ... parts, which takes less
+        memory. `class_weights`, of shape [labels], weight the training rows, but not evaluations.
         """
         super().__init__(data_collator=collate, **settings)
         self._size, self._whole, self._halvings = batch_size, collate, halvings
@@ -69,12 +69,12 @@ class LengthTrainer(Trainer):
         assert isinstance(self.model, PreTrainedModel)
         on_cpu = self.args.device.type == "cpu"
         self._overhead = part_overhead(self.model) if on_cpu and in_parts else None
-        # transformers 5.23 takes the heads' plain mean loss for one already divided by the number
-        # of accumulated batches: k of them give k times the gradient (transformers#47688).
+        # transformers 5.23 assumes that the mean loss of a head is already divided by the number of
+        # accumulated batches, so k batches would give k times the gradient (transformers#47688).
         self.model_accepts_loss_kwargs = False
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        """Return the batches of the training set, each in its parts."""
+        """Return the training batches, each divided into parts."""
         whole, self.data_collator = self.data_collator, self._in_parts
         try:
             if self.args.train_sampling_strategy == BY_LENGTH:
@@ -109,7 +109,7 @@ class LengthTrainer(Trainer):
         lengths = np.array([len(row["input_ids"]) for row in rows])
         if self._overhead is not None:
             return parts_by_length(lengths, self._overhead)
-        # A card that waits for its next kernel pads for nothing.
+        # Padding is free on a GPU that waits for its next kernel.
         return [np.arange(len(rows)) if self._halvings == 0 else longest_first(lengths)]
 
     def training_step(
@@ -118,16 +118,16 @@ class LengthTrainer(Trainer):
         inputs: dict[str, Any],
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor:
-        """Add up the gradients of the parts, each weighted with its share of the batch's rows.
+        """Add up the gradients of the parts, each weighted by its share of the batch's rows.
 
-        With weights of classes, with its share of the sum of the rows' weights.
+        With class weights, a part is weighted by its share of the sum of the rows' weights.
         """
         parts = inputs[PARTS]
         sizes = [self._weight(part["labels"]) for part in parts]
         accumulated = self.current_gradient_accumulation_steps
         losses = []
         for part, size in zip(parts, sizes, strict=True):
-            # What Trainer divides the mean loss of a part by.
+            # Trainer divides the mean loss of a part by this number.
             divisor = accumulated * sum(sizes) / size
             self.current_gradient_accumulation_steps = divisor  # type: ignore[assignment]
             losses.append(super().training_step(model, part, num_items_in_batch))
@@ -140,7 +140,7 @@ class LengthTrainer(Trainer):
     def compute_loss(
         self, model: torch.nn.Module, inputs: dict[str, Any], *args: Any, **settings: Any
     ) -> Any:
-        """Weigh the rows of a part of a batch, where that is asked for."""
+        """Apply class weights, if there are any, to the rows of a part."""
         if self._weights is None or not model.training:
             return super().compute_loss(model, inputs, *args, **settings)
         labels = inputs["labels"]
@@ -149,13 +149,13 @@ class LengthTrainer(Trainer):
         return weighted_loss(outputs, labels, self._weights, smoothing)
 
     def evaluation_loop(self, *args: Any, **settings: Any) -> EvalLoopOutput:
-        """Leave the random numbers of the training alone, however often it is evaluated."""
+        """Evaluate without affecting the random numbers of the training."""
         device = self.args.device
         with torch.random.fork_rng([] if device.type == "cpu" else [device]):
             return super().evaluation_loop(*args, **settings)
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
-        """Nobody reads this count, and making it walks through all parameters at every step."""
+        """Return 0: the count is not used, and computing it visits all parameters at every step."""
         return 0
 
 
@@ -175,7 +175,7 @@ def build_trainer(
         halvings=task.halvings,
         class_weights=_class_weights(task),
         batch_size=batch_size_of(task.arguments),
-        in_parts=task.data.padding.to is None,  # parts of one length save nothing
+        in_parts=task.data.padding.to is None,  # parts of the same length save nothing
         model=model,
         args=training_arguments(arguments, "trainer", task.plan.seed),
         train_dataset=task.data.train,
@@ -188,7 +188,7 @@ def build_trainer(
         preprocess_logits_for_metrics=_logits,
         callbacks=list(callbacks),
     )
-    trainer.remove_callback(PrinterCallback)  # every evaluation is reported
+    trainer.remove_callback(PrinterCallback)  # evaluations are reported anyway
     return trainer
 
 
@@ -199,7 +199,7 @@ def _class_weights(task: TrialTask) -> torch.Tensor | None:
 
 
 def part_overhead(model: PreTrainedModel) -> int:
-    """Return what a part of a batch costs a CPU beside its tokens, in tokens of this model."""
+    """Return the overhead of a part of a batch on a CPU, in tokens of this model."""
     lookups = sum(
         module.weight.numel()
         for module in model.modules()
@@ -210,17 +210,17 @@ def part_overhead(model: PreTrainedModel) -> int:
 
 
 def sorted_by_length(split: TokenSplit) -> Subset[Any]:
-    """Return the rows of a split with the longest first; `indices` says which row is where."""
+    """Return the rows of a split, longest first; `indices` maps them to the split."""
     return Subset(split, longest_first(split.lengths).tolist())
 
 
 def precision(arguments: TrainingArguments) -> str:
-    """Name the number format that a trial computes in."""
+    """Return the number format in which a trial computes."""
     return next((name for name in PRECISIONS if getattr(arguments, name)), "fp32")
 
 
 def with_precision(arguments: Arguments) -> Arguments:
-    """Return the arguments, with bf16 where the card has it and the experiment does not say."""
+    """Return the arguments, with bf16 if the GPU supports it and they don't set a precision."""
     if arguments.get("use_cpu") or any(name in arguments for name in PRECISIONS):
         return dict(arguments)
     has_bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
@@ -228,7 +228,7 @@ def with_precision(arguments: Arguments) -> Arguments:
 
 
 def _logits(outputs: Any, labels: torch.Tensor) -> torch.Tensor:
-    """Some heads return hidden states behind the logits; those are not kept."""
+    """Drop the hidden states that some heads return after the logits."""
     logits: torch.Tensor = outputs[0] if isinstance(outputs, tuple) else outputs
     return logits
 

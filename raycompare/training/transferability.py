@@ -1,7 +1,7 @@
-"""Scores of how well frozen features tell labels apart, for choosing encoders before fine-tuning.
+"""Scores of how well frozen features separate labels, for choosing encoders to fine-tune.
 
-Features are float arrays of [rows, size], labels int arrays of [rows]. Higher is better; values of
-one score compare models on the same rows, and mean nothing across data sets.
+Features are float arrays of shape [rows, size], labels int arrays of shape [rows]. Higher is
+better. Scores are comparable between models on the same rows, but not between data sets.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ Labels = NDArray[np.int64]
 
 STEPS, TOLERANCE = 100, 1e-5
 TINY = 1e-12
-"""Keeps variances above 0 where features fit the labels exactly."""
+"""Keeps variances above 0 if features fit the labels exactly."""
 PROBE_SHARE = 0.25
-"""Of the rows, which the probe is tested on."""
+"""Share of the rows for testing the probe."""
 PROBE_ITERATIONS = 1000
 
 
@@ -29,8 +29,8 @@ def log_me(features: Floats, labels: Labels) -> float:
     """Return LogME: the log evidence per row of a Bayesian linear model, averaged over labels.
 
     Each label is a regression on 0 and 1 whose prior and noise maximise the evidence, by the fixed
-    point of You et al. 2021 (ICML, arXiv:2102.11005); one singular value decomposition does for
-    all labels.
+    point of You et al. 2021 (ICML, arXiv:2102.11005); one singular value decomposition
+    serves all labels.
     """
     left, singular, _ = np.linalg.svd(features, full_matrices=False)
     evidence = [
@@ -41,7 +41,7 @@ def log_me(features: Floats, labels: Labels) -> float:
 
 
 def _evidence(spectrum: Floats, projected: Floats, norm: float, shape: tuple[int, ...]) -> float:
-    """Return the greatest log evidence per row for one target.
+    """Return the maximum log evidence per row for one target.
 
     `spectrum` has the squared singular values, `projected` the target in the basis of the rows,
     `norm` the target's squared length.
@@ -68,9 +68,9 @@ def _evidence(spectrum: Floats, projected: Floats, norm: float, shape: tuple[int
 
 
 def h_score(features: Floats, labels: Labels) -> float:
-    """Return the H-score: the between-label part of the features' variance, whitened by all of it.
+    """Return the H-score: the between-label variance of the features, whitened by their covariance.
 
-    Bao et al. 2019 (ICIP); the covariance is shrunk as Ledoit and Wolf 2004 do, without which it
+    Bao et al. 2019 (ICIP); the covariance is shrunk after Ledoit and Wolf 2004, without which it
     favours large encoders (Ibrahim et al. 2022, ECML PKDD, arXiv:2110.06893).
     """
     centred = features - features.mean(axis=0)
@@ -84,7 +84,7 @@ def h_score(features: Floats, labels: Labels) -> float:
 
 
 def probe(features: Floats, labels: Labels, seed: int) -> float:
-    """Return the MCC of a logistic regression on features, tested on rows that it has not seen."""
+    """Return the MCC of a logistic regression on features, tested on held-out rows."""
     order = np.random.default_rng(seed).permutation(len(labels))
     held = max(int(len(labels) * PROBE_SHARE), 1)
     test, train = order[:held], order[held:]

@@ -1,4 +1,4 @@
-"""One fine-tuning run with the Hugging Face Trainer; knows nothing of Ray, is given a `Sink`."""
+"""One fine-tuning run with the Hugging Face Trainer, without Ray."""
 
 from __future__ import annotations
 
@@ -29,31 +29,31 @@ from raycompare.training.task import TrialReporter, TrialTask
 from raycompare.training.trainer import build_trainer, precision, sorted_by_length
 
 MOST_HALVINGS = 6
-"""A sixty-fourth of a batch; who has memory for less should ask for a smaller model."""
+"""Down to a sixty-fourth of a batch; with less memory, use a smaller model."""
 
 
-def train_trial(task: TrialTask, sink: TrialReporter) -> None:
-    """Fine-tune, evaluate along the way, and test a finalist's best checkpoint once.
+def train_trial(task: TrialTask, reporter: TrialReporter) -> None:
+    """Fine-tune and evaluate; test a finalist's best checkpoint once.
 
-    Goes on from the trial's checkpoint where the sink has one. Where memory runs out, half as many
-    texts are computed at once, which leaves the effective batch as it is. The last message is a
-    `TrialEnd`, or a `TrialFailure` if anything raised, unless the scheduler stops the trial.
+    Continues from the trial's checkpoint if there is one. If memory runs out, half as many texts
+    are computed at once, with the same effective batch. The last message is a `TrialEnd`, or a
+    `TrialFailure` if an error was raised, unless the scheduler stops the trial.
     """
     try:
-        while not _attempt(task, sink):
+        while not _attempt(task, reporter):
             task = replace(task, halvings=task.halvings + 1)
     except Exception as error:  # noqa: BLE001 - becomes the trial's record
-        sink.report(failure_of(error))
+        reporter.report(failure_of(error))
 
 
-def _attempt(task: TrialTask, sink: TrialReporter) -> bool:
-    """Train and test; return False if memory ran out and can be saved."""
+def _attempt(task: TrialTask, reporter: TrialReporter) -> bool:
+    """Train and test; return False if memory ran out and fewer texts may fit."""
     try:
-        _train(task, sink)
+        _train(task, reporter)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error) or not _can_halve(task):
             raise
-        return False  # outside of the handler nothing holds the tensors any more
+        return False  # outside of the handler, no traceback keeps the tensors alive
     return True
 
 
@@ -62,19 +62,19 @@ def _can_halve(task: TrialTask) -> bool:
     return texts > 2**task.halvings and task.halvings < MOST_HALVINGS
 
 
-def _train(task: TrialTask, sink: TrialReporter) -> None:
+def _train(task: TrialTask, reporter: TrialReporter) -> None:
     began = perf_counter()
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
     prepare_worker(task)
     model = build_model(task.model, task.label_names, task.arguments)
-    course = TrialCallback(task, sink)
-    trainer = build_trainer(task, model, course)
-    course.save = partial(save_checkpoint, trainer, course, sink)
-    checkpoint = sink.checkpoint()
+    callback = TrialCallback(task, reporter)
+    trainer = build_trainer(task, model, callback)
+    callback.save = partial(save_checkpoint, trainer, callback, reporter)
+    checkpoint = reporter.checkpoint()
     if checkpoint:
-        restore(course, checkpoint)
+        restore(callback, checkpoint)
     steps = count_steps(task.arguments, len(trainer.get_train_dataloader()))
-    sink.report(
+    reporter.report(
         TrialStart(
             started_at=started_at,
             startup_seconds=perf_counter() - began,
@@ -87,18 +87,22 @@ def _train(task: TrialTask, sink: TrialReporter) -> None:
             hostname=socket.gethostname(),
             num_threads=torch.get_num_threads(),
             halvings=task.halvings,
-            earlier=tuple(course.progress.evaluations),
+            earlier=tuple(callback.progress.evaluations),
         )
     )
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    tested = _finish(task, trainer, course, sink) if task.is_finalist and course.has_best else None
-    sink.report(
+    tested = (
+        _finish(task, trainer, callback, reporter)
+        if task.is_finalist and callback.has_best
+        else None
+    )
+    reporter.report(
         TrialEnd(
-            reason=course.reason,
-            detail=course.detail,
+            reason=callback.reason,
+            detail=callback.detail,
             step=trainer.state.global_step,
-            train_seconds=course.progress.train_seconds,
-            eval_seconds=course.progress.eval_seconds,
+            train_seconds=callback.progress.train_seconds,
+            eval_seconds=callback.progress.eval_seconds,
             test_metrics=tested.metrics if tested else None,
             test_seconds=tested.seconds if tested else None,
         )
@@ -106,35 +110,35 @@ def _train(task: TrialTask, sink: TrialReporter) -> None:
 
 
 def _finish(
-    task: TrialTask, trainer: Trainer, course: TrialCallback, sink: TrialReporter
+    task: TrialTask, trainer: Trainer, callback: TrialCallback, reporter: TrialReporter
 ) -> _TestResult:
-    """Test a finalist's best weights and keep them."""
+    """Test a finalist's best weights and save them."""
     assert isinstance(trainer.model, PreTrainedModel)
-    if course.best_weights:
-        trainer.model.load_state_dict(course.best_weights)
+    if callback.best_weights:
+        trainer.model.load_state_dict(callback.best_weights)
     tested = _test(task, trainer)
-    sink.save_predictions(tested.predictions)
+    reporter.save_predictions(tested.predictions)
     folder = Path("weights")
     save_model(trainer.model, task.model, folder, task.data.max_length)
-    sink.save_weights(folder)
+    reporter.save_weights(folder)
     return tested
 
 
 def prepare_worker(task: TrialTask) -> None:
-    """Leave nothing of an earlier trial of this process: its memory, its seeds, its threads."""
+    """Reset what an earlier trial in this process changed: memory, seeds and threads."""
     gc.collect()  # a Trainer and its model refer to each other
     _keep_imports()
     torch.set_num_threads(task.num_threads)
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-        # A trial that wants more than its part of a shared card fails alone.
+        # A trial that exceeds its share of a GPU fails without affecting the others.
         torch.cuda.set_per_process_memory_fraction(min(task.gpu_share, 1.0))
     set_seed(task.plan.seed)
 
 
 @cache
 def _keep_imports() -> None:
-    """Have the collector pass over what imports made: to look at it takes 0.3 s each time."""
+    """Exclude objects created by imports from garbage collection, which takes 0.3 s for them."""
     gc.freeze()
 
 

@@ -1,4 +1,4 @@
-"""Hyperparameters that nothing would read, because another one decides."""
+"""Finds hyperparameters that have no effect because another one overrides them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NOT_ADAM = (
     *("galore_adamw", "galore_adamw_8bit", "galore_adafactor"),
     *("galore_adamw_layerwise", "galore_adamw_8bit_layerwise", "galore_adafactor_layerwise"),
 )
-"""Values of `optim` that are not given adam_beta1, adam_beta2 and adam_epsilon
+"""Values of `optim` that ignore adam_beta1, adam_beta2 and adam_epsilon
 (transformers 5.23, trainer_optimizer.py)."""
 _WITHOUT_WARMUP = ("constant", "reduce_lr_on_plateau", "greedy")
 _WITHOUT_SETTINGS = ("constant", "constant_with_warmup")
@@ -25,7 +25,7 @@ _WITHOUT_SETTINGS = ("constant", "constant_with_warmup")
 
 @dataclass(frozen=True)
 class _ArgumentRule:
-    """Nothing reads `name` where `by` has a value that `decides`."""
+    """`name` has no effect if `by` has a value for which `decides` is true."""
 
     name: str
     by: str
@@ -59,7 +59,7 @@ _RULES = (
 
 
 def unread_problems(settings: ModelSettings, tune: TuneSpec) -> list[Problem]:
-    """Find settings that nothing reads, and ranges that the search can't vary."""
+    """Find settings without effect, and ranges that the search algorithm doesn't support."""
     return [
         *_batch_problems(settings),
         *_decided_problems(settings),
@@ -73,7 +73,7 @@ def _batch_problems(settings: ModelSettings) -> Iterator[Problem]:
         return
     where, name = settings.place(TOKENS), settings.name
     if settings.values(TEXTS):
-        allowed = "one of them: batches are measured in texts or in tokens"
+        allowed = "one of the two: batches are measured in texts or in tokens"
         yield Problem(where=where, found=f"also {TEXTS} for {name}", allowed=allowed)
     orders = settings.values(ORDER) or ("random",)
     other = [order for order in orders if order != BY_LENGTH]
@@ -90,15 +90,15 @@ def _decided_problems(settings: ModelSettings) -> Iterator[Problem]:
                 continue
             yield Problem(
                 where=settings.place(rule.name),
-                found=f"a search over {rule.name}, which nothing reads for {settings.name}: "
+                found=f"a search over {rule.name}, which has no effect for {settings.name}: "
                 f"{rule.by} is {' or '.join(map(str, values))}",
                 allowed="hyperparameters that change what a trial learns",
-                hint=f"leave out {rule.name} or {rule.by}",
+                hint=f"remove {rule.name} or {rule.by}",
             )
 
 
 def _is_schedule_free(settings: ModelSettings) -> bool:
-    """These optimizers warm up by themselves."""
+    """Return whether the optimizer has its own warm-up."""
     return any(str(value).startswith("schedule_free") for value in settings.values("optim"))
 
 
@@ -106,7 +106,7 @@ def _patience_problems(settings: ModelSettings) -> Iterator[Problem]:
     if settings.values(THRESHOLD) and not settings.values(PATIENCE):
         yield Problem(
             where=settings.place(THRESHOLD),
-            found=f"{THRESHOLD}, which nothing reads for {settings.name} without {PATIENCE}",
+            found=f"{THRESHOLD}, which has no effect for {settings.name} without {PATIENCE}",
             allowed=f"both {PATIENCE} and {THRESHOLD}, or neither",
         )
 
@@ -114,9 +114,9 @@ def _patience_problems(settings: ModelSettings) -> Iterator[Problem]:
 def _range_problems(settings: ModelSettings, tune: TuneSpec) -> Iterator[Problem]:
     for name, domain in settings.space.items():
         if tune.search_alg == "grid" and not domain.is_listed:
-            allowed, hint = "grid or choice, as tune.search_alg is grid", "list the values to try"
+            allowed, hint = "grid or choice, because tune.search_alg is grid", "list the values"
         elif tune.search_alg == "optuna" and domain.kind not in OPTUNA_KINDS:
-            allowed = f"what optuna draws from: {', '.join(OPTUNA_KINDS)}"
+            allowed = f"a range that optuna supports: {', '.join(OPTUNA_KINDS)}"
             hint = "use choice" if domain.kind == "grid" else "use another kind of range"
         else:
             continue

@@ -65,7 +65,7 @@ def test_a_model_that_hides_its_layers_is_said_to(
         return model
 
     monkeypatch.setattr(screening, "build_model", silent)
-    with pytest.raises(NoLayersError, match="bert does not give the outputs of its layers"):
+    with pytest.raises(NoLayersError, match="bert doesn't return the outputs of its layers"):
         features(task, np.array([0]))
 
 
