@@ -37,6 +37,22 @@ def folded(summary: str, content: str) -> str:
     return f"<details>\n<summary>{summary}</summary>\n\n{content}\n\n</details>"
 
 
+def fold_if_long(content: str, rows: int, noun: str, most: int) -> str:
+    """Fold a table away if it has more than this many rows."""
+    return folded(number_of(rows, noun), content) if rows > most else content
+
+
+def join_parts(*parts: str) -> str:
+    """Join paragraphs, leaving out empty ones."""
+    return "\n\n".join(part for part in parts if part)
+
+
+def name_first(names: Sequence[str], most: int) -> str:
+    """Join the first names with commas, and count the others."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 def score(value: float | None) -> str:
     """Format a metric with three decimals."""
     return NOTHING if value is None else f"{value:z.3f}"

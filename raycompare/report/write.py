@@ -1,11 +1,10 @@
-"""From a run folder to its report: Markdown, tables and figures; the same bytes every time."""
+"""Write the report of a run folder: Markdown, HTML, tables and figures; always the same bytes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from raycompare.analysis.analytics import mirrors
 from raycompare.analysis.comparison import Comparison, compare
+from raycompare.formatting import join_parts
 from raycompare.records.layout import REPORT
 from raycompare.records.run_folder import RunFolder
 from raycompare.records.run_records import Records
@@ -47,7 +46,7 @@ SECTIONS_AFTER_FIGURES = (
 
 
 def write_report(folder: RunFolder) -> Comparison:
-    """Write report.md and .html, tables/, analytics/ and figures/ from a folder's records.
+    """Write report.md, report.html, tables/, analytics/ and figures/ from the records of a folder.
 
     Raises:
         UserError: the folder is not that of a finished run.
@@ -70,14 +69,14 @@ def write_report(folder: RunFolder) -> Comparison:
 
 
 def render(comparison: Comparison, figures: report_figures.Images) -> str:
-    """Return the report as Markdown; `figures` has the paths of its figures."""
+    """Return the report as Markdown; `figures` contains the paths of its figures."""
     before, after = around_figures(comparison)
-    parts = [before, report_figures.figures_section(comparison, figures), after]
-    return _join_parts(parts) + "\n"
+    shown = report_figures.figures_section(comparison, figures)
+    return join_parts(before, shown, after) + "\n"
 
 
 def around_figures(comparison: Comparison) -> tuple[str, str]:
-    """Return the Markdown before the figures, and what comes after them."""
+    """Return the Markdown before and after the figures."""
     before = [
         f"# {comparison.experiment.name}",
         report_search.partial_section(comparison),
@@ -86,8 +85,4 @@ def around_figures(comparison: Comparison) -> tuple[str, str]:
         *(section(comparison) for section in SECTIONS),
     ]
     after = [section(comparison) for section in SECTIONS_AFTER_FIGURES]
-    return _join_parts(before), _join_parts(after)
-
-
-def _join_parts(parts: Sequence[str]) -> str:
-    return "\n\n".join(part for part in parts if part)
+    return join_parts(*before), join_parts(*after)

@@ -103,9 +103,8 @@ def test_machines_are_paid_for_as_long_as_they_were_there_and_a_head_without_cpu
     assert (tune.usd, tune.idle) == (pytest.approx(0.13), pytest.approx(130.0 - 15.0))
     assert (rest.seconds, rest.usd) == (pytest.approx(6.0), pytest.approx(0.01))
     assert cost.whole.usd == pytest.approx(0.24)
-    assert "the time of 2 machines, each for as long as it was there" in cost_section(
-        made.compare()
-    )
+    section = cost_section(made.compare())
+    assert "time of all 2 machines, each counted while it was part of the cluster" in section
 
 
 def test_stopped_failed_and_lost_trials_are_paid_too() -> None:
@@ -156,7 +155,7 @@ def test_an_old_record_is_counted_as_far_as_it_is_known_and_the_report_says_so()
     assert cost.unmeasured == 1
     assert cost.trials[0].machine.total == pytest.approx(13.0)
     assert cost.trials[0].machine.other == 0
-    assert "1 trial of an older version" in cost_section(made.compare())
+    assert "1 trial recorded by an older version" in cost_section(made.compare())
 
 
 def test_a_trial_that_never_started_is_not_called_old() -> None:
@@ -186,7 +185,7 @@ def test_what_is_held_beyond_the_wall_clock_is_fitted_into_it_and_said() -> None
     assert cost.crowded
     assert stage(cost, "tune").idle == pytest.approx(0.0)
     assert stage(cost, "tune").idle_usd == pytest.approx(0.0)
-    assert "held more than their stage had" in cost_section(made.compare())
+    assert "held more machine time than the stage had" in cost_section(made.compare())
 
 
 def test_a_stage_that_an_older_version_cut_off_lasted_at_least_as_long_as_its_trials() -> None:
@@ -251,8 +250,8 @@ def test_the_price_is_given_with_its_date_and_source_and_an_old_one_is_called_so
     made = run(instance="g5.xlarge")
     trial(made)
     new = cost_section(made.compare())
-    assert "$1.006 an hour (g5.xlarge, on demand in us-east-1, [" in new
-    assert "found on 2026-07-20)" in new
+    assert "$1.006 per hour (g5.xlarge, on demand in us-east-1, [" in new
+    assert "retrieved on 2026-07-20)" in new
     assert "more than a year old" not in new
     made.manifest = replace(made.manifest, created_at="2027-08-01T00:00:00+00:00")
     assert "more than a year old when the run began" in cost_section(made.compare())
@@ -261,7 +260,9 @@ def test_the_price_is_given_with_its_date_and_source_and_an_old_one_is_called_so
 def test_a_doubtful_price_is_called_so() -> None:
     made = run(instance="ml.p5.48xlarge")
     trial(made)
-    assert "It is doubtful: the prices are listed for hosting" in cost_section(made.compare())
+    assert "The price is doubtful: the prices are listed for hosting" in cost_section(
+        made.compare()
+    )
 
 
 def test_the_estimate_stands_beside_what_the_run_took() -> None:
@@ -269,12 +270,11 @@ def test_the_estimate_stands_beside_what_the_run_took() -> None:
     trial(made)
     estimate = {"seconds": 300.0, "usd": 0.3}
     made.manifest = replace(made.manifest, estimate=estimate)
-    assert (
-        "estimated at 5 m 00 s and $0.30 at most; they took 2 m 30 s and $0.15 (50%)"
-        in cost_section(made.compare())
+    assert "was at most 5 m 00 s and $0.30; they took 2 m 30 s and $0.15 (50%)" in cost_section(
+        made.compare()
     )
     made.manifest = replace(made.manifest, estimate={"seconds": None})
-    assert "estimated" not in cost_section(made.compare())
+    assert "The estimate" not in cost_section(made.compare())
 
 
 def test_the_section_stands_in_the_report() -> None:
@@ -289,10 +289,10 @@ def test_a_run_that_its_dollars_ended_says_what_was_not_confirmed() -> None:
     made.add(replace(made.trials[-1], trial_id="cut", seed=2, **cut), 0.5)
     comparison = made.compare()
     assert budget_note(comparison) == (
-        "The budget of $5.00 ended the run: 2 of 3 seeds of a and 3 of 3 seeds of b were not "
+        "The run reached its cost limit of $5.00: 2 of 3 seeds of a and 3 of 3 seeds of b were not "
         "confirmed."
     )
-    assert "> **Partial.** The budget of $5.00" in render(comparison, {})
+    assert "> **Partial.** The run reached its cost limit of $5.00" in render(comparison, {})
 
 
 def test_a_budget_that_only_ended_the_search_makes_no_partial_report() -> None:

@@ -61,7 +61,7 @@ def test_a_label_without_a_name_has_its_number():
 
 def test_the_section_shows_the_leader_by_the_names_of_the_labels():
     section = classes_section(runs.typical().compare())
-    assert section.startswith("## By label: minilm-3")
+    assert section.startswith("## Scores by label: minilm-3")
     assert "| Sports | 250 |" in section
 
 
@@ -73,4 +73,4 @@ def test_of_very_many_labels_the_section_shows_the_worst():
     scores = section[: section.index("</details>")]
     assert scores.count("\n| label ") == MOST_LABELS + 1  # and the header
     assert "\n| label 0 | 250 |" in scores
-    assert "tables/classes.csv has all" in section
+    assert "tables/classes.csv lists all labels" in section

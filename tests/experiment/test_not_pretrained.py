@@ -28,13 +28,13 @@ def test_verdict_and_leaderboard_name_one_model(tmp_path: Path) -> None:
     verdict = write_report(folder).verdict
     assert "drawn was trained from randomly initialised weights" in verdict
     report = folder.read_text("report.md")
-    assert "- drawn is not pretrained: its weights were drawn at random (`init: random`)" in report
+    assert "- drawn is not pretrained: the weights were initialised at random (`init:" in report
 
 
 def test_verdict_and_leaderboard_name_several_models() -> None:
     comparison = run_of(RANDOM, {"name": "other", "init": "random"}).compare()
     assert "drawn and other were trained from randomly initialised weights" in comparison.verdict
-    assert "- drawn and other are not pretrained: their weights" in render(comparison, {})
+    assert "- drawn and other are not pretrained: the weights" in render(comparison, {})
 
 
 def test_the_verdict_says_whether_the_leader_is_among_them() -> None:

@@ -72,8 +72,8 @@ def test_the_report_stays_short_and_names_the_worst_labels(run: ManyClasses) -> 
     text = render(comparison, {})
     assert len(text) < 40_000
     assert max(map(len, text.splitlines())) < 2000
-    assert "The 30 labels of 300 with the lowest F1" in text
-    assert "The 30 of 300 labels with the fewest rows to train on" in text
+    assert "The 30 of 300 labels with the lowest F1" in text
+    assert "The 30 of 300 labels with the fewest training rows" in text
     assert "and 270 more" in text
     assert "| intent 003 |" in text
 

@@ -74,7 +74,7 @@ def content(text: str) -> dict[str, Any]:
 
 
 def test_the_page_has_the_tables_and_figures_of_the_report(typical: str) -> None:
-    assert {"Leaderboard", "Pairs of models", "Every trial", "Reproduce"} <= set(
+    assert {"Leaderboard", "Pairs of models", "All trials", "Reproduce"} <= set(
         re.findall(r"<h2[^>]*>([^<]*)</h2>", typical)
     )
     report = runs.typical_report()
@@ -322,6 +322,6 @@ def test_words_and_the_explorer_filter_the_trials(typical: str, tmp_path: Path) 
         for trial in runs.typical().trials
         if trial.stage == "tune" and trial.best_value and trial.best_value >= 0.8
     }
-    shown = {row[2] for row in table_after(dom, "Every trial")}
+    shown = {row[2] for row in table_after(dom, "All trials")}
     assert shown == {name for name in best if name.startswith("minilm-3")}
     assert shown

@@ -19,9 +19,9 @@ def test_the_scheduler_is_named(scheduler: str) -> None:
     run.tune("a", 0.1, status="stopped_early", ending="rung", reason=runs.STOP, steps=100)
     section = search_section(run.compare())
     if scheduler == "fifo":
-        assert "FIFO, which stops no trial" in section
+        assert "- The FIFO scheduler stops no trials early." in section
     else:
-        assert "stopped 1 trial of the tune stage early and saved 300 of 1,200 planned" in section
+        assert "stopped 1 trial in the tune stage early, which saved 300 of 1,200" in section
 
 
 def test_what_the_budget_ended_is_counted() -> None:
@@ -29,7 +29,7 @@ def test_what_the_budget_ended_is_counted() -> None:
     run.tune("a", 0.5)
     run.tune("a", 0.4, status="stopped_early", ending="budget", reason="spent", steps=200)
     run.tune("a", 0.3, status="stopped_early", ending="max_usd", reason="spent", steps=200)
-    assert "- The budget ended 2 trials of the tune stage early" in search_section(run.compare())
+    assert "- The budget ended 2 trials in the tune stage early" in search_section(run.compare())
 
 
 def test_trials_that_had_too_little_memory_are_told() -> None:
@@ -37,7 +37,7 @@ def test_trials_that_had_too_little_memory_are_told() -> None:
     run.tune("a", 0.5, halvings=0)
     run.tune("a", 0.6, halvings=2)
     section = search_section(run.compare())
-    assert "- Memory ran out in 1 trial of both stages: down to 1/4 of a batch" in section
+    assert "- 1 trial ran out of memory and continued with batches split into up to 4" in section
 
 
 def test_a_report_on_an_interrupted_run_says_so_first(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def test_a_plain_comparison_without_tuning_has_a_report(tmp_path: Path):
     write_report(run.write(tmp_path))
     report = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "## Failures" not in report
-    assert "tuning bought" not in report
+    assert "gain from tuning" not in report
     assert "best_so_far" not in report
     assert "| b | untuned default |" in report
 
@@ -220,7 +220,7 @@ def test_a_folder_without_predictions_has_a_report_that_claims_nothing(tmp_path:
     run.has_predictions = False
     write_report(run.write(tmp_path))
     report = (tmp_path / "report.md").read_text(encoding="utf-8")
-    assert "No intervals and no tests were made, and nothing is claimed" in report
+    assert "There are no intervals and no tests, and nothing is claimed" in report
     assert "| 1 | minilm-3 | 0.873 ± 0.004 | 0.871 ± 0.004 | 0.831 ± 0.005 | - | - | - |" in report
     assert "## Pairs of models" not in report
 
@@ -242,9 +242,9 @@ def test_one_seed_shows_networks_and_calls_them_so():
     assert (
         f"| a | c | 1 and 1 | {networks.only_first} | {networks.only_second} | < 0.001 |" in report
     )
-    assert "makes no claim about the models" in report
-    assert "c finished one seed: the interval is over test rows only" in report
-    assert "corrected for 1 pair." in report
+    assert "so nothing is claimed about the models" in report
+    assert "c finished only one seed. The interval then reflects test rows only" in report
+    assert "corrected for 1 pair;" in report
 
 
 def test_a_searched_value_falls_back_to_the_fixed_one_for_the_default():
@@ -260,7 +260,7 @@ def test_a_searched_value_falls_back_to_the_fixed_one_for_the_default():
 def test_different_lengths_are_said_per_model():
     run = runs.empty("a", "b")
     run.manifest.data["max_length"] = {"a": 1024, "b": 97}
-    assert "cut to 1,024 tokens (a), 97 tokens (b)" in render(run.compare(), {})
+    assert "truncated to 1,024 tokens (a), 97 tokens (b)" in render(run.compare(), {})
 
 
 @pytest.mark.parametrize(

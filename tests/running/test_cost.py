@@ -55,8 +55,8 @@ def test_dollars_end_the_confirm_stage_and_the_report_says_what_is_missing(
     assert set(folder.names("weights")) <= tested
     assert len(folder.names("weights")) == len({t.model for t in trials if t.trial_id in tested})
     report = folder.read_text("report.md")
-    assert "> **Partial.** The budget of $5.00 ended the run: " in report
-    assert "The budget of $5.00 ended the run: " in said
+    assert "> **Partial.** The run reached its cost limit of $5.00: " in report
+    assert "The run reached its cost limit of $5.00: " in said
     assert manifest.complete
 
     for trial in trials:

@@ -192,8 +192,8 @@ def shown(labels: dict[str, int], **changes: Any) -> Survey:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"unknown": 0.3, "with_unknown": 0.9}, "can't read 30.0% of the tokens, in 90.0% of"),
-        ({"without_tokens": 2}, "leaves nothing of 2 texts"),
+        ({"unknown": 0.3, "with_unknown": 0.9}, "does not know 30.0% of the tokens, in 90.0% of"),
+        ({"without_tokens": 2}, "finds no tokens in 2 texts"),
         ({"contradictory_texts": 3}, "3 texts (7 rows) with more than one label"),
         ({"notes": ("labels that differ only in case",)}, "- labels that differ only in case"),
     ],
@@ -213,8 +213,8 @@ def test_copies_in_another_split_are_told() -> None:
     found = shown({"a": 500, "b": 500})
     splits = (*found.splits[:2], replace(found.splits[2], also_in={"train": 3, "validation": 0}))
     text = survey_text(replace(found, splits=splits))
-    assert "- 3 rows of test with a text that is in train too" in text
-    assert "validation too" not in text
+    assert "- 3 rows of test with a text that also occurs in train" in text
+    assert "occurs in validation" not in text
 
 
 def test_only_a_page_folds_its_labels() -> None:
@@ -225,14 +225,14 @@ def test_only_a_page_folds_its_labels() -> None:
 
 def test_rare_and_absent_labels_are_named() -> None:
     text = survey_text(shown({"a": 991, "b": 9, "c": 0}))
-    assert "2 labels with fewer than 10 rows to train on: b, c" in text
-    assert "1 label without a row in test: c" in text
+    assert "2 labels with fewer than 10 training rows: b, c" in text
+    assert "1 label without rows in test: c" in text
 
 
 def test_hundreds_of_labels_make_a_short_page() -> None:
     text = survey_text(shown({f"label {n}": n for n in range(300)}))
     assert len(text.splitlines()) < 90
-    assert "The 30 of 300 labels with the fewest rows to train on" in text
+    assert "The 30 of 300 labels with the fewest training rows" in text
 
 
 def test_a_small_share_is_not_shown_as_none() -> None:
@@ -253,7 +253,7 @@ def test_the_command_shows_the_data_and_writes_nothing(
 ) -> None:
     done = command(in_tmp, data={"dataset": tiny_data}, models=[tiny_model])
     assert done.exit_code == 0, done.exception
-    assert "**Proposal: `max_length: 16`**, now 256." in done.output
+    assert "**Suggestion: `max_length: 16`**, currently 256." in done.output
     assert "| animals | 40 | 15 | 20 | 33.3% |" in done.output
     assert [path.name for path in in_tmp.iterdir()] == ["experiment.yaml"]
 
@@ -262,15 +262,13 @@ def test_the_section_of_a_report_has_the_survey_and_that_of_an_old_run_has_not()
     comparison = typical().compare()
     before = data_section(comparison)
     assert "| test | 1,000 |" in before
-    assert "Proposal" not in before
+    assert "Suggestion" not in before
     data = {**comparison.manifest.data, "survey": shown({"a": 500, "b": 500}).to_plain()}
-    now = data_section(
-        replace(
-            comparison, manifest=replace(comparison.manifest, data=json.loads(json.dumps(data)))
-        )
-    )
+    manifest = replace(comparison.manifest, data=json.loads(json.dumps(data)))
+    records = replace(comparison.records, manifest=manifest)
+    now = data_section(replace(comparison, records=records))
     assert "| a | 500 | 500 | 500 | 50.0% |" in now
-    assert "**Proposal: `max_length: 64`**, now 256." in now
+    assert "**Suggestion: `max_length: 64`**, currently 256." in now
 
 
 def test_a_run_that_was_never_surveyed_has_an_empty_one() -> None:

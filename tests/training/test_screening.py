@@ -109,24 +109,22 @@ def section(made: runs.Run, place: Path) -> str:
 
 def test_the_report_shows_scores_beside_final_ranks(tmp_path: Path) -> None:
     text = section(screened_run(4, -0.4, -0.3, -0.1, -0.2), tmp_path)
-    assert "of 4 models were looked at on 100 rows of train; all of them by LogME went on." in text
+    assert "4 models were screened by their frozen features on 100 training rows" in text
+    assert "by LogME, all were kept." in text
     assert "| m3 | -0.200 | 0.200 | 0.500 | 2 | 1 | 2.0 s |" in text
-    assert (
-        "over the 4 models that were trained (Spearman; 1 is the same order): 0.80 (LogME), "
-        in text
-    )
-    assert "-0.80 (H-score) and none, since all are equal (linear probe, MCC)." in text
-    assert "m3, first in the end, was screened as 2 of 4: `keep: 2` would have been enough." in text
+    assert "over the 4 trained models (Spearman; 1 means the same order): 0.80 (LogME), " in text
+    assert "-0.80 (H-score) and undefined, all are equal (linear probe, MCC)." in text
+    assert "The final winner, m3, had screening rank 2 of 4: `keep: 2` would have been" in text
     assert "not trained" not in text
 
 
 def test_models_that_were_left_out_are_in_no_other_part_of_the_report(tmp_path: Path) -> None:
     made = screened_run(2, -0.4, -0.1, -0.2)
     text = section(made, tmp_path)
-    assert "the best 2 by LogME went on" in text
-    assert "| m0 | -0.400 | 0.400 | 0.500 | 3 | left out | 2.0 s |" in text
+    assert "by LogME, the best 2 were kept" in text
+    assert "| m0 | -0.400 | 0.400 | 0.500 | 3 | dropped | 2.0 s |" in text
     assert "2 models with both ranks: too few" in text
-    assert "whether one of them would have been first is not known" in text
+    assert "so one of them might have been first" in text
     folder = RunFolder.at(tmp_path)
     comparison = compare(Records.of(folder), folder.read_predictions())
     assert [model.name for model in comparison.experiment.models] == ["m1", "m2"]
@@ -139,7 +137,7 @@ def test_a_model_that_could_not_be_screened_is_named_with_why(tmp_path: Path) ->
         model="m0", rows=100, rank=None, kept=True, cause="NoLayersError: none | no"
     )
     text = section(made, tmp_path)
-    assert "m0 could not be screened, and went on: NoLayersError: none \\| no" in text
+    assert "m0 could not be screened and was kept: NoLayersError: none \\| no" in text
 
 
 def test_without_screening_there_is_no_section(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def assert_same(folder: RunFolder, undisturbed: RunFolder) -> None:
 def retried(folder: RunFolder) -> list[str]:
     """Return the trials that were started again, once the report has been seen to name them."""
     trials = [trial.trial_id for trial in folder.read_trials() if trial.retries]
-    told = "started again from the last checkpoint" in folder.read_text("report.md")
+    told = "restarted from the last checkpoint" in folder.read_text("report.md")
     assert told == bool(trials)
     return trials
 

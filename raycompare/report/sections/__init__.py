@@ -1,1 +1,1 @@
-"""The sections of the report: functions from a Comparison to Markdown."""
+"""Sections of the report: functions from a Comparison to Markdown."""

@@ -1,24 +1,24 @@
-"""The section of the report that says how the leader does on each label."""
+"""Section of the report with the leader's scores by label."""
 
 from __future__ import annotations
 
 from raycompare.analysis.comparison import Comparison
 from raycompare.analysis.per_class import ClassReport, ClassScores
-from raycompare.formatting import count, escape, folded, number_of, score, table
+from raycompare.formatting import count, escape, fold_if_long, join_parts, score, table
 
 MOST_LABELS = 30
-"""That the table shows; of more, those that the model does worst on."""
+"""Largest number of labels in the table, those with the lowest F1."""
 ALL_SHOWN = 12
-"""Labels of a table that is not folded away."""
+"""Largest number of labels in a table that is not folded."""
 
 
 def classes_section(comparison: Comparison) -> str:
-    """Show the leader's scores by label, and what it takes for what."""
+    """Show the leader's scores by label, and its most frequent confusions."""
     report = comparison.judgement.classes
     if report is None:
         return ""
-    parts = [f"## By label: {escape(report.model)}", _scores(report), _list_confusions(report)]
-    return "\n\n".join(part for part in parts if part)
+    heading = f"## Scores by label: {escape(report.model)}"
+    return join_parts(heading, _scores(report), _list_confusions(report))
 
 
 def _scores(report: ClassReport) -> str:
@@ -27,13 +27,11 @@ def _scores(report: ClassReport) -> str:
     if len(shown) > MOST_LABELS:
         shown = sorted(shown, key=lambda row: (not row.rows, row.f1))[:MOST_LABELS]
         note = (
-            f"The {MOST_LABELS} labels of {len(report.scores)} with the lowest F1; "
-            "tables/classes.csv has all."
+            f"The {MOST_LABELS} of {len(report.scores)} labels with the lowest F1; "
+            "tables/classes.csv lists all labels."
         )
     rows = table(["label", "test rows", "precision", "recall", "F1"], map(_row, shown))
-    if len(shown) > ALL_SHOWN:
-        rows = folded(number_of(len(shown), "label"), rows)
-    return f"{rows}\n\n{note}"
+    return f"{fold_if_long(rows, len(shown), 'label', ALL_SHOWN)}\n\n{note}"
 
 
 def _row(scores: ClassScores) -> list[str]:
@@ -42,12 +40,10 @@ def _row(scores: ClassScores) -> list[str]:
 
 
 def _list_confusions(report: ClassReport) -> str:
-    pairs = report.confused
-    if not pairs:
-        return "No row was taken for another label."
+    if not report.confused:
+        return "No row was predicted as another label."
     rows = [
         [escape(pair.label), escape(pair.predicted), f"{pair.rows:,.1f}", f"{pair.share:.1%}"]
-        for pair in pairs
+        for pair in report.confused
     ]
-    headers = ["label", "taken for", "rows", "of the label"]
-    return table(headers, rows, left=2)
+    return table(["label", "predicted as", "rows", "share of the label"], rows, left=2)

@@ -1,4 +1,4 @@
-"""The section of the report that says where the time and the money of a run went."""
+"""Section of the report on the time and money that a run took."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from raycompare.formatting import (
     dollars,
     duration,
     escape,
+    join_parts,
     listing,
     number_of,
     share,
@@ -24,13 +25,13 @@ from raycompare.formatting import (
 
 
 def budget_section(comparison: Comparison) -> str:
-    """Warn of a run that its budget in dollars has ended; nothing for any other."""
-    ended = budget_note(comparison)
-    return f"> **Partial.** {ended}" if ended else ""
+    """Return a warning if the cost limit ended the run, else nothing."""
+    note = budget_note(comparison)
+    return f"> **Partial.** {note}" if note else ""
 
 
 def budget_note(comparison: Comparison) -> str:
-    """Say what a budget in dollars has kept from being confirmed; empty if it has nothing."""
+    """Return a sentence on the seeds that the cost limit left unconfirmed, or an empty string."""
     missing, budget = comparison.cost.unconfirmed, comparison.experiment.tune.max_usd
     if not missing or budget is None:
         return ""
@@ -40,31 +41,27 @@ def budget_note(comparison: Comparison) -> str:
         for model, number in missing.items()
     ]
     was = "was" if list(missing.values()) == [1] else "were"
-    return f"The budget of {dollars(budget)} ended the run: {listing(parts)} {was} not confirmed."
+    reached = f"The run reached its cost limit of {dollars(budget)}"
+    return f"{reached}: {listing(parts)} {was} not confirmed."
 
 
 def cost_section(comparison: Comparison) -> str:
-    """Show what each stage and each model took, and what was saved."""
+    """Show time and cost of each stage and each model, and what stopping trials saved."""
     cost = comparison.cost
-    parts = [
-        "## Where the time and money went",
-        _stages(cost),
-        _how_to_read(cost),
-        _models(cost),
-        "\n".join(f"- {line}" for line in _lines(comparison)),
-    ]
-    return "\n\n".join(part for part in parts if part)
+    lines = "\n".join(f"- {line}" for line in _lines(comparison))
+    heading = "## Where the time and money went"
+    return join_parts(heading, _stages(cost), _how_to_read(cost), _models(cost), lines)
 
 
 def _stages(cost: Cost) -> str:
     headers = ["stage", "wall-clock", "held", "train", "evaluate", "test", "start-up", "other"]
     rows = [_stage(cost, stage) for stage in cost.stages if round(stage.seconds, 1)]
-    headers = [*headers, "idle", *(["USD", "of it idle"] if cost.price else [])]
+    headers = [*headers, "idle", *(["USD", "USD idle"] if cost.price else [])]
     return table(headers, [*rows, _stage(cost, cost.whole)])
 
 
 def _stage(cost: Cost, stage: StageCost) -> list[str]:
-    name = "before, between and after" if stage.name == REST else stage.name
+    name = "outside stages" if stage.name == REST else stage.name
     money = [*_usd(cost, stage.usd), *_usd(cost, stage.idle_usd)]
     held, idle = stage.held, duration(max(stage.idle, 0.0))
     if not held.total:
@@ -79,9 +76,9 @@ def _usd(cost: Cost, usd: float) -> list[str]:
 
 def _how_to_read(cost: Cost) -> str:
     return (
-        f"*Wall-clock* is that of the run, all else the time of {_machines(cost)}: a trial that "
-        "held half of a machine for a minute held 30 s. *Held* is the sum of what stands behind "
-        "it; *idle* is what no trial held."
+        f"*Wall-clock* is the duration; the other columns are time of {_machines(cost)}: a trial "
+        "that held half of a machine for a minute held 30 s. *Held* is the sum of the columns "
+        "after it, up to *other*; *idle* is the time that no trial held."
     )
 
 
@@ -90,13 +87,13 @@ def _machines(cost: Cost) -> str:
     if number == 1:
         return "the machine"
     came_and_went = whole.machine_seconds < whole.seconds * number * (1 - SLACK)
-    stayed = ", each for as long as it was there" if came_and_went else " together"
-    return f"{number} machines{stayed}"
+    stayed = ", each counted while it was part of the cluster" if came_and_went else ""
+    return f"all {number} machines{stayed}"
 
 
 def _models(cost: Cost) -> str:
-    money = ["USD tune", "USD confirm", "USD in all", "USD of one more seed"]
-    times = ["tune", "confirm", "in all", "one more seed"]
+    money = ["USD tune", "USD confirm", "USD total", "USD per further seed"]
+    times = ["tune", "confirm", "total", "per further seed"]
     headers = ["model", "trials", "processor time", *(money if cost.price else times)]
     return table(headers, [_model(cost, row) for row in cost.models])
 
@@ -112,14 +109,14 @@ def _model(cost: Cost, row: ModelCost) -> list[str]:
         escape(row.model),
         count(both.trials),
         f"{count(round(row.processor_seconds))} {row.processor} s",
-        *(_amount(cost, one) for one in sums),
+        *(_amount(cost, part) for part in sums),
     ]
 
 
-def _amount(cost: Cost, one: Sum | None) -> str:
-    if one is None or not one.trials:
+def _amount(cost: Cost, part: Sum | None) -> str:
+    if part is None or not part.trials:
         return NOTHING
-    return dollars(one.usd) if cost.price else duration(one.seconds)
+    return dollars(part.usd) if cost.price else duration(part.seconds)
 
 
 def _lines(comparison: Comparison) -> list[str]:
@@ -133,27 +130,24 @@ def _price_line(comparison: Comparison) -> str:
     price = comparison.cost.price
     if price is None:
         return (
-            "No price is known, so there are no dollars: name the machines with `cost.instance` in "
-            "the experiment file, or give `cost.usd_per_hour`."
+            "Costs in dollars are not shown, because no price is known: set `cost.instance` or "
+            "`cost.usd_per_hour` in the experiment file."
         )
-    market = "spot" if price.spot else "on demand"
-    each = f"Each machine costs ${price.usd_per_hour:g} an hour"
+    each = f"Each machine costs ${price.usd_per_hour:g} per hour"
     if price.instance is None:
-        return f"{each}, as the experiment says{' (spot)' if price.spot else ''}."
+        return f"{each}, as set in the experiment file{' (spot)' if price.spot else ''}."
     instance = price.instance
-    words = [
-        f"{escape(instance.name)}, {market} in us-east-1",
-        f"[{instance.what}]({instance.url})",
-    ]
-    words.append(f"found on {instance.found.isoformat()}")
-    return f"{each} ({', '.join(words)}).{_doubts(comparison, price)}"
+    market = "spot" if price.spot else "on demand"
+    source = f"[{instance.what}]({instance.url}), retrieved on {instance.found.isoformat()}"
+    where = f"{escape(instance.name)}, {market} in us-east-1"
+    return f"{each} ({where}, {source}).{_doubts(comparison, price)}"
 
 
 def _doubts(comparison: Comparison, price: Price) -> str:
     assert price.instance is not None
     began = datetime.fromisoformat(comparison.manifest.created_at).date()
     old = " The price was more than a year old when the run began." if price.is_old(began) else ""
-    doubt = f" It is doubtful: {price.instance.doubt}." if price.instance.doubt else ""
+    doubt = f" The price is doubtful: {price.instance.doubt}." if price.instance.doubt else ""
     advice = " `cost.usd_per_hour` overrides it." if old or doubt else ""
     return f"{old}{doubt}{advice}"
 
@@ -165,8 +159,8 @@ def _saved_line(cost: Cost) -> str:
     money = f" and {dollars(saved.usd)}" if cost.price else ""
     trials, steps = number_of(saved.trials, "trial"), number_of(saved.steps, "step")
     return (
-        f"Stopping {trials} early saved {steps}, at each trial's own pace "
-        f"{duration(saved.seconds)} of a machine{money}."
+        f"Stopping {trials} early saved {steps}; at each trial's own pace, that is "
+        f"{duration(saved.seconds)} of machine time{money}."
     )
 
 
@@ -175,8 +169,8 @@ def _failed_line(cost: Cost) -> str:
     if not failed.trials:
         return ""
     money = f", {dollars(failed.usd)}" if cost.price else ""
-    trials = number_of(failed.trials, "trial")
-    return f"{trials} that failed held {duration(failed.seconds)} of a machine{money}."
+    trials = number_of(failed.trials, "failed trial")
+    return f"{trials} held {duration(failed.seconds)} of machine time{money}."
 
 
 def _estimate_line(comparison: Comparison) -> str:
@@ -185,11 +179,11 @@ def _estimate_line(comparison: Comparison) -> str:
         return ""
     cost, seconds = comparison.cost, estimate["seconds"]
     took = cost.training.seconds
-    thought = f" and {dollars(estimate['usd'])}" if estimate.get("usd") else ""
-    came = f" and {dollars(cost.training.usd)}" if cost.price else ""
+    estimated_usd = f" and {dollars(estimate['usd'])}" if estimate.get("usd") else ""
+    usd = f" and {dollars(cost.training.usd)}" if cost.price else ""
     return (
-        f"Before the start, tune and confirm were estimated at {duration(seconds)}{thought} at "
-        f"most; they took {duration(took)}{came} ({share(took, seconds)})."
+        f"The estimate for tune and confirm was at most {duration(seconds)}{estimated_usd}; they "
+        f"took {duration(took)}{usd} ({share(took, seconds)})."
     )
 
 
@@ -197,8 +191,8 @@ def _unmeasured_line(cost: Cost) -> str:
     if not cost.unmeasured:
         return ""
     return (
-        f"{number_of(cost.unmeasured, 'trial')} of an older version did not record how long they "
-        "held their resources; what is known of them is counted, and the rest is under *idle*."
+        f"{number_of(cost.unmeasured, 'trial')} recorded by an older version lack the time for "
+        "which resources were held; the times they did record are counted, the rest is *idle*."
     )
 
 
@@ -206,7 +200,7 @@ def _crowded_line(cost: Cost) -> str:
     if not cost.crowded:
         return ""
     return (
-        "Trials held more than their stage had: trials of different shapes shared a machine, or "
-        "the wall-clock of a session that was killed is not all known. What there was is divided "
-        "among them; in the second case it is too little."
+        "The trials of a stage held more machine time than the stage had: trials of different "
+        "shapes shared a machine, or the duration of a killed session is only partly known. The "
+        "time and cost of the stage are divided among them, and are too low in the second case."
     )

@@ -1,46 +1,51 @@
-"""What the data is like, as Markdown: for `raycompare data`, and a section of the report."""
+"""A survey of the data as Markdown, for `raycompare data` and for a section of the report."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from raycompare.analysis.comparison import Comparison
-from raycompare.formatting import NOTHING, count, escape, folded, listing, number_of, table
-from raycompare.records.survey import LengthCost, Survey, TokenSurvey
+from raycompare.formatting import (
+    NOTHING,
+    count,
+    escape,
+    fold_if_long,
+    join_parts,
+    listing,
+    name_first,
+    number_of,
+    table,
+)
+from raycompare.records.survey import Survey, TokenSurvey
 
 MOST_LABELS = 30
-"""That a table shows; of more, those with the fewest rows to train on."""
+"""Largest number of labels in a table, those with the fewest training rows."""
 ALL_SHOWN = 12
-"""Labels of a table that is not folded away."""
+"""Largest number of labels in a table that is not folded."""
 UNREAD = 0.01
-"""Of the tokens: if more are unknown, the tokenizer was made for other texts."""
+"""Share of unknown tokens above which a tokenizer does not suit the texts."""
 UNEVEN = 10
-"""Times the rows of the rarest label that the most frequent one may have."""
+"""Ratio of the most frequent to the rarest label from which it is reported."""
 FEW = 10
-"""Rows to train on; a label with fewer is hardly learned."""
+"""Labels with fewer training rows are reported, because they are hardly learned."""
 
 
 def data_section(comparison: Comparison) -> str:
-    """Say what was learned from."""
+    """Describe the data set and its splits."""
     data = comparison.manifest.data
     splits = [[escape(split), count(rows)] for split, rows in data.get("rows", {}).items()]
     labels = [escape(str(label)) for label in data.get("labels", ())]
     facts = [
         f"- Data set: {escape(str(data.get('dataset', NOTHING)))}",
-        f"- Hash of what was used: {escape(str(data.get('hash', NOTHING)))}",
-        f"- {number_of(len(labels), 'label')}: {', '.join(labels[:MOST_LABELS])}{_more(labels)}",
-        f"- Texts are cut to {_max_length(data.get('max_length'))}",
+        f"- Hash of the data used: {escape(str(data.get('hash', NOTHING)))}",
+        f"- {number_of(len(labels), 'label')}: {name_first(labels, MOST_LABELS)}",
+        f"- Texts are truncated to {_max_length(data.get('max_length'))}",
     ]
-    content = data.get("survey")
-    if content:
-        said = survey_parts(Survey.from_plain(content))
-        return "\n\n".join(["## Data", "\n".join(facts), *said])
-    return "\n\n".join(["## Data", table(["split", "rows"], splits), "\n".join(facts)])
-
-
-def _more(labels: Sequence[str]) -> str:
-    return f" and {len(labels) - MOST_LABELS} more" if len(labels) > MOST_LABELS else ""
+    survey = data.get("survey")
+    if survey:
+        return join_parts("## Data", "\n".join(facts), *survey_parts(Survey.from_plain(survey)))
+    return join_parts("## Data", table(["split", "rows"], splits), "\n".join(facts))
 
 
 def _max_length(max_length: Any) -> str:
@@ -56,14 +61,14 @@ def _max_length(max_length: Any) -> str:
 
 def survey_text(survey: Survey) -> str:
     """Return a survey as a page of Markdown for a terminal, where nothing can be folded."""
-    return "\n\n".join([f"# {escape(survey.dataset)}", *survey_parts(survey, fold=False)])
+    return join_parts(f"# {escape(survey.dataset)}", *survey_parts(survey, fold=False))
 
 
 def survey_parts(survey: Survey, fold: bool = True) -> list[str]:
-    """Return labels, copies, tokens and the proposal, each as Markdown."""
-    looked = "\n".join(f"- {line}" for line in _remarks(survey))
-    found = [_splits(survey), _labels(survey, fold), looked, _tokens(survey), _costs(survey)]
-    return [part for part in [*found, _proposal(survey)] if part]
+    """Return splits, labels, warnings, tokens and the suggested length, each as Markdown."""
+    warnings = "\n".join(f"- {line}" for line in _warnings(survey))
+    tokens = [_tokens(survey), _costs(survey), _suggestion(survey)] if survey.tokenizers else []
+    return [part for part in [_splits(survey), _labels(survey, fold), warnings, *tokens] if part]
 
 
 def _splits(survey: Survey) -> str:
@@ -77,10 +82,10 @@ def _splits(survey: Survey) -> str:
         ]
         for split in survey.splits
     ]
-    headers = ["split", "rows", "repeated", "also in train", "also in validation"]
+    headers = ["split", "rows", "duplicates", "also in train", "also in validation"]
     note = (
-        "*Repeated* are rows whose text stands in an earlier row of the split, *also in* those "
-        "whose text stands in the other split."
+        "*Duplicates* are rows whose text occurs in an earlier row of the same split; *also in* "
+        "counts rows whose text occurs in the other split."
     )
     return f"{table(headers, rows)}\n\n{note}"
 
@@ -91,15 +96,13 @@ def _labels(survey: Survey, fold: bool) -> str:
     shown, note = names, ""
     if len(names) > MOST_LABELS:
         shown = sorted(names, key=lambda name: survey.train.labels[name])[:MOST_LABELS]
-        note = f"\n\nThe {MOST_LABELS} of {len(names)} labels with the fewest rows to train on."
+        note = f"\n\nThe {MOST_LABELS} of {len(names)} labels with the fewest training rows."
     rows = [
         [escape(name), *(count(split.labels[name]) for split in splits), _share(survey, name)]
         for name in shown
     ]
-    made = table(["label", *(split.split for split in splits), "of train"], rows)
-    if fold and len(shown) > ALL_SHOWN:
-        made = folded(number_of(len(shown), "label"), made)
-    return made + note
+    content = table(["label", *(split.split for split in splits), "share of train"], rows)
+    return (fold_if_long(content, len(shown), "label", ALL_SHOWN) if fold else content) + note
 
 
 def _share(survey: Survey, label: str) -> str:
@@ -111,34 +114,37 @@ def percent(value: float) -> str:
     return "< 0.1%" if 0 < value < 0.0005 else f"{value:.1%}"  # noqa: PLR2004
 
 
-def _remarks(survey: Survey) -> Iterator[str]:
-    """Yield what a user should look at before training."""
+def _warnings(survey: Survey) -> Iterator[str]:
     yield from map(escape, survey.notes)
     if survey.contradictory_texts:
         yield (
             f"{number_of(survey.contradictory_texts, 'text')} "
             f"({number_of(survey.contradictory_rows, 'row')}) with more than one label: no model "
-            "can be right on all of them"
+            "can predict all of them correctly"
         )
     for split in survey.splits:
         for other, rows in split.also_in.items():
             if rows:
                 yield (
-                    f"{number_of(rows, 'row')} of {split.split} with a text that is in {other} "
-                    "too: remembered, not understood"
+                    f"{number_of(rows, 'row')} of {split.split} with a text that also occurs in "
+                    f"{other}: a model can memorise them, which inflates the score"
                 )
     yield from _imbalance(survey)
     few = [name for name, rows in survey.train.labels.items() if rows < FEW]
     if few:
-        yield f"{number_of(len(few), 'label')} with fewer than {FEW} rows to train on: {_few(few)}"
+        labels = number_of(len(few), "label")
+        yield f"{labels} with fewer than {FEW} training rows: {name_first(_escape(few), FEW)}"
     for split in survey.splits:
         missing = [name for name, rows in split.labels.items() if not rows]
         if missing:
-            yield f"{number_of(len(missing), 'label')} without a row in {split.split}: " + _few(
-                missing
-            )
-    for found in survey.tokenizers:
-        yield from _unread(found)
+            labels = number_of(len(missing), "label")
+            yield f"{labels} without rows in {split.split}: {name_first(_escape(missing), FEW)}"
+    for tokens in survey.tokenizers:
+        yield from _unread(tokens)
+
+
+def _escape(names: Iterable[str]) -> list[str]:
+    return [escape(name) for name in names]
 
 
 def _imbalance(survey: Survey) -> Iterator[str]:
@@ -146,98 +152,85 @@ def _imbalance(survey: Survey) -> Iterator[str]:
     if max(rows) >= UNEVEN * min(rows):
         yield (
             f"the most frequent label has {count(max(rows) // min(rows))} times the rows of the "
-            "rarest: see `training.class_weights`, and a macro average for `tune.metric`"
+            "rarest: consider `training.class_weights`, and a macro average as `tune.metric`"
         )
 
 
-def _unread(found: TokenSurvey) -> Iterator[str]:
-    models = listing([escape(model) for model in found.models])
-    if found.unknown > UNREAD:
+def _unread(tokens: TokenSurvey) -> Iterator[str]:
+    if tokens.unknown > UNREAD:
         yield (
-            f"the tokenizer of {models} can't read {percent(found.unknown)} of the tokens, in "
-            f"{percent(found.with_unknown)} of the texts: another language, alphabet or encoding "
-            "than it was made for"
+            f"the tokenizer of {_models(tokens)} does not know {percent(tokens.unknown)} of the "
+            f"tokens, in {percent(tokens.with_unknown)} of the texts: it was made for another "
+            "language, alphabet or encoding"
         )
-    if found.without_tokens:
-        texts = number_of(found.without_tokens, "text")
-        yield f"the tokenizer of {models} leaves nothing of {texts}"
+    if tokens.without_tokens:
+        texts = number_of(tokens.without_tokens, "text")
+        yield f"the tokenizer of {_models(tokens)} finds no tokens in {texts}"
 
 
-def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
-    return ", ".join(map(escape, names[:FEW])) + more
+def _models(tokens: TokenSurvey) -> str:
+    return listing(_escape(tokens.models))
 
 
 def _tokens(survey: Survey) -> str:
-    if not survey.tokenizers:
-        return ""
     rows = [
         [
-            listing([escape(model) for model in found.models]),
-            *map(count, (found.median, found.p95, found.p99, found.longest, found.limit)),
-            percent(found.unknown),
-            percent(found.with_unknown),
+            _models(tokens),
+            *map(count, (tokens.median, tokens.p95, tokens.p99, tokens.longest, tokens.limit)),
+            percent(tokens.unknown),
+            percent(tokens.with_unknown),
         ]
-        for found in survey.tokenizers
+        for tokens in survey.tokenizers
     ]
-    headers = ["tokenizer of", "median", "p95", "p99", "longest", "model takes"]
-    made = table([*headers, "unknown tokens", "texts with any"], rows)
-    return f"{made}\n\nTokens of a training text, special ones counted.{_note_sampling(survey)}"
-
-
-def _note_sampling(survey: Survey) -> str:
-    measured = {found.texts for found in survey.tokenizers}
-    if max(measured) >= survey.train.rows:
-        return ""
-    return (
-        f" Measured on a random sample of {count(max(measured))} of the "
-        f"{count(survey.train.rows)} texts; the longest of all may be longer."
-    )
+    headers = ["tokenizer of", "median", "p95", "p99", "longest", "model limit"]
+    content = table([*headers, "unknown tokens", "texts with unknown"], rows)
+    note = "Tokens per training text, including special tokens."
+    measured = max(tokens.texts for tokens in survey.tokenizers)
+    if measured < survey.train.rows:
+        note += (
+            f" Measured on a random sample of {count(measured)} of the {count(survey.train.rows)} "
+            "texts; longer texts may exist."
+        )
+    return f"{content}\n\n{note}"
 
 
 def _costs(survey: Survey) -> str:
-    if not survey.tokenizers:
-        return ""
     rows = [
         [
-            listing([escape(model) for model in found.models]) if first else "",
+            "" if place else _models(tokens),
             count(cost.max_length),
             percent(cost.cut),
             f"{cost.tokens:,.1f}",
             f"{cost.in_batches:,.1f}",
         ]
-        for found in survey.tokenizers
-        for first, cost in _mark_first(found.costs)
+        for tokens in survey.tokenizers
+        for place, cost in enumerate(tokens.costs)
     ]
-    headers = ["tokenizer of", "`max_length`", "texts cut", "tokens a text"]
+    headers = ["tokenizer of", "`max_length`", "texts truncated", "tokens per text", "in batches"]
     note = (
-        f"*In batches* are the tokens of a text where {survey.batch} random texts are padded to "
-        "their longest; with `padding: max_length` each has `max_length` tokens."
+        f"*In batches* includes padding, with {survey.batch} random texts padded to the longest of "
+        "them. With `padding: max_length`, each text has `max_length` tokens."
     )
-    return f"{table([*headers, 'in batches'], rows)}\n\n{note}"
+    return f"{table(headers, rows)}\n\n{note}"
 
 
-def _mark_first(costs: Iterable[LengthCost]) -> Iterator[tuple[bool, LengthCost]]:
-    return ((place == 0, cost) for place, cost in enumerate(costs))
-
-
-def _proposal(survey: Survey) -> str:
-    """Say which max_length leaves nearly all texts whole, what it cuts and what it costs."""
+def _suggestion(survey: Survey) -> str:
+    """Suggest a max_length that leaves nearly all texts whole, with its cost."""
     length = survey.proposed
     if length is None:
         return ""
-    said = "".join(f"\n- {_at(found, length)}" for found in survey.tokenizers)
-    now = "as it is now" if survey.asked == length else f"now {survey.asked}"
-    return f"**Proposal: `max_length: {length}`**, {now}.\n{said}"
+    lines = "".join(f"\n- {_describe_cost(tokens, length)}" for tokens in survey.tokenizers)
+    now = "which is the current value" if survey.asked == length else f"currently {survey.asked}"
+    return f"**Suggestion: `max_length: {length}`**, {now}.\n{lines}"
 
 
-def _at(found: TokenSurvey, length: int) -> str:
-    # A tokenizer with a shorter limit cuts there.
-    cost = max((c for c in found.costs if c.max_length <= length), key=lambda c: c.max_length)
-    models = listing([escape(model) for model in found.models])
-    limit = ", all that the model takes," if found.limit == cost.max_length else ""
+def _describe_cost(tokens: TokenSurvey, length: int) -> str:
+    # A tokenizer with a lower limit truncates there.
+    cost = max((c for c in tokens.costs if c.max_length <= length), key=lambda c: c.max_length)
+    limit = ", the limit of the model," if tokens.limit == cost.max_length else ""
     return (
-        f"{models}: {count(cost.max_length)} tokens{limit} cut {percent(cost.cut)} of the training "
-        f"texts; a text costs {cost.tokens:,.1f} tokens, {cost.in_batches:,.1f} in batches padded "
-        f"to their longest, {count(cost.max_length)} where all are padded alike"
+        f"{_models(tokens)}: {count(cost.max_length)} tokens{limit} truncate {percent(cost.cut)} "
+        f"of the training texts; a text has {cost.tokens:,.1f} tokens on average, "
+        f"{cost.in_batches:,.1f} in batches padded to their longest text, and "
+        f"{count(cost.max_length)} with `padding: max_length`"
     )

@@ -1,4 +1,4 @@
-"""The section of the report that shows the figures, each with how to read it."""
+"""Section of the report with the figures and their captions."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from raycompare.report.drawing.figure import ReportFigure
 from raycompare.report.drawing.registry import figures_of
 
 Images = Mapping[str, Mapping[str, str]]
-"""The paths of each figure by the suffix of its theme, by the figure's name."""
+"""Paths keyed by the name of the figure, then by the suffix of the theme."""
 
 
 def figures_section(comparison: Comparison, images: Images) -> str:
-    """Show the figures that were drawn, in the colours of the reader's page."""
+    """Show the figures that were drawn, in the reader's light or dark theme."""
     shown = [
         f"{_picture(figure, images[figure.name])}\n\n{figure.caption()}"
         for figure in figures_of(comparison)

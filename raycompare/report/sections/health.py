@@ -1,4 +1,4 @@
-"""The section of the report that says what to look at."""
+"""Section of the report with warnings."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from raycompare.formatting import escape, table
 
 
 def health_section(comparison: Comparison) -> str:
-    """Show each flag with what to do; nothing if there is none."""
+    """List the findings, each with a suggestion; return nothing if there are none."""
     if not comparison.flags:
         return ""
     rows = [[escape(flag.about), escape(flag.found), flag.advice] for flag in comparison.flags]
-    return "\n\n".join(
-        ["## What to look at", table(["about", "found", "what to do"], rows, left=3)]
-    )
+    return f"## Warnings\n\n{table(['subject', 'finding', 'suggestion'], rows, left=3)}"

@@ -1,7 +1,7 @@
-"""The section of the report on ranking models by their average over evaluations, as is often done.
+"""Section of the report on ranking models by their average over evaluations.
 
-The hand-made comparisons that docs/mirrors.md names take SageMaker's `METRIC - Avg`, the mean over
-the evaluations of one training run, and the order of the models follows how soon they learn.
+The comparisons listed in docs/mirrors.md rank by SageMaker's `METRIC - Avg`, the mean over the
+evaluations of one training run, so their order depends on how early a model learns.
 """
 
 from __future__ import annotations
@@ -14,121 +14,108 @@ from raycompare.analysis.analytics import METRICS, average
 from raycompare.analysis.comparison import Comparison
 from raycompare.analysis.curves import Curve, learning_curves
 from raycompare.analysis.leaderboard import ModelRow, spread
-from raycompare.formatting import escape, score, table
+from raycompare.formatting import escape, folded, join_parts, score, table
 from raycompare.metrics import LABELS, MODES, MetricName, better
 
-TITLE = "## Why the average over evaluations ranks no models"
+TITLE = "## Why the average over evaluations is not used"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Averaged:
-    """One tested model with the evaluations of its best trial."""
+class _Averaged:
+    """A tested model with the evaluations of its best trial."""
 
     row: ModelRow
     curve: Curve
     average: float
-    """Over the finite values, as SageMaker's Avg."""
+    """Mean of the finite values, as SageMaker's Avg."""
     place: int
-    """By the test; counts from 1."""
+    """Rank by the test, from 1."""
 
     @classmethod
     def all_of(cls, comparison: Comparison) -> list[Self]:
-        """Return the tested models that were evaluated, in the order of the averages."""
+        """Return the tested models that were evaluated, ordered by their averages."""
         curves = learning_curves(comparison.records)
         best = {curve.model: curve for curve in curves if curve.is_best}
         rows = [row for row in comparison.leaderboard if row.test and row.model in best]
-        found = [
+        models = [
             cls(row=row, curve=best[row.model], average=mean, place=place)
             for place, row in enumerate(rows, 1)
             if (mean := average(best[row.model].values)) is not None
         ]
         sign = 1 if MODES[comparison.metric] == "min" else -1
-        return sorted(found, key=lambda one: (sign * one.average, one.place))
+        return sorted(models, key=lambda model: (sign * model.average, model.place))
+
+    def test(self, metric: MetricName) -> str:
+        """Return the test scores as text."""
+        return spread(self.row.test[metric])
 
 
 def mirrors_section(comparison: Comparison) -> str:
-    """Show both orders where they differ; one sentence where not, nothing if there is no average.
+    """Show both orders if they differ, else say that they agree.
 
-    Without a second evaluation of any trial an average is the value itself.
+    Return nothing if no trial was evaluated twice, since the average is then the value itself.
     """
-    models = Averaged.all_of(comparison)
-    if len(models) < 2 or all(len(one.curve.values) < 2 for one in models):  # noqa: PLR2004
+    models = _Averaged.all_of(comparison)
+    if len(models) < 2 or all(len(model.curve.values) < 2 for model in models):  # noqa: PLR2004
         return ""
-    if [one.place for one in models] == sorted(one.place for one in models):
+    column = f"`eval_{METRICS[comparison.metric]} - Avg`"
+    if [model.place for model in models] == sorted(model.place for model in models):
         return (
-            f"Ordered by {_column(comparison.metric)}, the mean over the evaluations of each "
-            "model's best trial, the models would stand as in the leaderboard. It still rewards "
-            "learning soon and ranks nothing here (docs/mirrors.md of raycompare)."
+            f"Ordered by {column}, the mean over the evaluations of each model's best trial, the "
+            "models would be in the same order as in the leaderboard. The report does not use this "
+            "average, because it rewards learning early (docs/mirrors.md of raycompare)."
         )
-    return "\n\n".join(
-        [
-            TITLE,
-            _headline(comparison, models),
-            "<details>\n<summary>both orders</summary>",
-            _orders(comparison.metric, models),
-            "</details>",
-            f"*Average* is {_column(comparison.metric)} of analytics/trial_components.csv: the "
-            "mean over the evaluations of the model's best trial, early ones included. Comparisons "
-            "made by hand rank by it (docs/mirrors.md of raycompare).",
-        ]
+    note = (
+        f"*Average* is {column} of analytics/trial_components.csv: the mean over all evaluations "
+        "of the model's best trial, including early ones. Many manual comparisons rank by it "
+        "(docs/mirrors.md of raycompare)."
     )
+    orders = folded("both orders", _orders(comparison.metric, models))
+    return join_parts(TITLE, _headline(comparison, models), orders, note)
 
 
-def _column(metric: MetricName) -> str:
-    return f"`eval_{METRICS[metric]} - Avg`"
-
-
-def _headline(comparison: Comparison, models: Sequence[Averaged]) -> str:
-    first = models[0]
-    leader = next(one for one in models if one.place == 1)
+def _headline(comparison: Comparison, models: Sequence[_Averaged]) -> str:
+    first, metric = models[0], comparison.metric
+    leader = next(model for model in models if model.place == 1)
     if first is leader:
         return (
-            "The average over evaluations has the same model first, and others in another order "
-            "than the test."
+            "The average over evaluations ranks the same model first, but orders the others "
+            "differently than the test."
         )
-    metric = LABELS[comparison.metric]
-    tie = (
-        ", which can't be told apart from it by the test"
-        if first.row.model in comparison.tied
-        else ""
-    )
+    tied = first.row.model in comparison.tied
     return (
-        f"By the average over evaluations {escape(first.row.model)} would come first: "
-        f"{_why(comparison.metric, first, leader)}. Its average validation {metric} is "
-        f"{score(first.average)}, that of {escape(leader.row.model)} {score(leader.average)}; "
-        f"on the test it has {_test(comparison.metric, first)} against "
-        f"{_test(comparison.metric, leader)}{tie}."
+        f"The average over evaluations would rank {escape(first.row.model)} first, because "
+        f"{_why(metric, first, leader)}. Its average validation {LABELS[metric]} is "
+        f"{score(first.average)}, compared to {score(leader.average)} for "
+        f"{escape(leader.row.model)}; on the test it reaches {first.test(metric)}, compared to "
+        f"{leader.test(metric)}{', which is not significantly different' if tied else ''}."
     )
 
 
-def _why(metric: MetricName, first: Averaged, leader: Averaged) -> str:
-    """Say what the average rewards, as far as the two trials show it."""
+def _why(metric: MetricName, first: _Averaged, leader: _Averaged) -> str:
+    """Explain what the average rewards, as far as the two trials show it."""
     mode = MODES[metric]
     pick = max if mode == "max" else min
     own, other = first.curve.values, leader.curve.values
     sooner, ends_better = better(own[0], other[0], mode), better(pick(own), pick(other), mode)
     if sooner and not ends_better:
-        return "it learns sooner, not better"
+        return "it learns earlier, not better"
     if len(own) != len(other):
-        return f"it was evaluated {len(own)} times, the other {len(other)} times"
-    return "its best trial is ahead on the validation split, not on the test"
+        return f"it was evaluated {len(own)} times and the other {len(other)} times"
+    return "its best trial is ahead on the validation split, though not on the test"
 
 
-def _test(metric: MetricName, one: Averaged) -> str:
-    return spread(one.row.test[metric])
-
-
-def _orders(metric: MetricName, models: Sequence[Averaged]) -> str:
+def _orders(metric: MetricName, models: Sequence[_Averaged]) -> str:
     headers = ["model", "by average", "by test", "average", "evaluations", f"test {LABELS[metric]}"]
     rows = [
         [
-            escape(one.row.model),
+            escape(model.row.model),
             str(place),
-            str(one.place),
-            score(one.average),
-            str(len(one.curve.values)),
-            _test(metric, one),
+            str(model.place),
+            score(model.average),
+            str(len(model.curve.values)),
+            model.test(metric),
         ]
-        for place, one in enumerate(models, 1)
+        for place, model in enumerate(models, 1)
     ]
     return table(headers, rows)

@@ -1,4 +1,4 @@
-"""The section of the report that compares every pair of models."""
+"""Section of the report that compares every pair of models."""
 
 from __future__ import annotations
 
@@ -7,61 +7,51 @@ from collections.abc import Sequence
 from raycompare.analysis.comparison import Comparison
 from raycompare.analysis.pairwise import Networks, Pair
 from raycompare.analysis.verdict import SMALLEST_P
-from raycompare.formatting import NOTHING, change, count, escape, folded, number_of, score, table
+from raycompare.formatting import (
+    NOTHING,
+    change,
+    count,
+    escape,
+    fold_if_long,
+    join_parts,
+    number_of,
+    score,
+    table,
+)
 from raycompare.metrics import LABELS
 
 MOST_OPEN = 10
-"""Pairs in a table that is not folded away."""
+"""Largest number of pairs in a table that is not folded."""
 
 
 def pairs_section(comparison: Comparison) -> str:
-    """Show every pair that was tested, and the networks of those that could not be."""
+    """Show the tests of pairs of models; for models with one seed, those of single networks."""
     pairs = comparison.judgement.pairs
-    tested = [pair for pair in pairs if pair.test]
-    single = [pair for pair in pairs if pair.networks]
-    parts = ["## Pairs of models", _tests(comparison, tested), _networks(single)]
-    return "\n\n".join(part for part in parts if part) if pairs else ""
+    if not pairs:
+        return ""
+    tests = _tests(comparison, [pair for pair in pairs if pair.test])
+    return join_parts("## Pairs of models", tests, _networks(pairs))
 
 
 def _tests(comparison: Comparison, pairs: Sequence[Pair]) -> str:
     if not pairs:
         return ""
     metric = LABELS[comparison.judgement.metric]
-    headers = [
-        "model",
-        "and",
-        f"difference in {metric}",
-        "95 %",
-        "p",
-        "p, Holm",
-        "apart",
-        "can see",
-    ]
+    headers = ["first", "second", f"difference in {metric}", "95 %", "p", "p (Holm)"]
+    rows = table([*headers, "significant", "detectable"], map(_cells, pairs), left=2)
+    no_loss = ", because predictions have no loss" if comparison.metric == "loss" else ""
+    fitted = any(row.trial_id for row in comparison.baselines)
+    baselines = " Baselines have no seeds and therefore no error of the seeds." if fitted else ""
     note = (
-        f"The first minus the second, by mean test {metric} over seeds{_why_not_loss(comparison)}. "
-        "*95 %* and *p* are of the pair alone, by Student's t: its error is that of the seeds and "
-        "that of the test rows, which both models share; Welch-Satterthwaite degrees of freedom. "
-        f"{_no_seeds(comparison)}*P, Holm* is corrected for "
-        f"{number_of(len(pairs), 'pair')}. *Can see* is the true "
-        "difference that this pair alone would show in 80 % of repeats or more (noncentral t); "
-        "smaller ones mostly stay hidden."
+        f"*Difference*: mean test {metric} over seeds, first minus second{no_loss}. "
+        "*95 %*, *p*: interval and p value of this pair alone, by Student's t with "
+        "Welch-Satterthwaite degrees of freedom; the error accounts for seeds and for test rows, "
+        f"which both models share.{baselines} *p (Holm)*: corrected for "
+        f"{number_of(len(pairs), 'pair')}; the difference is *significant* if it is below 0.05. "
+        "*Detectable*: the smallest true difference that this test would detect with 80 % power "
+        "(noncentral t)."
     )
-    return f"{_fold_many(table(headers, map(_cells, pairs), left=2), len(pairs))}\n\n{note}"
-
-
-def _why_not_loss(comparison: Comparison) -> str:
-    return ", since predictions have no loss" if comparison.metric == "loss" else ""
-
-
-def _no_seeds(comparison: Comparison) -> str:
-    fitted = [row for row in comparison.baselines if row.trial_id]
-    return "A baseline has no seeds, and so no error of them. " if fitted else ""
-
-
-def _fold_many(shown: str, pairs: int) -> str:
-    if pairs <= MOST_OPEN:
-        return shown
-    return folded(number_of(pairs, "pair"), shown)
+    return f"{fold_if_long(rows, len(pairs), 'pair', MOST_OPEN)}\n\n{note}"
 
 
 def _cells(pair: Pair) -> list[str]:
@@ -86,17 +76,17 @@ def _p(p: float | None) -> str:
 
 
 def _networks(pairs: Sequence[Pair]) -> str:
-    found = [(pair, pair.networks) for pair in pairs if pair.networks]
-    if not found:
+    rows = [_network_cells(pair, pair.networks) for pair in pairs if pair.networks]
+    if not rows:
         return ""
-    headers = ["model", "and", "seeds", "only the first right", "only the second right", "p"]
+    headers = ["first", "second", "seeds", "only first correct", "only second correct", "p"]
     note = (
-        "One of the two has a single seed. McNemar's test (mid-p, not corrected) is of these two "
-        "trained networks alone: with other seeds it could come out otherwise, so it makes no "
-        "claim about the models."
+        "In these pairs, one of the models has a single seed. McNemar's test (mid-p, not "
+        "corrected) compares these two trained networks only: other seeds could give another "
+        "result, so nothing is claimed about the models."
     )
-    rows = [_network_cells(pair, networks) for pair, networks in found]
-    return f"{_fold_many(table(headers, rows, left=2), len(rows))}\n\n{note}"
+    shown = fold_if_long(table(headers, rows, left=2), len(rows), "pair", MOST_OPEN)
+    return f"{shown}\n\n{note}"
 
 
 def _network_cells(pair: Pair, networks: Networks) -> list[str]:

@@ -1,4 +1,4 @@
-"""The sections of the report that say how the run went and how to make it again."""
+"""Sections of the report on the run itself: failures, trials, environment, command."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from raycompare.formatting import (
     escape,
     fenced,
     folded,
+    join_parts,
+    name_first,
     number_of,
     score,
     setting,
@@ -27,12 +29,12 @@ from raycompare.records.rows import TrialRecord
 BYTES_PER_GIB = 2**30
 MOST_RETRIED = 20
 MOST_ROWS, MOST_FAILURES = 100, 100
-"""Trials of one model, and failures, that a table shows. Nobody reads more, and GitHub promises to
-show Markdown only below 2 MB, which the rows of 10,000 trials exceed."""
+"""Largest numbers of trials per model, and of failures, in a table. GitHub only shows Markdown
+below 2 MB, which 10,000 trials exceed."""
 
 
 def failures_section(comparison: Comparison) -> str:
-    """Show the first line of every error, of very many the first; nothing if there was none."""
+    """Show the first line of each error, for at most MOST_FAILURES; nothing without failures."""
     if not comparison.failures:
         return ""
     shown = comparison.failures[:MOST_FAILURES]
@@ -41,47 +43,32 @@ def failures_section(comparison: Comparison) -> str:
         for fail in shown
     ]
     headers = ["model", "stage", "seed", "trial", "error"]
-    note = "The first line of each error; the column *error* of trials.parquet has the tracebacks."
+    note = "Only the first line of each error; for tracebacks, see *error* in trials.parquet."
     if len(shown) < len(comparison.failures):
         note = f"These are the first {len(shown)} of {len(comparison.failures):,} failures. {note}"
-    return "\n\n".join(["## Failures", table(headers, rows, left=5), note])
+    return join_parts("## Failures", table(headers, rows, left=5), note)
 
 
 def trials_section(comparison: Comparison) -> str:
-    """Show the trials, folded away; of a model with very many the best."""
+    """Show the trials, folded; for a model with very many, the best ones."""
     metric = LABELS[comparison.metric]
-    headers = [
-        "model",
-        "stage",
-        "trial",
-        "hyperparameters",
-        "status",
-        "reason",
-        "seed",
-        f"best {metric}",
-        "at step",
-        "steps",
-        "training",
-        "evaluation",
-    ]
+    headers = ["model", "stage", "trial", "hyperparameters", "status", "reason", "seed"]
+    headers += [f"best {metric}", "at step", "steps", "training", "evaluation"]
     direction = "highest" if MODES[comparison.metric] == "max" else "lowest"
     shown = _select_rows(comparison.trials)
     total = number_of(len(comparison.trials), "trial")
-    title, summary, rest = "## Every trial", total, ""
+    title, summary, rest = "## All trials", total, ""
     if len(shown) < len(comparison.trials):
-        title, summary = "## The best trials of each model", f"{len(shown):,} of {total}"
+        title, summary = "## Best trials of each model", f"{len(shown):,} of {total}"
         rest = (
-            f" Shown are the first {MOST_ROWS} of each model and its confirm trials; "
+            f" The table shows the first {MOST_ROWS} of each model and its confirm trials; "
             f"trials.parquet has all {total}."
         )
-    return "\n\n".join(
-        [
-            title,
-            folded(summary, table(headers, map(_trial, shown), left=6)),
-            f"By model as in the leaderboard, then {direction} validation {metric} first. *Steps* "
-            f"are those trained, of those planned.{rest}",
-        ]
+    note = (
+        f"Models are in the order of the leaderboard, their trials by validation {metric}, "
+        f"{direction} first. *Steps*: trained of planned.{rest}"
     )
+    return join_parts(title, folded(summary, table(headers, map(_trial, shown), left=6)), note)
 
 
 def _select_rows(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
@@ -118,50 +105,38 @@ def _settings(trial: TrialRecord) -> str:
 
 
 def environment_section(comparison: Comparison) -> str:
-    """Say what the numbers were made with."""
+    """Describe the run, its machines and the versions of its packages."""
     manifest = comparison.manifest
     confirm = ", ".join(str(seed) for seed in manifest.seeds.get("confirm", ()))
     facts = [
         f"- Run {escape(manifest.run_id)}, {manifest.created_at} to {manifest.finished_at}",
-        f"- raycompare's git revision: {manifest.git_revision or 'none, it was installed'}",
+        f"- Git revision of raycompare: {manifest.git_revision or 'none (installed package)'}",
         f"- Seeds: {manifest.seeds.get('experiment')} for splits, samples and the tune stage; "
         f"{confirm} for the confirm stage",
-        f"- Wall-clock: {_stages(manifest.seconds)}",
+        f"- Wall-clock time: {_stages(manifest.seconds)}",
         *(
-            f"- {escape(name)} was off and has not all of this run: {escape(failure)}"
+            f"- {escape(name)} was turned off during the run and is incomplete: {escape(failure)}"
             for name, failure in manifest.trackers.items()
             if failure
         ),
         *_list_retries(comparison.trials),
     ]
-    return "\n\n".join(
-        [
-            "## Environment",
-            "\n".join(facts),
-            _hardware(manifest.hardware),
-            table(["package", "version"], _pairs(manifest.versions), left=2),
-        ]
-    )
+    versions = [[escape(name), escape(version)] for name, version in manifest.versions.items()]
+    packages = table(["package", "version"], versions, left=2)
+    return join_parts("## Environment", "\n".join(facts), _hardware(manifest.hardware), packages)
 
 
 def _list_retries(trials: Sequence[TrialRecord]) -> list[str]:
-    """Name the trials that lost their machine and went on elsewhere; of very many the first."""
+    """Name the trials that lost their worker and continued, at most MOST_RETRIED of them."""
     names = [escape(trial.trial_id) for trial in trials if trial.retries]
     if not names:
         return []
-    more = f" and {len(names) - MOST_RETRIED} more" if len(names) > MOST_RETRIED else ""
-    again = f"{number_of(len(names), 'trial')} started again from the last checkpoint"
-    return [
-        f"- Workers or machines were lost, and {again}: {', '.join(names[:MOST_RETRIED])}{more}"
-    ]
+    restarted = f"{number_of(len(names), 'trial')} restarted from the last checkpoint"
+    return [f"- Lost workers or machines; {restarted}: {name_first(names, MOST_RETRIED)}"]
 
 
 def _stages(seconds: Mapping[str, float]) -> str:
     return ", ".join(f"{stage} {duration(value)}" for stage, value in seconds.items())
-
-
-def _pairs(versions: Mapping[str, str]) -> Iterable[Sequence[str]]:
-    return ([escape(name), escape(version)] for name, version in versions.items())
 
 
 def _hardware(nodes: Iterable[Mapping[str, Any]]) -> str:
@@ -183,13 +158,7 @@ def _memory(size: float | None) -> str:
 
 
 def reproduce_section(comparison: Comparison) -> str:
-    """Give the command that makes the same run again."""
+    """Show the command that repeats the run."""
     manifest = comparison.manifest
-    return "\n\n".join(
-        [
-            "## Reproduce",
-            "With the experiment.yaml beside this report "
-            f"(hash {manifest.experiment_hash}) and the versions above:",
-            fenced(manifest.command),
-        ]
-    )
+    needs = f"With experiment.yaml from this folder (hash {manifest.experiment_hash})"
+    return join_parts("## Reproduce", f"{needs} and the versions above:", fenced(manifest.command))

@@ -1,4 +1,4 @@
-"""The sections of the report that say which model is best, and with which hyperparameters."""
+"""Sections of the report on the ranking of the models and their best hyperparameters."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from raycompare.formatting import (
     count,
     duration,
     escape,
+    join_parts,
     listing,
     number_of,
     score,
@@ -25,18 +26,13 @@ from raycompare.formatting import (
 )
 from raycompare.metrics import LABELS, MODES
 
-METHODS = "How and why: docs/statistics.md of raycompare."
+METHODS = "The methods are described in docs/statistics.md of raycompare."
 
 
 def leaderboard_section(comparison: Comparison, title: str = "Leaderboard") -> str:
-    """Rank the models, and say how to read the ranks."""
-    parts = [
-        f"## {title}",
-        table(_headers(comparison), _lines(comparison), left=2),
-        _list_untested(comparison),
-        _how_to_read(comparison),
-    ]
-    return "\n\n".join(part for part in parts if part)
+    """Rank the models, and explain how to read the table."""
+    rows = table(_headers(comparison), _lines(comparison), left=2)
+    return join_parts(f"## {title}", rows, _list_untested(comparison), _how_to_read(comparison))
 
 
 def _headers(comparison: Comparison) -> list[str]:
@@ -111,7 +107,7 @@ def _ranks(ranks: Ranks | None) -> str:
 
 def _list_untested(comparison: Comparison) -> str:
     lines = [
-        f"- {escape(row.model)} has no test value: {escape(row.reason)}"
+        f"- {escape(row.model)} has no test score: {escape(row.reason)}"
         for row in comparison.leaderboard
         if row.reason is not None
     ]
@@ -124,15 +120,15 @@ def _how_to_read(comparison: Comparison) -> str:
     seeds = number_of(len(comparison.experiment.confirm.seeds), "seed")
     return "\n".join(
         [
-            f"- Ordered by mean test {LABELS[metric]}, {direction} is better. ± is the sample "
-            f"standard deviation over the finished ones of {seeds}.",
-            "- Each seed retrained the model's best configuration to full budget and was tested "
-            f"once, with its best checkpoint by validation {LABELS[metric]}. Averages over "
+            f"- Models are ordered by mean test {LABELS[metric]}; {direction} is better. ± is the "
+            f"sample standard deviation over seeds ({seeds} planned).",
+            "- For each seed, the model's best configuration was trained with the full budget and "
+            f"tested once, with its best checkpoint by validation {LABELS[metric]}. Averages over "
             "evaluations are never used.",
             *_how_to_compare(comparison),
             *_about_weights(comparison),
             *_about_baselines(comparison),
-            "- *Training* is the mean wall-clock per seed, without evaluations. "
+            "- *Training* is the mean wall-clock time per seed, without evaluations. "
             "tables/leaderboard.csv has more columns.",
         ]
     )
@@ -141,20 +137,22 @@ def _how_to_read(comparison: Comparison) -> str:
 def _how_to_compare(comparison: Comparison) -> list[str]:
     judgement = comparison.judgement
     if judgement.gap is not None:
-        return [f"- No intervals and no tests were made, and nothing is claimed: {judgement.gap}."]
+        return [f"- There are no intervals and no tests, and nothing is claimed: {judgement.gap}."]
     single = [escape(row.model) for row in comparison.leaderboard if row.seeds_done == 1]
     rows = number_of(judgement.examples, "test row")
     notes = [
-        "- *95 %* is the interval of the expected score: a bootstrap of the seeds and of the "
-        f"{rows}, {count(judgement.resamples)} resamples, widened by Student's t for few seeds.",
-        "- Models that share a letter of *tier* can't be told apart, by Student's t of seeds and "
-        "test rows, 5 % over all pairs (Holm). *Ranks* are those that no test rules out. "
-        f"{METHODS}",
+        "- *95 %* is the interval of the expected score, from a bootstrap over seeds and over "
+        f"{rows} with {count(judgement.resamples)} resamples, widened by Student's t for few "
+        "seeds.",
+        "- Models that share a letter in *tier* are not significantly different, by Student's t "
+        "over seeds and test rows, at 5 % over all pairs (Holm). *Ranks* are those that no test "
+        f"rules out. {METHODS}",
     ]
     if single:
+        finished = "each finished" if len(single) > 1 else "finished"
         notes.append(
-            f"- {listing(single)} finished one seed: the interval is over test rows only and says "
-            "nothing of other seeds, and no test is made."
+            f"- {listing(single)} {finished} only one seed. The interval then reflects test rows "
+            "only, not how much other seeds would vary, and there is no test."
         )
     return notes
 
@@ -164,10 +162,11 @@ def _about_weights(comparison: Comparison) -> list[str]:
     random = [escape(model.name) for model in models if not model.is_pretrained]
     if not random:
         return []
-    what = "is not pretrained: its" if len(random) == 1 else "are not pretrained: their"
+    are = "is" if len(random) == 1 else "are"
     return [
-        f"- {listing(random)} {what} weights were drawn at random (`init: random`), anew for each "
-        "seed. Such a score says nothing of the pretrained model of that architecture."
+        f"- {listing(random)} {are} not pretrained: the weights were initialised at random "
+        "(`init: random`), differently for each seed. The score says nothing about pretrained "
+        "models of that architecture."
     ]
 
 
@@ -175,19 +174,19 @@ def _about_baselines(comparison: Comparison) -> list[str]:
     fitted = [escape(row.model) for row in comparison.baselines if row.trial_id]
     notes = []
     if len(fitted) < len(comparison.baselines):
-        notes.append("- The majority class always answers the most frequent label of the test.")
+        notes.append("- The majority class always predicts the most frequent label of the test.")
     if fitted:
         notes.append(
-            f"- {listing(fitted)} learned from the same training rows on one CPU, its "
-            "regularisation chosen by cross-validation on them. No seed moves its answers, so its "
-            "interval is over test rows only. *Training* has all of its time. Baselines are not "
-            "counted in *ranks*."
+            f"- {listing(fitted)} was fitted to the same training rows on one CPU, with its "
+            "regularisation selected by cross-validation. It does not depend on the seed, so its "
+            "interval reflects test rows only. *Training* is the time of the whole fit. Baselines "
+            "do not count for *ranks*."
         )
     return notes
 
 
 def hyperparameters_section(comparison: Comparison) -> str:
-    """Show the best hyperparameters of each model and what tuning bought."""
+    """Show the best hyperparameters of each model and the gain from tuning."""
     if not comparison.configurations:
         return ""
     names = sorted({name for row in comparison.configurations for name in row.hyperparameters})
@@ -197,9 +196,9 @@ def hyperparameters_section(comparison: Comparison) -> str:
     parts = ["## Best hyperparameters", table(headers, rows, left=2), _defaults_note(comparison)]
     if any(row.gain is not None for row in comparison.configurations):
         gains = [_gain(row) for row in comparison.configurations]
-        headers = ["model", f"default, {metric}", f"best tuned, {metric}", "tuning bought"]
+        headers = ["model", f"default, {metric}", f"best tuned, {metric}", "gain from tuning"]
         parts += [table(headers, gains), _gain_note(comparison)]
-    return "\n\n".join(part for part in parts if part)
+    return join_parts(*parts)
 
 
 def _configuration(comparison: Comparison, row: Configuration, names: Sequence[str]) -> list[str]:
@@ -221,24 +220,19 @@ def _value(comparison: Comparison, row: Configuration, name: str) -> str:
 def _defaults_note(comparison: Comparison) -> str:
     untuned = [escape(row.model) for row in comparison.configurations if row.is_default]
     note = (
-        "Only what was searched is shown, floats with three significant digits; experiment.yaml "
-        "has all that was fixed, and *default* is the Trainer's or the model's own value."
+        "Only searched hyperparameters are shown, rounded to three significant digits; fixed ones "
+        "are in experiment.yaml. *default* is the default of the Trainer or of the model."
     )
     return f"{note} The untuned default was best for {listing(untuned)}." if untuned else note
 
 
 def _gain(row: Configuration) -> list[str]:
-    return [
-        escape(row.model),
-        score(row.default_value),
-        score(row.tuned_value),
-        change(row.gain),
-    ]
+    return [escape(row.model), score(row.default_value), score(row.tuned_value), change(row.gain)]
 
 
 def _gain_note(comparison: Comparison) -> str:
     return (
-        f"Best validation {LABELS[comparison.metric]} in the tune stage, one seed. *Tuning bought* "
-        "counts towards better; below zero, no sample beat the default. The search chose by these "
-        "same values, so they flatter it a little; the test values above do not."
+        f"Best validation {LABELS[comparison.metric]} in the tune stage, with one seed. The gain "
+        "is positive if tuning helped, and negative if no sample beat the default. The search "
+        "selected by these values, so they are slightly optimistic; the test scores above are not."
     )

@@ -1,4 +1,4 @@
-"""The section of the report that says what the look before the search was worth."""
+"""Section of the report that compares the screening scores with the final ranks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,17 @@ from collections.abc import Mapping, Sequence
 from scipy.stats import spearmanr
 
 from raycompare.analysis.comparison import Comparison
-from raycompare.formatting import NOTHING, count, duration, escape, listing, number_of, score, table
+from raycompare.formatting import (
+    NOTHING,
+    count,
+    duration,
+    escape,
+    join_parts,
+    listing,
+    number_of,
+    score,
+    table,
+)
 from raycompare.metrics import LABELS, ScoreName
 from raycompare.records.rows import ScreenRecord
 
@@ -17,32 +27,32 @@ NAMES: Mapping[ScoreName, str] = {
     "probe": "linear probe, MCC",
 }
 FEWEST = 4
-"""Models of which a rank correlation says something."""
+"""Smallest number of models for a rank correlation."""
 
 
 def screening_section(comparison: Comparison) -> str:
-    """Show the scores beside the final ranks; nothing if nothing was screened."""
+    """Show screening scores and final ranks; return nothing if no models were screened."""
     if not comparison.screened:
         return ""
-    parts = ["## Screening", _what(comparison), _table(comparison)]
-    return "\n\n".join([*parts, "\n".join(f"- {line}" for line in _lines(comparison))])
+    lines = "\n".join(f"- {line}" for line in _lines(comparison))
+    return join_parts("## Screening", _describe(comparison), _table(comparison), lines)
 
 
-def _what(comparison: Comparison) -> str:
+def _describe(comparison: Comparison) -> str:
     records, settings = comparison.screened, comparison.experiment.screen
     assert settings is not None
     kept = sum(record.kept for record in records)
     rows = max(record.rows for record in records)
-    went = "all of them" if kept == len(records) else f"the best {kept}"
+    result = "all were kept" if kept == len(records) else f"the best {kept} were kept"
     return (
-        f"Before the search, the frozen features of {number_of(len(records), 'model')} were looked "
-        f"at on {number_of(rows, 'row')} of train; {went} by {NAMES[settings.score]} went on."
+        f"Before the search, {number_of(len(records), 'model')} were screened by their frozen "
+        f"features on {number_of(rows, 'training row')}; by {NAMES[settings.score]}, {result}."
     )
 
 
 def _table(comparison: Comparison) -> str:
     final = _final_ranks(comparison)
-    headers = ["model", *NAMES.values(), "screened as", "final rank", "took"]
+    headers = ["model", *NAMES.values(), "screening rank", "final rank", "time"]
     return table(headers, (_row(record, final) for record in comparison.screened))
 
 
@@ -52,8 +62,8 @@ def _row(record: ScreenRecord, final: Mapping[str, int]) -> list[str]:
         escape(record.model),
         *(score(getattr(record, name)) for name in NAMES),
         NOTHING if record.rank is None else count(record.rank),
-        end if record.kept else "left out",
-        "known before" if record.cached else duration(record.seconds),
+        end if record.kept else "dropped",
+        "cached" if record.cached else duration(record.seconds),
     ]
 
 
@@ -67,16 +77,16 @@ def _lines(comparison: Comparison) -> list[str]:
         _agreement(comparison),
         _winner(comparison),
         *(
-            f"{escape(record.model)} could not be screened, and went on: {escape(record.cause)}"
+            f"{escape(record.model)} could not be screened and was kept: {escape(record.cause)}"
             for record in comparison.screened
             if record.cause
         ),
     ]
     if not all(record.kept for record in comparison.screened):
         lines.append(
-            "Models that were left out were not trained: whether one of them would have been "
-            "first is not known. `screen.keep` as large as the number of models shows how far the "
-            "scores can be trusted on these data."
+            "Dropped models were not trained, so one of them might have been first. To see how "
+            "well the scores predict the ranks on this data, set `screen.keep` to the number of "
+            "models."
         )
     return [line for line in lines if line]
 
@@ -84,24 +94,22 @@ def _lines(comparison: Comparison) -> list[str]:
 def _agreement(comparison: Comparison) -> str:
     metric = comparison.metric
     values = {row.model: row.test[metric].mean for row in comparison.leaderboard if row.test}
-    known = [r for r in comparison.screened if r.rank is not None and r.model in values]
-    if len(known) < FEWEST:
-        return (
-            f"{number_of(len(known), 'model')} with both ranks: too few to say how well they agree."
-        )
-    tested = [values[record.model] for record in known]
-    parts = [f"{correlation(known, name, tested)} ({label})" for name, label in NAMES.items()]
+    ranked = [r for r in comparison.screened if r.rank is not None and r.model in values]
+    if len(ranked) < FEWEST:
+        return f"Only {number_of(len(ranked), 'model')} with both ranks: too few to compare them."
+    tested = [values[record.model] for record in ranked]
+    parts = [f"{correlation(ranked, name, tested)} ({label})" for name, label in NAMES.items()]
     return (
-        f"Rank correlation with test {LABELS[metric]} over the {len(known)} models that were "
-        f"trained (Spearman; 1 is the same order): {listing(parts)}."
+        f"Rank correlation with test {LABELS[metric]} over the {len(ranked)} trained models "
+        f"(Spearman; 1 means the same order): {listing(parts)}."
     )
 
 
 def correlation(records: Sequence[ScreenRecord], name: ScoreName, tested: Sequence[float]) -> str:
-    """Return Spearman's rank correlation of a score with test values, or why there is none."""
+    """Return Spearman's rank correlation of a score with test scores, or why there is none."""
     scores = [record.score(name) for record in records]
     if len(set(scores)) == 1 or len(set(tested)) == 1:
-        return "none, since all are equal"
+        return "undefined, all are equal"
     return f"{float(spearmanr(scores, tested).statistic):.2f}"
 
 
@@ -112,6 +120,6 @@ def _winner(comparison: Comparison) -> str:
         return ""
     number = len(comparison.screened)
     return (
-        f"{escape(first.model)}, first in the end, was screened as {first.rank} of {number}: "
+        f"The final winner, {escape(first.model)}, had screening rank {first.rank} of {number}: "
         f"`keep: {first.rank}` would have been enough."
     )

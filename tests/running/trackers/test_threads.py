@@ -107,7 +107,7 @@ def test_the_report_says_which_tracker_was_off(tmp_path: Path) -> None:
     folder = run.write(tmp_path)
     write_report(folder)
     report = folder.read_text("report.md")
-    assert "- mlflow was off and has not all of this run: ConnectionError: no answer" in report
+    assert "- mlflow was turned off during the run and is incomplete: ConnectionError: no" in report
     assert "tensorboard was off" not in report
 
 
