@@ -6,8 +6,9 @@ from bisect import insort
 from collections.abc import Sequence
 from fractions import Fraction
 from math import inf
+from typing import ClassVar
 
-from raycompare.experiment.settings import TuneSpec
+from raycompare.experiment.settings import SchedulerName, TuneSpec
 from raycompare.tuning.schedulers.base import Rule, TrialCurve, quantile
 
 
@@ -18,7 +19,7 @@ class Rungs(Rule):
     stopped, and nobody is held.
     """
 
-    schedulers = ("asha", "pooled-asha")
+    schedulers: ClassVar[tuple[SchedulerName, ...]] = ("asha", "pooled-asha")
 
     def __init__(self, steps: Sequence[int], tune: TuneSpec) -> None:
         """Place a rung at each of `steps`, in ascending order."""
