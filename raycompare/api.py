@@ -46,7 +46,7 @@ class Run:
 
     @property
     def experiment(self) -> Experiment:
-        """What was run, every default filled in."""
+        """The experiment, with all defaults."""
         return self.records.experiment
 
     @property

@@ -1,4 +1,4 @@
-"""The plain values of an experiment file and their lines: YAML 1.2 and --set overrides."""
+"""Plain values of an experiment file and their lines, from YAML 1.2 and --set overrides."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Document:
     """An experiment file before its types are checked."""
 
     source: str
-    """Its name in messages."""
+    """Name of the file in messages."""
     content: Mapping[str, Any]
     lines: Mapping[str, int]
     """Line numbers, keyed by dotted path."""
@@ -48,7 +48,7 @@ class Document:
 
 
 def parse_document(text: str, source: str, overrides: Sequence[str], keys: str) -> Document:
-    """Read the text of a file and apply `overrides`, each `dotted.key=value` with a YAML value.
+    """Parse the text of a file and apply `overrides`, each `dotted.key=value` with a YAML value.
 
     Raises:
         UserError: the text isn't a YAML mapping, or an override is invalid. The message lists the
@@ -116,7 +116,7 @@ def _step(node: Any, part: str, override: str) -> Any:
 
 
 class FilePart(Part):
-    """Base of the type of a whole file, which is made from a file or from plain values."""
+    """Base of `Experiment`: creates it from a file or from plain values."""
 
     def __init__(self, **sections: Any) -> None:
         """Create an experiment from the sections of a file, as plain values or as their types.
@@ -134,16 +134,16 @@ class FilePart(Part):
             UserError: the file can't be read.
             ExperimentError: the file has mistakes; the message lists them all.
         """
-        made = cls.__new__(cls)
-        made._fill(parse_document(read_text(Path(path)), str(path), overrides, keys_of(cls)))
-        return made
+        experiment = cls.__new__(cls)
+        experiment._fill(parse_document(read_text(Path(path)), str(path), overrides, keys_of(cls)))
+        return experiment
 
     @classmethod
     def from_dict(cls, sections: Mapping[str, Any]) -> Self:
         """Create an experiment from a dict with the keys of an experiment file.
 
         Raises:
-            ExperimentError: the file has mistakes; the message lists them all.
+            ExperimentError: there are mistakes; the message lists them all.
         """
         return cls(**sections)
 

@@ -20,7 +20,7 @@ from ruamel.yaml.error import YAMLError
 
 from raycompare.errors import ExperimentError, Problem, UserError
 from raycompare.experiment.document import Document, parse_document
-from raycompare.experiment.mistakes import keys_of, missing, problems_of, unknown
+from raycompare.experiment.mistakes import describe_missing, describe_unknown, keys_of, problems_of
 from raycompare.experiment.safe_yaml import read_text
 from raycompare.experiment.space import Domain, SearchSpace
 from raycompare.experiment.spec import Experiment, ModelItem, ModelSpec
@@ -78,11 +78,13 @@ def parse_draft(text: str, source: str, overrides: Sequence[str] = ()) -> Draft:
 
 def _validate(raw: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
     sections: dict[str, Any] = {}
-    problems = [unknown((key,), Experiment) for key in raw if key not in Experiment.model_fields]
+    problems = [
+        describe_unknown((key,), Experiment) for key in raw if key not in Experiment.model_fields
+    ]
     for key, field in Experiment.model_fields.items():
         if key not in raw:
             if field.is_required():
-                problems.append(missing(key))
+                problems.append(describe_missing(key))
             else:
                 sections[key] = field.get_default()
             continue

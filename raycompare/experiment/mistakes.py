@@ -1,4 +1,4 @@
-"""Describes the mistakes of an experiment file that pydantic has found."""
+"""Turn validation errors of pydantic into problems of an experiment file."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ DottedPath = tuple[str | int, ...]
 def problems_of(
     error: ValidationError, root: type[BaseModel], path: DottedPath = ()
 ) -> list[Problem]:
-    """Describe every error in the section at `path`; `root` is the type of the whole file."""
+    """Return the problems of the section at `path`; `root` is the type of the whole file."""
     return [_problem((*path, *details["loc"]), details, root) for details in error.errors()]
 
 
-def missing(where: str) -> Problem:
-    """Describe a required key that is not there."""
+def describe_missing(where: str) -> Problem:
+    """Describe a required key that is missing."""
     return Problem(where=where, found="nothing", allowed="a value; the key is required")
 
 
@@ -31,9 +31,9 @@ def _problem(path: DottedPath, details: ErrorDetails, root: type[BaseModel]) -> 
     where = ".".join(str(part) for part in path)
     kind, context = details["type"], details.get("ctx", {})
     if kind == "extra_forbidden":
-        return unknown(path, _type_at(path[:-1], root))
+        return describe_unknown(path, _type_at(path[:-1], root))
     if kind == "missing":
-        return missing(where)
+        return describe_missing(where)
     value = json.dumps(details["input"])
     if kind == "literal_error":
         choices = context["expected"].replace("'", "").replace(" or ", ", ").split(", ")
@@ -49,8 +49,8 @@ def _space_hint(value: object) -> str | None:
     return None
 
 
-def unknown(path: DottedPath, owner: type[BaseModel]) -> Problem:
-    """Describe a key that is no field of its section."""
+def describe_unknown(path: DottedPath, owner: type[BaseModel]) -> Problem:
+    """Describe a key that its section doesn't have."""
     where, key = ".".join(str(part) for part in path), str(path[-1])
     return Problem(
         where=where,
