@@ -1,1 +1,1 @@
-"""What the records show: leaderboard, tests, cost and verdict, as pure functions."""
+"""Pure functions from records to results: leaderboard, tests, cost and verdict."""

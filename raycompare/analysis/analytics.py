@@ -1,10 +1,10 @@
-"""A run as the tables that people compare models with by hand: SageMaker's, SimpleTransformers'.
+"""Tables of a run in the formats of SageMaker's analytics and SimpleTransformers (docs/mirrors.md).
 
 The columns are those of `ExperimentAnalytics.dataframe()` and
 `HyperparameterTuningJobAnalytics.dataframe()` of the SageMaker Python SDK
-(sagemaker/analytics.py in 2.x, sagemaker/core/analytics.py in 3.x, commit a248126) and those of
+(sagemaker/analytics.py in 2.x, sagemaker/core/analytics.py in 3.x, commit a248126), and those of
 SimpleTransformers' training_progress_scores.csv (`_create_training_progress_scores`, commit
-03a3789 and before). docs/mirrors.md says what they hold here, and what is corrected.
+03a3789 and before).
 """
 
 from __future__ import annotations
@@ -35,8 +35,7 @@ METRICS: Mapping[MetricName, str] = {
     "macro_recall": "recall",
     "matthews_correlation": "mcc",
 }
-"""The metrics as the Trainer's logs name them, behind eval_ or test_."""
-
+"""Names of the metrics in the Trainer's logs, without the prefix eval_ or test_."""
 PREFIXES: Mapping[Split, str] = {"validation": "eval", "test": "test"}
 
 JOB_STATUS: Mapping[Status, str] = {
@@ -46,7 +45,7 @@ JOB_STATUS: Mapping[Status, str] = {
     "interrupted": "Stopped",
     "not_run": "Stopped",
 }
-"""TrainingJobStatus, as SageMaker's DescribeTrainingJob has it."""
+"""Values of TrainingJobStatus in SageMaker's DescribeTrainingJob."""
 
 PROGRESS_COLUMNS: Mapping[str, MetricName | None] = {
     "mcc": "matthews_correlation",
@@ -55,16 +54,15 @@ PROGRESS_COLUMNS: Mapping[str, MetricName | None] = {
     "acc": "accuracy",
     "f1": "macro_f1",
 }
-"""Those after global_step, for more than two classes; the last two are what users add."""
-
+"""Columns after global_step, for more than two classes; users usually add the last two."""
 FOLDER = "analytics"
 
 
 def trial_components(folder: RunFolder | str) -> pd.DataFrame:
-    """Return a row per trial, with statistics of each metric over the trial's evaluations.
+    """Return a row per trial, with statistics of each metric over its evaluations.
 
     Raises:
-        UserError: the folder is not that of a run that has ended.
+        UserError: the folder is not that of a finished run.
     """
     return _components(_records(folder))
 
@@ -73,22 +71,22 @@ def tuning_job(folder: RunFolder | str) -> pd.DataFrame:
     """Return a row per trial of the tune stage: hyperparameters, status, objective, times in s.
 
     Raises:
-        UserError: the folder is not that of a run that has ended.
+        UserError: the folder is not that of a finished run.
     """
     return _jobs(_records(folder))
 
 
 def progress_scores(folder: RunFolder | str) -> dict[str, pd.DataFrame]:
-    """Return, by model, the validation metrics of its best trial by optimizer step.
+    """Return the validation metrics of each model's best trial by step, keyed by model name.
 
     Raises:
-        UserError: the folder is not that of a run that has ended.
+        UserError: the folder is not that of a finished run.
     """
     return _progress(_records(folder))
 
 
 def mirrors(records: Records) -> dict[str, str]:
-    """Return the CSV files by their names in the run folder."""
+    """Return the content of the CSV files, keyed by path in the run folder."""
     files = _progress_files(records)
     frames = {
         "trial_components.csv": _components(records),
@@ -102,7 +100,7 @@ def mirrors(records: Records) -> dict[str, str]:
 
 
 def average(values: Iterable[float]) -> float | None:
-    """Return the mean of the finite values, which is SageMaker's Avg; None if there are none."""
+    """Return the mean of the finite values, SageMaker's Avg; None without any."""
     finite = [value for value in values if math.isfinite(value)]
     return fmean(finite) if finite else None
 
@@ -129,17 +127,17 @@ def _component(records: Records, trial: TrialRecord, names: Sequence[str]) -> di
 
 
 def _parameters(records: Records, trial: TrialRecord) -> dict[str, float | str | None]:
-    given = {
+    parameters = {
         **settings_of(records.experiment, trial.model).training,
         **json.loads(trial.hyperparameters),
         "model_name": trial.model,
         "seed": trial.seed,
     }
-    return {name: _parameter(value) for name, value in given.items()}
+    return {name: _parameter(value) for name, value in parameters.items()}
 
 
 def _parameter(value: object) -> float | str | None:
-    """Return a number or text, the two kinds that SageMaker's parameters have."""
+    """Return a number or text, the two types of SageMaker's parameters."""
     if value is None or isinstance(value, str):
         return value
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -147,20 +145,20 @@ def _parameter(value: object) -> float | str | None:
 
 
 def _statistics(records: Records, trial: TrialRecord) -> dict[str, float | int | None]:
-    found: dict[str, float | int | None] = {}
-    for split, prefix in PREFIXES.items():
-        rows = records.rows(trial, split)
-        for name, short in METRICS.items():
-            summary = _summary([getattr(row, name) for row in rows])
-            found |= {f"{prefix}_{short} - {key}": value for key, value in summary.items()}
-    return found
+    return {
+        f"{prefix}_{short} - {key}": value
+        for split, prefix in PREFIXES.items()
+        for rows in [records.rows(trial, split)]
+        for name, short in METRICS.items()
+        for key, value in _summary([getattr(row, name) for row in rows]).items()
+    }
 
 
 def _summary(values: Sequence[float]) -> dict[str, float | int | None]:
-    """Summarise the finite values: CloudWatch's MetricDatum takes neither NaN nor infinities.
+    """Summarise the finite values; CloudWatch's MetricDatum accepts neither NaN nor infinity.
 
-    StdDev is of a sample, and 0 for one value: so it is in the output of
-    marshmellow77/sm-hf-experiments, where .8964 and .9428 have .032810.
+    StdDev is that of a sample, and 0 for one value, as in the output of
+    marshmellow77/sm-hf-experiments, where it is .032810 for .8964 and .9428.
     """
     finite = [value for value in values if math.isfinite(value)]
     return {
@@ -174,7 +172,7 @@ def _summary(values: Sequence[float]) -> dict[str, float | int | None]:
 
 
 def _deviation(values: Sequence[float]) -> float:
-    """Not statistics.stdev, whose exact fractions take seconds where there are many trials."""
+    # statistics.stdev computes with exact fractions, which takes seconds for many trials.
     mean = fmean(values)
     squares = math.fsum((value - mean) ** 2 for value in values)
     return math.sqrt(squares / max(len(values) - 1, 1))
@@ -220,7 +218,7 @@ def _job(records: Records, trial: TrialRecord, names: Sequence[str]) -> dict[str
 
 
 def _seconds(trial: TrialRecord) -> float | None:
-    """Return what the trial has worked: it may have waited or been started again in between."""
+    """Return the working time of a trial, without waiting and lost attempts."""
     if trial.train_seconds is None:
         return None
     return trial.train_seconds + (trial.eval_seconds or 0.0) + (trial.test_seconds or 0.0)

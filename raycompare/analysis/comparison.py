@@ -1,4 +1,4 @@
-"""From records to a comparison: who leads, what tuning bought, what was saved, what failed."""
+"""The comparison of the models of a run: everything that its report is made from."""
 
 from __future__ import annotations
 
@@ -41,34 +41,34 @@ OfModel = TypeVar("OfModel", InferenceRecord, InferenceFailure)
 
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
-    """The best hyperparameters of one model, and what they gained on the validation split."""
+    """The best hyperparameters of one model, and their gain on the validation split."""
 
     model: str
     hyperparameters: Mapping[str, Any]
-    """What was searched; empty for the untuned default."""
+    """Searched hyperparameters; empty for the untuned default."""
     is_default: bool
     confirmed: bool
     """False if no confirm trial was planned; then this is the best of the tune stage."""
     default_value: float | None
     """Best validation value of the untuned default, by the experiment's metric."""
     tuned_value: float | None
-    """The best of all other trials of the tune stage."""
+    """Best validation value of all other trials of the tune stage."""
     gain: float | None
-    """How much better the tuned value is; negative if the search found nothing better."""
+    """Improvement of the tuned value over the default; negative if the default is better."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Savings:
-    """Trials of the tune stage that ended before their budget, and the steps they saved."""
+    """Trials of the tune stage that ended before their full budget, and the steps saved."""
 
     trials: int
     steps: int
     planned_steps: int
-    """Of every trial of the tune stage that started."""
+    """Planned steps of all trials of the tune stage that started."""
 
     @classmethod
     def of(cls, tune: Sequence[TrialRecord], *endings: Ending) -> Self:
-        """Count the trials that ended in one of these ways."""
+        """Count the trials with one of these endings."""
         started = [(trial, trial.planned_steps) for trial in tune if trial.planned_steps]
         saved = [planned - trial.steps for trial, planned in started if trial.ending in endings]
         planned_steps = sum(planned for _, planned in started)
@@ -84,12 +84,12 @@ class Failure:
     stage: str
     seed: int
     error: str
-    """Its first line."""
+    """First line of the error."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Everything that a report says, ready to be written down."""
+    """Everything that a report is made from."""
 
     records: Records
     verdict: str
@@ -97,57 +97,53 @@ class Comparison:
     leaderboard: tuple[ModelRow, ...]
     judgement: Judgement
     baselines: tuple[BaselineRow, ...]
-    """The fitted ones, then the majority class."""
+    """Fitted baselines, then the majority class."""
     configurations: tuple[Configuration, ...]
     trials: tuple[TrialRecord, ...]
-    """All of them; by model as in the leaderboard, then best first."""
+    """All trials; by model in the order of the leaderboard, then best first."""
     stopped: Savings
-    """By the scheduler."""
+    """Trials stopped by the scheduler."""
     out_of_patience: Savings
     out_of_budget: Savings
     diverged: Savings
     failures: tuple[Failure, ...]
     cost: Cost
     flags: tuple[Flag, ...]
-    """What to look at."""
     inference: tuple[InferenceRecord, ...]
-    """What it takes to use each model that was measured, in the order of the leaderboard."""
+    """Measurements of each model, in the order of the leaderboard."""
     inference_failures: tuple[InferenceFailure, ...]
-    """In the same order."""
+    """Failed measurements, in the order of the leaderboard."""
     screened: tuple[ScreenRecord, ...]
-    """Best first; empty where nothing was screened."""
+    """Screened models, best first; empty without screening."""
 
     @property
     def experiment(self) -> Experiment:
-        """What was compared."""
+        """The experiment that was run."""
         return self.records.experiment
 
     @property
     def manifest(self) -> Manifest:
-        """Hashes, versions, machines and times of the run."""
+        """Manifest of the run."""
         return self.records.manifest
 
     @property
     def metric(self) -> MetricName:
-        """The metric that decides."""
+        """Deciding metric of the experiment."""
         return self.experiment.tune.metric
 
     @property
     def standings(self) -> tuple[Line, ...]:
-        """The models and the baselines, best first."""
+        """Models and baselines, best first."""
         return standings(self.leaderboard, self.baselines, self.metric)
 
     @property
     def tied(self) -> tuple[str, ...]:
-        """The models that can't be told apart from the leader."""
+        """Tested models that are not significantly different from the leader."""
         return self.judgement.ties_with_first([row.model for row in self.leaderboard if row.test])
 
 
 def compare(records: Records, predictions: Iterable[tuple[str, pa.Table]]) -> Comparison:
-    """Compare the models of an experiment by the records of its run.
-
-    `predictions` are as `RunFolder.read_predictions` returns them.
-    """
+    """Compare the models of a run; `predictions` as `RunFolder.read_predictions` returns them."""
     experiment, manifest = records.experiment, records.manifest
     trials = records.trials
     metric = experiment.tune.metric
@@ -243,32 +239,25 @@ def _failures(trials: Iterable[TrialRecord]) -> tuple[Failure, ...]:
 def _configurations(models: Iterable[str], records: Records) -> tuple[Configuration, ...]:
     tune, metric = records.tune_trials, records.experiment.tune.metric
     chosen = best_trials(tune, metric) | {trial.model: trial for trial in records.confirm_trials}
-    default = best_trials((trial for trial in tune if trial.is_default), metric)
-    tuned = best_trials((trial for trial in tune if not trial.is_default), metric)
+    default = _best_values((trial for trial in tune if trial.is_default), metric)
+    tuned = _best_values((trial for trial in tune if not trial.is_default), metric)
     return tuple(
-        _configuration(chosen[model], default.get(model), tuned.get(model), metric)
+        Configuration(
+            model=model,
+            hyperparameters=json.loads(chosen[model].hyperparameters),
+            is_default=chosen[model].is_default,
+            confirmed=chosen[model].stage == "confirm",
+            default_value=default.get(model),
+            tuned_value=tuned.get(model),
+            gain=_gain(default.get(model), tuned.get(model), metric),
+        )
         for model in models
         if model in chosen
     )
 
 
-def _configuration(
-    chosen: TrialRecord,
-    default: TrialRecord | None,
-    tuned: TrialRecord | None,
-    metric: MetricName,
-) -> Configuration:
-    default_value = default.best_value if default else None
-    tuned_value = tuned.best_value if tuned else None
-    return Configuration(
-        model=chosen.model,
-        hyperparameters=json.loads(chosen.hyperparameters),
-        is_default=chosen.is_default,
-        confirmed=chosen.stage == "confirm",
-        default_value=default_value,
-        tuned_value=tuned_value,
-        gain=_gain(default_value, tuned_value, metric),
-    )
+def _best_values(trials: Iterable[TrialRecord], metric: MetricName) -> dict[str, float | None]:
+    return {model: trial.best_value for model, trial in best_trials(trials, metric).items()}
 
 
 def _gain(default: float | None, tuned: float | None, metric: MetricName) -> float | None:

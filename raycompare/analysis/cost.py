@@ -1,9 +1,8 @@
-"""What a run cost, by its records: machine time and dollars of each trial, model and stage.
+"""The cost of a run, from its records: machine time and dollars per trial, model and stage.
 
-A trial has the larger of its shares of a machine's CPUs and GPUs: what is left beside it on the
-other kind is of use to nobody like it (the dominant share of Ghodsi et al. 2011, NSDI). A second of
-it is that share of a second of the machine. What trials leave of a stage is idle, so that the parts
-of a stage are the time of all machines that could hold trials, each for as long as it was there.
+A trial is charged the larger of its shares of a machine's CPUs and GPUs, since similar trials can't
+use the rest (dominant share, Ghodsi et al. 2011, NSDI). The rest of the machine time of a stage is
+idle. Machine time is that of all machines that can hold trials, while they are part of the run.
 """
 
 from __future__ import annotations
@@ -31,45 +30,45 @@ from raycompare.records.run_records import Records
 
 TRAINING = ("tune", "confirm")
 REST = "rest"
-"""The name of what a run took outside of its stages."""
+"""Name of the time outside of all stages."""
 SLACK = 0.02
-"""Of a stage's wall-clock, by which what trials held may differ for the sake of the clocks."""
+"""Share by which held time may exceed that of the stage, since clocks differ."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Where the time and the money of a run went. All USD are 0 without a price."""
+    """Time and money of a run. All USD are 0 without a price."""
 
     machines: tuple[Machine, ...]
     price: Price | None
-    """Of each machine."""
+    """Price of one machine."""
     stages: tuple[StageCost, ...]
     models: tuple[ModelCost, ...]
     trials: tuple[TrialCost, ...]
     saved: StoppingSavings
     failed: Sum
     unmeasured: int
-    """Trials of an older version, which did not record how long they held their resources."""
+    """Number of trials of older versions, which did not record their held time."""
     crowded: bool
-    """Whether trials held more than their stage has, so that its wall-clock is not all known."""
+    """Whether trials held more machine time than their stage has."""
     unconfirmed: Mapping[str, int]
-    """Seeds of each model that `tune.max_usd` kept from being confirmed."""
+    """Number of seeds per model that were not confirmed because of `tune.max_usd`."""
 
     @property
     def whole(self) -> StageCost:
-        """All machines, for the whole run."""
+        """Cost of the whole run."""
         return add_stages("all", self.stages)
 
     @property
     def training(self) -> StageCost:
-        """The stages that were estimated before the start."""
+        """Cost of the stages that the estimate covers."""
         return add_stages("training", [stage for stage in self.stages if stage.name in TRAINING])
 
 
 def cost_of(records: Records) -> Cost:
-    """Count what a run cost."""
+    """Compute the cost of a run."""
     manifest, price = records.manifest, price_of(records.experiment.cost)
-    machines = machines_of(manifest)
+    machines = _machines(manifest)
     rate = price.usd(1) if price else 0.0
     trials = sorted(records.trials, key=lambda trial: (trial.stage, trial.order))
     raw = [_trial_cost(trial, machines, manifest.resources, rate) for trial in trials]
@@ -91,10 +90,10 @@ def cost_of(records: Records) -> Cost:
     )
 
 
-def machines_of(manifest: Manifest) -> tuple[Machine, ...]:
-    """Return the machines that could hold trials; one that is not known, if none was recorded.
+def _machines(manifest: Manifest) -> tuple[Machine, ...]:
+    """Return the machines that can hold trials; one unknown machine if none was recorded.
 
-    The head of a cluster mostly has no CPUs to give, and another price.
+    The head of a cluster usually offers no CPUs, and has a different price.
     """
     rows: Sequence[Mapping[str, Any]] = manifest.hardware
     workers = [row for row in rows if row.get("cpus") or row.get("gpus")]
@@ -108,18 +107,17 @@ def machines_of(manifest: Manifest) -> tuple[Machine, ...]:
     )
 
 
-def _resources(trial: TrialRecord, given: Mapping[str, Any]) -> tuple[float, float]:
-    """Return a trial's CPUs and GPUs; of older runs as far as the trial tells."""
-    known = given.get(trial.model)
-    if known:
-        return float(known.get("cpu") or 0), float(known.get("gpu") or 0)
+def _resources(trial: TrialRecord, by_model: Mapping[str, Any]) -> tuple[float, float]:
+    """Return the CPUs and GPUs of a trial; estimated for runs of older versions."""
+    if recorded := by_model.get(trial.model):
+        return float(recorded.get("cpu") or 0), float(recorded.get("gpu") or 0)
     return float(trial.num_threads or 1), float((trial.device or "").startswith("cuda"))
 
 
 def _trial_cost(
-    trial: TrialRecord, machines: Sequence[Machine], given: Mapping[str, Any], rate: float
+    trial: TrialRecord, machines: Sequence[Machine], resources: Mapping[str, Any], rate: float
 ) -> TrialCost:
-    cpus, gpus = _resources(trial, given)
+    cpus, gpus = _resources(trial, resources)
     machine = next((m for m in machines if m.hostname == trial.hostname), machines[0])
     spent = Spent.of(trial)
     part = spent.times(machine.share(cpus, gpus))
@@ -133,9 +131,9 @@ def _trial_cost(
 
 
 def _walls(manifest: Manifest, costs: Sequence[TrialCost], machines: int) -> dict[str, Wall]:
-    """Return the time of each stage, and of the rest; of a stage that was cut off, the least.
+    """Return the time of each stage and of the rest; at least the held time of a stage.
 
-    Older versions left out a stage that was cut off, and did not count machines as time passed.
+    Older versions did not record interrupted stages, nor how long machines were part of the run.
     """
     seconds, counted = manifest.seconds, manifest.machine_seconds
     walls = {
@@ -147,18 +145,18 @@ def _walls(manifest: Manifest, costs: Sequence[TrialCost], machines: int) -> dic
         held = sum(row.machine.total for row in costs if row.trial.stage == stage)
         if stage not in walls and held:
             walls[stage] = Wall(seconds=held / machines, machine_seconds=held)
-    known, total = Wall.sum(walls.values()), seconds.get(TOTAL, 0.0)
+    stages, total = Wall.sum(walls.values()), seconds.get(TOTAL, 0.0)
     walls[REST] = Wall(
-        seconds=max(total - known.seconds, 0.0),
-        machine_seconds=max(counted.get(TOTAL, total * machines) - known.machine_seconds, 0.0),
+        seconds=max(total - stages.seconds, 0.0),
+        machine_seconds=max(counted.get(TOTAL, total * machines) - stages.machine_seconds, 0.0),
     )
     return walls
 
 
 def _fit(stage: str, wall: Wall, costs: Sequence[TrialCost]) -> float:
-    """Return what the cost of a stage's trials is to be multiplied with, mostly 1.
+    """Return the factor for the costs of a stage's trials, usually 1.
 
-    Trials of different shapes can have shares of a machine that add up to more than all of it.
+    The shares of trials of different shapes can add up to more than the machine.
     """
     held = sum(row.machine.total for row in costs if row.trial.stage == stage)
     return min(wall.machine_seconds / held, 1.0) if held else 1.0
@@ -185,27 +183,23 @@ def _stage(name: str, wall: Wall, costs: Sequence[TrialCost], rate: float) -> St
 def _model(name: str, costs: Sequence[TrialCost], records: Records) -> ModelCost:
     own = [row for row in costs if row.trial.model == name]
     tested = [row for row in own if records.rows(row.trial, "test")]
-    one = (
-        Sum(
-            trials=1,
-            seconds=fmean(row.machine.total for row in tested),
-            usd=fmean(row.usd for row in tested),
-        )
-        if tested
-        else None
-    )
     return ModelCost(
         model=name,
         processor="GPU" if any(row.processor == "GPU" for row in own) else "CPU",
         processor_seconds=sum(row.processor_seconds for row in own),
         tune=Sum.of(row for row in own if row.trial.stage == "tune"),
         confirm=Sum.of(row for row in own if row.trial.stage == "confirm"),
-        seed=one,
+        seed=_mean(tested) if tested else None,
     )
 
 
+def _mean(costs: Sequence[TrialCost]) -> Sum:
+    seconds, usd = fmean(row.machine.total for row in costs), fmean(row.usd for row in costs)
+    return Sum(trials=1, seconds=seconds, usd=usd)
+
+
 def _savings(costs: Iterable[TrialCost]) -> StoppingSavings:
-    """Count the steps that were not trained; a trial's pace is its own, evaluations counted."""
+    """Sum the steps that were not trained, at each trial's own pace, including evaluations."""
     trials, steps, seconds, usd = 0, 0, 0.0, 0.0
     for row in costs:
         trial = row.trial
@@ -221,7 +215,7 @@ def _savings(costs: Iterable[TrialCost]) -> StoppingSavings:
 
 
 def _count_untested_seeds(records: Records) -> dict[str, int]:
-    """Count the seeds without a test, if dollars ended the run; in the order of the experiment."""
+    """Count the seeds per model that were not tested, if `tune.max_usd` ended the run."""
     if all(trial.ending != "max_usd" for trial in records.trials):
         return {}
     missing = {

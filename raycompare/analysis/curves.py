@@ -1,4 +1,4 @@
-"""The learning curves of the trials."""
+"""Learning curves of trials."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from raycompare.records.run_records import Records
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """The validation values of one trial, against its optimizer steps."""
+    """Validation values of one trial by optimizer step."""
 
     model: str
     trial_id: str
     steps: tuple[int, ...]
     values: tuple[float, ...]
     is_best: bool
-    """The best of its model."""
+    """Whether this is the best trial of its model."""
     stopped_early: bool
 
 
 def learning_curves(records: Records) -> tuple[Curve, ...]:
-    """Return a curve per evaluated trial, in the order they were planned.
+    """Return a curve per evaluated trial, in the order in which they were planned.
 
-    They are the trials of the tune stage; of a model that was not tuned, its confirm trials.
+    They are the trials of the tune stage, or of the confirm stage if a model was not tuned.
     """
     trials, metric = records.trials, records.experiment.tune.metric
     tuned = {trial.model for trial in trials if trial.stage == "tune"}

@@ -1,7 +1,7 @@
-"""What the test answers say of one model: how its score varies, and the interval of it.
+"""Variance and interval of a model's test score, over seeds and test examples.
 
-A score varies for two reasons: another training seed, and other test examples. The examples are
-the same for every model and seed, so that part is paired. docs/statistics.md has the reasons.
+All models and seeds are tested on the same examples, so that part of the variance is paired. See
+docs/statistics.md for the reasons.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from raycompare.metrics import Floats, Integers, Margins, MetricName, influences
 
 @dataclass(frozen=True, eq=False)
 class FinalistPredictions:
-    """What the finalists of every model answered to the same test examples."""
+    """Predictions of the finalists and baselines for the same test examples."""
 
     labels: Integers
-    """Of shape (examples,): whole numbers from 0."""
+    """Shape (examples,), counted from 0."""
     predictions: Mapping[str, Integers]
-    """Of each model, of shape (seeds, examples)."""
+    """Keyed by model name; shape (seeds, examples), one row for a baseline."""
     seeds: Mapping[str, tuple[int, ...]]
-    """None of a baseline, which answers alike whatever the seed, and has one row of predictions."""
+    """Keyed by model name; empty for a baseline, whose predictions don't depend on the seed."""
 
     @property
     def examples(self) -> int:
-        """The number of test examples."""
+        """Number of test examples."""
         return len(self.labels)
 
     @property
     def classes(self) -> int:
-        """One more than the largest label or prediction."""
+        """Number of classes, up to the largest label or prediction."""
         largest = [predicted.max() for predicted in self.predictions.values()]
         return int(max(self.labels.max(), *largest)) + 1
 
@@ -43,29 +43,29 @@ class FinalistPredictions:
 CONFIDENCE = 0.95
 BOOTSTRAP_SEED = 20260101
 MOST_RESAMPLES, FEWEST_RESAMPLES = 1000, 200
-MOST_ANSWERS = 10**9
-"""That are drawn again for all intervals of a report; above it there are fewer resamples."""
+MOST_PREDICTIONS = 10**9
+"""Predictions resampled for all intervals of a report; beyond it there are fewer resamples."""
 CHUNK_BYTES = 2**26
-"""Of the example weights of the resamples that are computed at once."""
+"""Size of the example weights of resamples that are computed at once."""
 TWO_SEEDS = 2
 DEGREES_OF_TWO_SEEDS = 2.0
-"""The most where a model has two seeds. Their variance is often far too small by chance, and
-Welch-Satterthwaite then trusts it: copies of a model differed in up to 7 % of replays."""
+"""Limit if a model has two seeds. Their variance is often far too small by chance, which
+Welch-Satterthwaite ignores: copies of a model differed in up to 7 % of replays."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Variance:
-    """The variance of a model's mean score, in its two parts, before any pairing."""
+    """Variance of a model's mean score in two parts, unpaired."""
 
     seeds: float
-    """Sample variance of the scores over their number; 0 for one seed."""
+    """Sample variance of the scores, divided by the number of seeds; 0 for one seed."""
     number: int
-    """Of seeds."""
+    """Number of seeds."""
     examples: float
 
     @classmethod
     def of(cls, seed_scores: Floats, influence: Floats) -> Self:
-        """Estimate both parts from scores of shape (seeds,) and influences of the mean."""
+        """Estimate both parts; shapes (seeds,) and (examples,), the influence on the mean score."""
         number = len(seed_scores)
         return cls(
             seeds=float(seed_scores.var(ddof=1)) / number if number > 1 else 0.0,
@@ -75,13 +75,13 @@ class Variance:
 
 
 def over_examples(influence: Floats) -> float:
-    """Return the variance over examples of what has these influences, shape (examples,)."""
+    """Return the variance over examples of a score with these influences, shape (examples,)."""
     number = len(influence)
     return float(influence @ influence) * number / (number - 1)
 
 
 def degrees_of_freedom(seeds: Sequence[Variance], examples: float, number: int) -> float:
-    """Return those of a t statistic (Satterthwaite 1946), from the seeds and `number` examples."""
+    """Return the degrees of freedom (Satterthwaite 1946) for a variance over `number` examples."""
     parts = [(model.seeds, model.number - 1) for model in seeds if model.number > 1]
     parts.append((examples, number - 1))
     total = sum(variance for variance, _ in parts)
@@ -93,11 +93,11 @@ def degrees_of_freedom(seeds: Sequence[Variance], examples: float, number: int) 
 
 
 def degrees_of_one_side(model: Variance, examples: float, number: int) -> float:
-    """Return those of a t statistic where one side alone has seeds, from them and the examples.
+    """Return the degrees of freedom if only one side has seeds.
 
-    Its critical value is the mean of those of the two parts, by their variances (Cochran 1964).
-    Welch-Satterthwaite trusts three seeds too much where no other seeds balance them: a baseline
-    that was as good as a model differed from it in up to 8 % of replays.
+    The critical value is the mean of those of the two parts, weighted by variance (Cochran 1964).
+    Welch-Satterthwaite trusts few seeds of one side too much: a baseline as good as a model with
+    three seeds differed from it in up to 8 % of replays.
     """
     total = model.seeds + examples
     if total == 0:
@@ -110,23 +110,23 @@ def degrees_of_one_side(model: Variance, examples: float, number: int) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A 95 % interval of a model's expected score, or of a difference of two."""
+    """A 95 % interval of a model's expected score, or of the difference of two."""
 
     low: float
     high: float
 
 
 def number_of_resamples(answers: FinalistPredictions) -> int:
-    """Return how many are drawn for each interval: fewer for very many answers."""
+    """Return the number of resamples per interval, which falls with many predictions."""
     seeds = sum(len(predicted) for predicted in answers.predictions.values())
-    affordable = MOST_ANSWERS // (seeds * answers.examples)
+    affordable = MOST_PREDICTIONS // (seeds * answers.examples)
     return max(FEWEST_RESAMPLES, min(MOST_RESAMPLES, affordable))
 
 
 def intervals(
     answers: FinalistPredictions, metrics: Sequence[MetricName]
 ) -> dict[str, dict[MetricName, Interval]]:
-    """Return an interval of each model and metric, by a bootstrap of seeds and examples."""
+    """Return an interval for each model and metric, by a bootstrap of seeds and examples."""
     resamples = number_of_resamples(answers)
     return {model: _intervals(answers, model, metrics, resamples) for model in answers.predictions}
 
@@ -137,22 +137,19 @@ def _intervals(
     labels, predictions = answers.labels, answers.predictions[model]
     observed = Margins.of(labels, predictions, answers.classes)
     drawn = bootstrap(answers, model, metrics, resamples)
-    found: dict[MetricName, Interval] = {}
+    by_metric: dict[MetricName, Interval] = {}
     for metric in metrics:
         of_seeds = scores(metric, observed)
         influence = influences(metric, labels, predictions, answers.classes)
         variance = Variance.of(of_seeds, influence)
         degrees = degrees_of_freedom([variance], variance.examples, answers.examples)
         lowest = -1.0 if metric == "matthews_correlation" else 0.0
-        found[metric] = widen_by_t(drawn[metric], float(of_seeds.mean()), degrees, lowest)
-    return found
+        by_metric[metric] = _widen_by_t(drawn[metric], float(of_seeds.mean()), degrees, lowest)
+    return by_metric
 
 
-def widen_by_t(drawn: Floats, mean: float, degrees: float, lowest: float) -> Interval:
-    """Return the percentiles of what was drawn, further from the mean by Student's t.
-
-    Percentiles alone are those of a normal distribution, too narrow for few seeds.
-    """
+def _widen_by_t(drawn: Floats, mean: float, degrees: float, lowest: float) -> Interval:
+    # The percentiles correspond to a normal distribution, which is too narrow for few seeds.
     tail = (1 - CONFIDENCE) / 2
     factor = float(special.stdtrit(degrees, 1 - tail) / special.ndtri(1 - tail))
     low, high = np.quantile(drawn, [tail, 1 - tail])
@@ -165,10 +162,10 @@ def widen_by_t(drawn: Floats, mean: float, degrees: float, lowest: float) -> Int
 def bootstrap(
     answers: FinalistPredictions, model: str, metrics: Sequence[MetricName], resamples: int
 ) -> dict[MetricName, Floats]:
-    """Return resampled mean scores of a model, of shape (resamples,), the same at every call.
+    """Return resampled mean scores of a model, shape (resamples,); every call returns the same.
 
-    Each resample draws one fewer than the seeds that there are, since the variance of the mean
-    then has no bias (Rao and Wu 1988), and one set of examples, the same for all of them.
+    Each resample draws one seed fewer than there are, because the variance of the mean then has no
+    bias (Rao and Wu 1988), and one set of examples for all of these seeds.
     """
     chance = np.random.default_rng(BOOTSTRAP_SEED)
     seeds = len(answers.predictions[model])
@@ -195,7 +192,7 @@ def _weights(chance: np.random.Generator, resamples: int, examples: int) -> npt.
 
 @dataclass(frozen=True, eq=False)
 class _Counter:
-    """Counts the margins of all seeds in many resamples at once, by sparse products."""
+    """Computes the margins of all seeds in many resamples at once, by sparse products."""
 
     correct: Any
     predicted: Any

@@ -1,4 +1,4 @@
-"""The leaderboard: one row per model, from the test of its finalists, and who leads it."""
+"""The leaderboard: one row per model, ordered by the test scores of its finalists."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from raycompare.records.rows import FINISHED, BaselineRecord, EvalRecord, Status
 from raycompare.records.run_records import Records
 
 HEADLINE: tuple[MetricName, ...] = ("accuracy", "macro_f1", "matthews_correlation")
-"""The test metrics that every table and verdict shows."""
+"""Test metrics that every table and verdict shows."""
 
 
 def shown_metrics(metric: MetricName) -> tuple[MetricName, ...]:
-    """Return the headline metrics, after `metric` if it is none of them."""
+    """Return the headline metrics, preceded by `metric` if it is not one of them."""
     return HEADLINE if metric in HEADLINE else (metric, *HEADLINE)
 
 
@@ -31,29 +31,29 @@ class Spread:
 
     mean: float
     sd: float | None
-    """None for one seed, which has no spread."""
+    """None for one seed."""
     n: int
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Self:
-        """Summarise at least one value."""
+        """Summarise one or more values."""
         finite = all(math.isfinite(value) for value in values)
         sd = None if len(values) == 1 else stdev(values) if finite else math.nan
         return cls(mean=fmean(values), sd=sd, n=len(values))
 
 
 def spread(value: Spread) -> str:
-    """Return mean ± sd; only the mean of one seed."""
+    """Return mean ± sd, or only the mean for one seed."""
     return score(value.mean) if value.sd is None else f"{score(value.mean)} ± {score(value.sd)}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelRow:
-    """What is known of one model. Means are over the confirm trials that were tested."""
+    """Results of one model. Means are over its tested confirm trials."""
 
     model: str
     test: Mapping[MetricName, Spread]
-    """Empty if no confirm trial was tested; `reason` then says why."""
+    """Test scores; empty if no confirm trial was tested."""
     validation: float | None
     """Mean of the best validation values, by the experiment's metric."""
     seeds_planned: int
@@ -61,19 +61,20 @@ class ModelRow:
     train_seconds: float | None
     eval_seconds: float | None
     steps_to_best: float | None
-    """Median."""
+    """Median number of steps to the best evaluation."""
     counts: Mapping[Status, int]
-    """Trials of both stages."""
+    """Number of trials of both stages, keyed by status."""
     reason: str | None
+    """The reason why no confirm trial was tested."""
 
     @property
     def seeds_done(self) -> int:
-        """The number of seeds behind the test values."""
+        """Number of tested seeds."""
         return next((spread.n for spread in self.test.values()), 0)
 
 
 def leaderboard(records: Records) -> tuple[ModelRow, ...]:
-    """Order the models by their mean test value of the experiment's metric, best first."""
+    """Return the models by their mean test score in the experiment's metric, best first."""
     experiment = records.experiment
     tests = {row.trial_id: row for row in records.evaluations if row.split == "test"}
     rows = [
@@ -91,13 +92,13 @@ def leaderboard(records: Records) -> tuple[ModelRow, ...]:
 def tested_finalists(
     trials: Iterable[TrialRecord], evaluations: Iterable[EvalRecord]
 ) -> list[TrialRecord]:
-    """Return the confirm trials behind the test values of the leaderboard."""
+    """Return the confirm trials that the test scores of the leaderboard come from."""
     tests = {row.trial_id for row in evaluations if row.split == "test"}
     return [trial for trial in _finished_seeds(trials) if trial.trial_id in tests]
 
 
 def place(value: float, metric: MetricName) -> tuple[int, float]:
-    """Return a key by which better values come first, and what is no number after them."""
+    """Return a sort key that puts better values first, and NaN and infinite values last."""
     if not math.isfinite(value):
         return 1, 0.0
     return 0, value if MODES[metric] == "min" else -value
@@ -116,7 +117,7 @@ def _row(
         test=_spreads([tests[trial.trial_id] for trial in tested]),
         validation=_mean(trial.best_value for trial in tested),
         seeds_planned=seeds,
-        # Where layers are searched, those of the finalists are the ones that were tested.
+        # Trials differ if layers are searched; the finalists are the ones that were tested.
         num_parameters=next(
             (t.num_parameters for t in (*tested, *trials) if t.num_parameters), None
         ),
@@ -141,8 +142,8 @@ def _spreads(tests: Sequence[EvalRecord]) -> dict[MetricName, Spread]:
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return fmean(known) if known else None
+    recorded = [value for value in values if value is not None]
+    return fmean(recorded) if recorded else None
 
 
 def _why_not_tested(trials: Sequence[TrialRecord]) -> str:
@@ -155,23 +156,23 @@ def _why_not_tested(trials: Sequence[TrialRecord]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineRow:
-    """What a baseline scores on the test split; it has a place by its score, but no rank."""
+    """Test scores of a baseline, which has a line in the leaderboard but no rank."""
 
     model: str
-    """What the tables call it."""
+    """Name of the baseline in tables."""
     test: Mapping[MetricName, float]
-    """Without what it has no value of."""
+    """Test scores; the majority class has no loss."""
     trial_id: str | None = None
-    """Of its stored predictions."""
+    """Id of its stored predictions; None for the majority class."""
     validation: float | None = None
-    """By the experiment's metric."""
+    """Validation score, by the experiment's metric."""
     num_parameters: int | None = None
     seconds: float | None = None
-    """Wall-clock of choosing, fitting and testing."""
+    """Wall-clock time of choosing, fitting and testing."""
 
     @classmethod
     def of(cls, record: BaselineRecord) -> Self:
-        """Take what the record of a fitted baseline says."""
+        """Return the row of a fitted baseline."""
         return cls(
             model=record.name,
             test={name: getattr(record, name) for name in MODES},
@@ -186,10 +187,9 @@ Line = ModelRow | BaselineRow
 
 
 def majority(label_counts: Mapping[str, int]) -> BaselineRow:
-    """Return what always answering the most frequent test label scores.
+    """Return the scores of always predicting the most frequent test label, or the first by name.
 
-    Among equals it is the first by name. Macro averages are over the labels that the test split
-    has. It has no loss, since it gives no probabilities.
+    Macro averages are over the labels of the test split. There is no loss without probabilities.
     """
     names = sorted(label_counts)
     actual = np.array([label_counts[name] for name in names], float)
@@ -208,10 +208,7 @@ def majority(label_counts: Mapping[str, int]) -> BaselineRow:
 def baseline_rows(
     records: Sequence[BaselineRecord], data: Mapping[str, Any]
 ) -> tuple[BaselineRow, ...]:
-    """Return a row for each fitted baseline, and for the majority where its labels are known.
-
-    `data` is that of the manifest.
-    """
+    """Return a row for each fitted baseline, and the majority class if `data` counts its labels."""
     counts = data.get("test_label_counts")
     fitted = [BaselineRow.of(record) for record in records]
     return (*fitted, majority(counts)) if counts else tuple(fitted)
@@ -220,9 +217,9 @@ def baseline_rows(
 def standings(
     rows: Sequence[ModelRow], baselines: Sequence[BaselineRow], metric: MetricName
 ) -> tuple[Line, ...]:
-    """Put the baselines between the models, which are in order, by their test value.
+    """Return models and baselines by their test score, best first; without a score last.
 
-    A model stands before a baseline of the same value; below both is what has no value.
+    Models keep their order, and come before baselines with the same score.
     """
     return tuple(sorted((*rows, *baselines), key=lambda line: _place(line, metric)))
 
@@ -234,9 +231,10 @@ def _place(line: Line, metric: MetricName) -> tuple[int, float]:
 
 
 def best_trials(trials: Iterable[TrialRecord], metric: MetricName) -> dict[str, TrialRecord]:
-    """Return the best trial of each model, by the rule that chooses what is confirmed.
+    """Return the best trial of each model, which is the one to be confirmed.
 
-    A trial cut short counts only where none was completed; the first planned among equals.
+    Incomplete trials count only if the model has no completed one. Of equal trials, the one that
+    was planned first is the best.
     """
     valued = [trial for trial in trials if trial.best_value is not None]
     completed = {trial.model for trial in valued if trial.status == "completed"}

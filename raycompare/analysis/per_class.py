@@ -1,4 +1,4 @@
-"""How the leader does on each label, and which it takes for which."""
+"""Scores of the leader per label, and the labels that it confuses."""
 
 from __future__ import annotations
 
@@ -15,42 +15,42 @@ MOST_CONFUSED = 10
 
 @dataclass(frozen=True, kw_only=True)
 class ClassScores:
-    """How a model does on one label; means over its seeds."""
+    """Scores of a model for one label; means over its seeds."""
 
     label: str
     rows: int
-    """Of the test split."""
+    """Test rows with this label."""
     precision: float
-    """0 where the label was never predicted, as in scikit-learn."""
+    """0 if the label was never predicted, as in scikit-learn."""
     recall: float
     f1: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Confused:
-    """Rows of one label that were taken for another."""
+    """Rows of one label that were predicted as another."""
 
     label: str
     predicted: str
     rows: float
-    """The mean over seeds."""
+    """Mean number of rows over seeds."""
     share: float
-    """Of the rows of the label."""
+    """Share of the rows of the label."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassReport:
-    """One model, label by label."""
+    """Scores and confusion matrix of one model."""
 
     model: str
     labels: tuple[str, ...]
     matrix: tuple[tuple[float, ...], ...]
-    """Of shape (labels, labels): rows of a label by what was predicted, the mean over seeds."""
+    """Confusion matrix, shape (labels, predicted labels): numbers of rows, means over seeds."""
     scores: tuple[ClassScores, ...]
 
     @property
     def confused(self) -> tuple[Confused, ...]:
-        """The pairs that are taken for one another most often, the most frequent first."""
+        """The labels that are confused most often, the most frequent pair first."""
         wrong = np.asarray(self.matrix)
         rows = wrong.sum(axis=1)
         np.fill_diagonal(wrong, 0)
@@ -69,7 +69,7 @@ class ClassReport:
 
 
 def class_report(answers: FinalistPredictions, model: str, names: Sequence[str]) -> ClassReport:
-    """Score a model on each label; a label without a name is named by its number."""
+    """Score a model on each label; labels without a name get their number."""
     classes = max(answers.classes, len(names))
     labels = tuple(names) + tuple(str(number) for number in range(len(names), classes))
     predictions = answers.predictions[model]

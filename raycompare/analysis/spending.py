@@ -1,9 +1,9 @@
-"""What machine time and money are counted in: machines, seconds of each kind, and sums."""
+"""Units of the cost of a run: machines, seconds by activity, and sums."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal, Self
 
 from raycompare.records.rows import TrialRecord
@@ -20,7 +20,7 @@ class Machine:
     gpus: float
 
     def share(self, cpus: float, gpus: float) -> float:
-        """Return the part of the machine that a trial with these resources has, at most all."""
+        """Return the share of the machine that these resources take, at most 1."""
         of_cpus = cpus / self.cpus if self.cpus else 0.0
         of_gpus = gpus / self.gpus if self.gpus else 0.0
         return min(max(of_cpus, of_gpus), 1.0) or 1.0
@@ -28,7 +28,7 @@ class Machine:
 
 @dataclass(frozen=True, kw_only=True)
 class Spent:
-    """Seconds by what they went into."""
+    """Seconds by activity."""
 
     train: float = 0.0
     evaluate: float = 0.0
@@ -36,48 +36,47 @@ class Spent:
     start_up: float = 0.0
     """Loading the model, after the worker has started."""
     other: float = 0.0
-    """Starts that were lost, checkpoints, messages, and what is not measured."""
+    """Lost attempts, checkpoints, messages, and the rest."""
 
     @classmethod
     def of(cls, trial: TrialRecord) -> Self:
-        """Divide the time for which a trial held its resources; only the known parts, if old."""
-        known = cls(
+        """Divide the held time of a trial; for older versions, return the recorded parts."""
+        measured = cls(
             train=trial.train_seconds or 0.0,
             evaluate=trial.eval_seconds or 0.0,
             test=trial.test_seconds or 0.0,
             start_up=trial.startup_seconds or 0.0,
         )
-        other = max((trial.held_seconds or 0.0) - known.total, 0.0)
-        return cls(**{**asdict(known), "other": other})
+        return replace(measured, other=max((trial.held_seconds or 0.0) - measured.total, 0.0))
 
     @classmethod
     def sum(cls, parts: Iterable[Spent]) -> Self:
-        """Add up."""
+        """Return the sum of each activity."""
         rows = [asdict(part) for part in parts]
         return cls(**{name: sum(row[name] for row in rows) for name in asdict(cls())})
 
     def times(self, factor: float) -> Spent:
-        """Return a multiple."""
+        """Return all seconds multiplied by a factor."""
         return Spent(**{name: value * factor for name, value in asdict(self).items()})
 
     @property
     def total(self) -> float:
-        """All of it."""
+        """Sum of all activities."""
         return self.train + self.evaluate + self.test + self.start_up + self.other
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wall:
-    """The time of a stage."""
+    """Duration of a stage."""
 
     seconds: float
-    """Wall-clock."""
+    """Wall-clock time."""
     machine_seconds: float
-    """Summed over the machines that could hold trials, each for as long as it was there."""
+    """Time of all machines that can hold trials, while they were part of the stage."""
 
     @classmethod
     def sum(cls, walls: Iterable[Wall]) -> Self:
-        """Add up."""
+        """Return the sum of both durations."""
         rows = list(walls)
         return cls(
             seconds=sum(wall.seconds for wall in rows),
@@ -87,26 +86,26 @@ class Wall:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialCost:
-    """What one trial cost, however it ended."""
+    """Cost of one trial."""
 
     trial: TrialRecord
     processor: Processor
     processor_seconds: float
-    """GPU-seconds; CPU-seconds where it has no GPU."""
+    """GPU-seconds, or CPU-seconds without a GPU."""
     machine: Spent
     """Seconds of a whole machine."""
     usd: float
 
     @property
     def per_second(self) -> tuple[float, float]:
-        """Seconds of a machine, and USD, of a second of training or evaluation."""
+        """Machine seconds and USD per second of the trial."""
         own = Spent.of(self.trial).total
         return (self.machine.total / own, self.usd / own) if own else (0.0, 0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class StageCost:
-    """What one stage cost: `held` and `idle` are seconds of whole machines."""
+    """Cost of one stage; `held` and `idle` are seconds of whole machines."""
 
     name: str
     wall: Wall
@@ -117,12 +116,12 @@ class StageCost:
 
     @property
     def seconds(self) -> float:
-        """Wall-clock."""
+        """Wall-clock time."""
         return self.wall.seconds
 
 
 def add_stages(name: str, stages: Sequence[StageCost]) -> StageCost:
-    """Return several stages as one."""
+    """Return the sum of several stages."""
     return StageCost(
         name=name,
         wall=Wall.sum(stage.wall for stage in stages),
@@ -135,7 +134,7 @@ def add_stages(name: str, stages: Sequence[StageCost]) -> StageCost:
 
 @dataclass(frozen=True, kw_only=True)
 class Sum:
-    """Trials taken together: seconds of whole machines, and USD."""
+    """Cost of several trials: seconds of whole machines, and USD."""
 
     trials: int
     seconds: float
@@ -143,7 +142,7 @@ class Sum:
 
     @classmethod
     def of(cls, costs: Iterable[TrialCost]) -> Self:
-        """Add up."""
+        """Return the sum of the costs."""
         rows = list(costs)
         seconds = sum(row.machine.total for row in rows)
         return cls(trials=len(rows), seconds=seconds, usd=sum(row.usd for row in rows))
@@ -151,7 +150,7 @@ class Sum:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCost:
-    """What the trials of one model cost; idle time is no model's."""
+    """Cost of the trials of one model; idle time belongs to no model."""
 
     model: str
     processor: Processor
@@ -159,15 +158,15 @@ class ModelCost:
     tune: Sum
     confirm: Sum
     seed: Sum | None
-    """Of one more seed, by the mean of those that were tested."""
+    """Expected cost of one more seed, the mean of the tested ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoppingSavings:
-    """What was not trained because trials of the tune stage were stopped early."""
+    """Savings from stopping trials of the tune stage early."""
 
     trials: int
     steps: int
     seconds: float
-    """Of whole machines, at the pace of each trial; so are the USD."""
+    """Seconds of whole machines, at the pace of each trial."""
     usd: float

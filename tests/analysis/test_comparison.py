@@ -454,4 +454,4 @@ def test_a_baseline_that_did_not_converge_is_said():
     run = runs.typical()
     run.baseline(0.5, hyperparameters='{"converged": false}')
     (flag,) = [flag for flag in run.compare().flags if flag.about == TF_IDF]
-    assert "cut off" in flag.found
+    assert "ended before it converged" in flag.found
