@@ -25,21 +25,21 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) 
     return "\n".join(f"| {' | '.join(row)} |" for row in (headers, rule, *rows))
 
 
-def fenced(code: str) -> str:
+def fence(code: str) -> str:
     """Return a fenced block of shell code."""
-    longest = max((len(ticks) for ticks in re.findall(r"`+", code)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}sh\n{code.strip()}\n{fence}"
+    longest = max((len(run) for run in re.findall(r"`+", code)), default=0)
+    ticks = "`" * max(3, longest + 1)
+    return f"{ticks}sh\n{code.strip()}\n{ticks}"
 
 
-def folded(summary: str, content: str) -> str:
+def fold(summary: str, content: str) -> str:
     """Return content that is collapsed under its summary."""
     return f"<details>\n<summary>{summary}</summary>\n\n{content}\n\n</details>"
 
 
 def fold_if_long(content: str, rows: int, noun: str, most: int) -> str:
     """Fold a table away if it has more than this many rows."""
-    return folded(number_of(rows, noun), content) if rows > most else content
+    return fold(number_of(rows, noun), content) if rows > most else content
 
 
 def join_parts(*parts: str) -> str:

@@ -33,7 +33,7 @@ class Instance:
     gpus: int
     gpu: str | None
     """`Gpu.name` of its GPUs."""
-    found: date
+    retrieved_on: date
     what: str
     url: str
     doubt: str | None = None
@@ -66,7 +66,7 @@ class Price:
 
     def is_old(self, on: date) -> bool:
         """Return whether the price was more than a year old on a day."""
-        return self.instance is not None and (on - self.instance.found).days > OLD_DAYS
+        return self.instance is not None and (on - self.instance.retrieved_on).days > OLD_DAYS
 
 
 def price_of(cost: CostSpec) -> Price | None:
@@ -136,7 +136,7 @@ def _instance(name: str, row: Mapping[str, Any], source: Mapping[str, Any]) -> I
         spot=float(row["spot"]) if "spot" in row else None,
         gpus=row.get("gpus", 0),
         gpu=row.get("gpu"),
-        found=source["date"],
+        retrieved_on=source["date"],
         what=source["what"],
         url=source["url"],
         doubt="; ".join(doubts) or None,

@@ -173,4 +173,4 @@ def _source(price: Price) -> str:
     instance = price.instance
     assert instance is not None, "its price is known"
     doubt = f" ({instance.doubt})" if instance.doubt else ""
-    return f"listed {instance.found}{doubt}"
+    return f"listed {instance.retrieved_on}{doubt}"

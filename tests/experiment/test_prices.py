@@ -21,7 +21,7 @@ def test_an_instance_type_has_the_price_of_the_table_with_its_date_and_source() 
     assert price is not None
     assert price.usd_per_hour == 1.006
     assert price.instance is not None
-    assert price.instance.found == date(2026, 7, 20)
+    assert price.instance.retrieved_on == date(2026, 7, 20)
     assert price.instance.url.startswith("https://github.com/aws/karpenter-provider-aws/blob/")
     assert (price.instance.gpus, price.instance.gpu) == (1, "A10G")
 

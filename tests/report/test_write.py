@@ -12,7 +12,7 @@ import pytest
 from raycompare.analysis.comparison import Comparison
 from raycompare.errors import UserError
 from raycompare.experiment.spec import TF_IDF
-from raycompare.formatting import count, duration, escape, fenced, score, setting, table
+from raycompare.formatting import count, duration, escape, fence, score, setting, table
 from raycompare.report.sections.pairs import pairs_section
 from raycompare.report.tables import csv_text, tables
 from raycompare.report.write import render, write_report
@@ -307,7 +307,7 @@ def test_text_is_shown_as_it_is(text: str, escaped: str):
 
 
 def test_a_fence_is_longer_than_any_in_the_code():
-    assert fenced("echo ```x```") == "````sh\necho ```x```\n````"
+    assert fence("echo ```x```") == "````sh\necho ```x```\n````"
 
 
 def test_a_table_aligns_numbers_to_the_right():

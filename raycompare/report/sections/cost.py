@@ -138,7 +138,7 @@ def _price_line(comparison: Comparison) -> str:
         return f"{each}, as set in the experiment file{' (spot)' if price.spot else ''}."
     instance = price.instance
     market = "spot" if price.spot else "on demand"
-    source = f"[{instance.what}]({instance.url}), retrieved on {instance.found.isoformat()}"
+    source = f"[{instance.what}]({instance.url}), retrieved on {instance.retrieved_on.isoformat()}"
     where = f"{escape(instance.name)}, {market} in us-east-1"
     return f"{each} ({where}, {source}).{_doubts(comparison, price)}"
 

@@ -14,7 +14,7 @@ from raycompare.analysis.analytics import METRICS, average
 from raycompare.analysis.comparison import Comparison
 from raycompare.analysis.curves import Curve, learning_curves
 from raycompare.analysis.leaderboard import ModelRow, spread
-from raycompare.formatting import escape, folded, join_parts, score, table
+from raycompare.formatting import escape, fold, join_parts, score, table
 from raycompare.metrics import LABELS, MODES, MetricName, better
 
 TITLE = "## Why the average over evaluations is not used"
@@ -70,7 +70,7 @@ def mirrors_section(comparison: Comparison) -> str:
         "of the model's best trial, including early ones. Many manual comparisons rank by it "
         "(docs/mirrors.md of raycompare)."
     )
-    orders = folded("both orders", _orders(comparison.metric, models))
+    orders = fold("both orders", _orders(comparison.metric, models))
     return join_parts(TITLE, _headline(comparison, models), orders, note)
 
 

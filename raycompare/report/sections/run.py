@@ -13,8 +13,8 @@ from raycompare.formatting import (
     count,
     duration,
     escape,
-    fenced,
-    folded,
+    fence,
+    fold,
     join_parts,
     name_first,
     number_of,
@@ -68,7 +68,7 @@ def trials_section(comparison: Comparison) -> str:
         f"Models are in the order of the leaderboard, their trials by validation {metric}, "
         f"{direction} first. *Steps*: trained of planned.{rest}"
     )
-    return join_parts(title, folded(summary, table(headers, map(_trial, shown), left=6)), note)
+    return join_parts(title, fold(summary, table(headers, map(_trial, shown), left=6)), note)
 
 
 def _select_rows(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
@@ -161,4 +161,4 @@ def reproduce_section(comparison: Comparison) -> str:
     """Show the command that repeats the run."""
     manifest = comparison.manifest
     needs = f"With experiment.yaml from this folder (hash {manifest.experiment_hash})"
-    return join_parts("## Reproduce", f"{needs} and the versions above:", fenced(manifest.command))
+    return join_parts("## Reproduce", f"{needs} and the versions above:", fence(manifest.command))
