@@ -44,25 +44,25 @@ OVERLOADED = 503
 
 METHOD = """
 Two layers of all-MiniLM-L6-v2 with a head for {labels} labels, docstrings of `builtin:docstrings`
-cut to {length} tokens, one text in a request, one replica on one CPU. `raycompare serve` runs as a
-process of its own, once with `--max-batch {batch} --wait-ms 5` and once with `--max-batch 1
---max-queued 100`, which is what a server without batching does. So many clients ask at a time, each
-again as soon as it is answered, for {seconds:g} s after {warm:g} s that are not counted. They are
-coroutines of one process on the same machine (httpx), which takes its part of the processors. Times
-are those that a client sees, with `perf_counter`. For the overload, {flood} requests are sent at
-once; the service takes 2 batches of requests at a time and lets 4 wait.
+truncated to {length} tokens, one text per request, one replica on one CPU. `raycompare serve` runs
+in a separate process, once with `--max-batch {batch} --wait-ms 5` and once with `--max-batch 1
+--max-queued 100`, like a server without batching. This many clients send requests at the same time,
+each of them the next one as soon as it gets a response, for {seconds:g} s after {warm:g} s of
+warm-up. They are coroutines of one process on the same machine (httpx), which uses a part of its
+processors. Times are measured by the clients with `perf_counter`. For the overload, {flood}
+requests are sent at once; the service accepts 2 batches of requests at a time and queues 4.
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """What so many clients have seen."""
+    """Response times for a number of clients."""
 
     clients: int
     seconds: Sequence[float]
-    """Of each answered request."""
+    """Response time of each successful request."""
     took: float
-    """Seconds in all."""
+    """Total time in seconds."""
 
     @property
     def throughput(self) -> float:

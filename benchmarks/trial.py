@@ -1,12 +1,12 @@
-"""How long one fine-tuning run takes: raycompare, the Trainer in two ways, and a bare loop.
+"""Time of one fine-tuning run: raycompare, the Trainer in two ways, and a bare loop.
 
     python -m benchmarks.trial
 
 The arms train the same model on the same rows with the same seeds, epochs, batch size, learning
-rate, optimizer, schedule and number of threads, one after another, in turns: every
-repetition runs each arm once, with a seed of its own. The clock runs from the first step to the
-last; evaluation and test are timed apart. `benchmarks.quality` says when two test MCCs count as
-equal; the benchmark fails if those of raycompare and of another arm do not.
+rate, optimizer, schedule and number of threads, one after another, in turns: every repetition runs
+each arm once, with another seed. The clock runs from the first step to the last; evaluation and
+test are timed separately. `benchmarks.quality` defines when two test MCCs count as equal; the
+benchmark fails if raycompare and another arm differ.
 """
 
 from __future__ import annotations

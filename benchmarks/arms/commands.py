@@ -1,4 +1,4 @@
-"""The study's arms as commands of their own, each timed as its user would wait for it."""
+"""The arms of the study as separate commands, each timed as a user would experience it."""
 
 from __future__ import annotations
 

@@ -124,8 +124,8 @@ def _method(recorded: Recording, replays: int) -> str:
         """,
         f"""
         *Gaps*: the second model is a copy that answers a random share of the rows with the first
-        label. The share is sought, in replays of its own, that makes the difference as large as
-        the report says can be seen. {replays} replays of each model and number of seeds.
+        label. The share is chosen, in separate replays, so that the difference is as large as the
+        report calls detectable. {replays} replays of each model and number of seeds.
         """,
     )
     return "\n\n".join(fill(" ".join(each.split()), WIDTH) for each in paragraphs)

@@ -1,6 +1,6 @@
 """The recorded answers that the replays resample.
 
-4 models x 12 seeds on AG News, 2,000 test rows. The program itself records them, beside this file:
+4 models x 12 seeds on AG News, 2,000 test rows. raycompare itself records them, next to this file:
 
     raycompare run benchmarks/honesty/experiment.yaml
     python -m benchmarks.honesty.recording RUN_DIR

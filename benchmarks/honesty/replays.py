@@ -18,17 +18,17 @@ from raycompare.analysis.pairwise import LEVEL, Pair, compare_pairs
 from raycompare.metrics import MetricName
 
 ROWS = 1000
-"""Of the test split of a replay."""
+"""Size of the test split of a replay."""
 HALVINGS = 12
-"""Of the range in which the share of rows is sought that makes a gap as large as is stated."""
+"""Bisection steps of the search for the share of rows that causes a gap of the stated size."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """Two models, of which the truth is known.
+    """Two models with a known difference.
 
-    The first is recorded. The second is its copy, with networks of its own; to a random `share` of
-    the rows it always answers with the first label.
+    The first is recorded. The second is its copy with other seeds; it predicts the first label for
+    a random `share` of the rows.
     """
 
     recording: Recording

@@ -45,9 +45,9 @@ class Contender:
     grace: Fraction | None = None
     """Share of the full budget before a trial can be stopped or paused."""
     factor: int | None = None
-    """Rungs are so many times apart; where trials are halved, the best 1/factor pass one."""
+    """Ratio of the steps of consecutive rungs; with halving, the best 1/factor pass a rung."""
     top_k: int | None = None
-    """Trials of each model that go on after the first rung."""
+    """Number of trials of each model that continue after the first rung."""
     make: SchedulerFactory
     max_t: float = math.inf
     """Optimizer steps at which the scheduler itself ends every trial."""

@@ -1,10 +1,10 @@
 """Records the learning curves that the replays use: `python -m benchmarks.replay.record`.
 
-4 models x 12 configurations x 3 seeds, each at full budget. The program itself records them: every
-configuration of a model becomes a model of its own with nothing to search, and the confirm stage
-trains it on each seed, without early stopping, and tests it. Took an hour on two cores that had
-other work too. Real AG News is expected in data/ag_news, and a checkpoint in models/ (the head of
-jobs/experiments/ag_news.yaml says where both come from).
+4 models x 12 configurations x 3 seeds, each at full budget. raycompare itself records them: every
+configuration of a model becomes a separate model without a search space, and the confirm stage
+trains it with each seed, without early stopping, and tests it. This took an hour on two busy cores.
+Real AG News is expected in data/ag_news, and a checkpoint in models/ (the comment at the top of
+jobs/experiments/ag_news.yaml says where to get both).
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ SEPARATOR = "/"
 
 
 def recording() -> Experiment:
-    """Return the experiment in which each configuration stands as a model of its own."""
+    """Return the experiment in which each configuration is a separate model."""
     base = parse_draft(BASE, "benchmarks/replay/record.py").experiment()
     models = []
     for model in base.models:

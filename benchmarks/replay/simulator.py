@@ -1,11 +1,11 @@
 """A simulated clock and n workers that drive a real scheduler of Tune with recorded curves.
 
-The scheduler hears what Tune would tell it, in the order of the simulated clock: every trial
-added, each report, each end. After each of them it is asked which trial starts or goes on. Reports
-that arrive at one instant are heard in plan order.
+The scheduler gets the calls that Tune would make, in the order of the simulated clock: for every
+trial added, each report and each end. After each of them it chooses which trial starts or
+continues. Reports that arrive at the same instant are passed on in plan order.
 
-A trial that is paused frees its worker and goes on from where it was: no step is trained again.
-That takes a checkpoint and another start of the trial, and neither takes time here.
+A paused trial frees its worker and later continues from the same step. In reality, that requires a
+checkpoint and another start of the trial; here, neither takes time.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ class LiveTrial:
         return self.status == Trial.TERMINATED
 
     def run(self, now: float) -> None:
-        """Start, or go on from the last report as if there had been no pause."""
+        """Start, or continue from the last report as if there had been no pause."""
         self.status = Trial.RUNNING
         self._began = now - (self._timeline.seconds[self.reports - 1] if self.reports else 0.0)
 

@@ -18,11 +18,11 @@ from benchmarks.scale.simulated import Work
 
 WORK = Work(seconds=30.0, evaluations=8, factor=60.0)
 TRIALS, TRIALS_OF_A_NODE = 1000, 125
-"""At most so many trials; few nodes get fewer, or they would take the longest."""
+"""Maximum number of trials; few nodes get fewer, or they would take the longest."""
 NODES, QUICK_NODES = (1, 2, 4, 8, 16), (1, 2)
 QUICK_TRIALS = 40
 OBJECT_STORE_BYTES = 80 * 2**20
-"""Of each node; the least that Ray takes is 75 MiB."""
+"""Size of each node's object store; Ray accepts no less than 75 MiB."""
 
 
 @contextmanager
@@ -39,7 +39,7 @@ def growing_cluster() -> Iterator[Cluster]:
 
 
 def grow(cluster: Cluster, nodes: int) -> None:
-    """Add nodes until there are so many."""
+    """Add nodes until there are this many."""
     while len(cluster.list_all_nodes()) < nodes:
         cluster.add_node(num_cpus=1, object_store_memory=OBJECT_STORE_BYTES)
     cluster.wait_for_nodes()

@@ -10,9 +10,9 @@ class Queue:
     """Workers that work, then need the driver, which serves one at a time."""
 
     driver_seconds: float
-    """What a trial takes of the driver, over all of its messages."""
+    """Seconds of the driver's time for one trial, over all of its messages."""
     other_seconds: float
-    """What a trial waits for beside the driver: messages on their way, the worker's turn-round."""
+    """Seconds that a trial waits for anything but the driver, such as messages in transit."""
 
     def utilisation(self, workers: int, trial_seconds: float) -> float:
         """Return the share of their time that workers work; from 0 to 1.

@@ -68,7 +68,7 @@ class Measured:
 
 
 def measure(nodes: int, trials: int, work: Work) -> Measured:
-    """Run the trials on a cluster of so many nodes that holds one trial on each."""
+    """Run the trials on a cluster of this many nodes, each of which holds one trial."""
     experiment = _experiment(trials)
     plans = drawn_plans(experiment)
     scheduler = Comparing({model: _rungs(work) for model in MODELS}, METRIC)

@@ -16,8 +16,8 @@ REAL_NODES, AIM = 64, 0.95
 SHOWN_NODES = (1, 16, REAL_NODES, 256, 1024)
 
 METHOD = """
-Ray runs on this machine with many small nodes (`ray.cluster_utils.Cluster`), each a raylet of its
-own that holds one trial. They share the machine with the driver, so their number is limited by its
+Ray runs on this machine with many small nodes (`ray.cluster_utils.Cluster`), each a separate raylet
+that holds one trial. They share the machine with the driver, so their number is limited by its
 memory and every wait here includes the wait for a CPU.
 
 The trials go through what a run goes through: `raycompare.tuning.tuner.run_stage`
@@ -28,7 +28,7 @@ Only the training is missing: a trial of {seconds:g} s sleeps {asleep:.3f} s, a 
 worker here sends as many messages as {factor:g} real ones; *load of real nodes* says how many came.
 The driver's part is not shortened. Few nodes get fewer trials, or they would take the longest.
 
-*Utilisation* is the sleep that was asked for, as a share of the nodes' time between the moment when
+*Utilisation* is the requested sleep, as a share of the nodes' time between the moment when
 each had a trial and the moment when the last trial began: a sleep that overran, reports, and the
 change from one trial to the next are not work. Before that, *start* is when workers start and
 import; after it nodes run out of trials one by one, which has to do with the number of trials and
@@ -39,8 +39,8 @@ the driver's main thread, where Tune, scheduler and journal take turns.
 MODEL = """
 What a trial and what a message take of the driver's main thread comes from two stages on {nodes}
 nodes, of {first} and of {second} messages for {trials} trials each: **{trial_ms:.1f} ms a trial and
-{message_ms:.2f} ms a message**. What a trial waits for beside the driver, {other_ms:.1f} ms, is the
-rest of its idle time on one node, scaled with its messages.
+{message_ms:.2f} ms a message**. A trial waits for things other than the driver for {other_ms:.1f}
+ms: the rest of its idle time on one node, scaled with its messages.
 
 The driver is one queue with one server. With n workers, each of which works t seconds a trial, the
 utilisation is t / (t + other + R(n)) with R(n) = d (1 + Q(n-1)) and Q(n) = n R(n) / (t + other +
@@ -56,7 +56,7 @@ message.
 
 @dataclass(frozen=True, kw_only=True)
 class Costs:
-    """Seconds of the driver's main thread, fitted, and of waiting beside it."""
+    """Fitted seconds of the driver's main thread, and of waiting for anything else."""
 
     trial: float
     message: float
@@ -72,7 +72,7 @@ class Costs:
         return cls(trial=trial, message=message, other_of_a_message=other / messages)
 
     def queue(self, messages: float) -> Queue:
-        """Return the queue for trials of so many messages."""
+        """Return the queue for trials with this many messages."""
         return Queue(
             driver_seconds=self.trial + messages * self.message,
             other_seconds=messages * self.other_of_a_message,

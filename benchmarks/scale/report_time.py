@@ -32,8 +32,8 @@ IMPORTS = [sys.executable, "-c", "import raycompare.cli, raycompare.report"]
 METHOD = """
 The records are made by formula, with the helpers of the tests: {trials} trials of {models} models
 with {evaluations} evaluations on validation and test in all, 3 of 5 trials stopped at a rung, and
-predictions of {rows} rows for each finalist. `raycompare report` runs as a process of its own,
-{repeats} times, and so does Python when it only imports what the report needs; the median counts.
+predictions of {rows} rows for each finalist. `raycompare report` runs in a separate process,
+{repeats} times, as does a Python that only imports what the report needs; the median counts.
 """
 
 

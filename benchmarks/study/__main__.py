@@ -1,13 +1,13 @@
-"""How long a study of 24 trials takes: raycompare, plain Ray Tune, one process after another.
+"""Time of a study with 24 trials: raycompare, plain Ray Tune, one process after another.
 
     python -m benchmarks.study
 
 All arms try the configurations that raycompare plans, on the same rows, with the same budget and
-evaluations. Each is a command of its own, timed as its user would wait for it. The configuration
-that each chose is then trained and tested by one and the same code on a few seeds; the benchmark
-fails if raycompare's is worse than another arm's by more than `benchmarks.quality` allows. A
-second study, of raycompare alone, has long trials, none of which is stopped: `benchmarks.overhead`
-says where the workers' time went.
+evaluations. Each arm is a separate command, timed as a user would experience it. The configuration
+that it chose is then trained and tested by the same code with a few seeds; the benchmark fails if
+that of raycompare is worse than another arm's by more than `benchmarks.quality` allows. A second
+study, of raycompare alone, has long trials, none of which is stopped: `benchmarks.overhead` shows
+where the workers' time went.
 """
 
 from __future__ import annotations
