@@ -1,4 +1,4 @@
-"""Every data set that can't be used ends a check with one clear answer, and nothing else."""
+"""A check of a data set that can't be used ends with one clear message and no other effect."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.bad_data import CASES
 from tests.bad_files import GOOD, Bad
 
 MOST_CHARACTERS = 3000
-"""Of an answer, however large the data is."""
+"""Longest message, for data of any size."""
 NOBODY = 65534
 
 
@@ -40,7 +40,7 @@ def write_experiment(folder: Path, data: Mapping[str, Any], model: str) -> Path:
 
 
 def check(path: Path, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Run the command in this process; return what it exits with."""
+    """Run the command in this process and return its exit code."""
     monkeypatch.setattr(sys, "argv", ["raycompare", "check", str(path), "--out", "out"])
     with pytest.raises(SystemExit) as ended:
         main()

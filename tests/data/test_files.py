@@ -1,4 +1,4 @@
-"""Where a data set may be: patterns, folders of splits, archives, and a bucket (moto's S3)."""
+"""Data sets in patterns, folders of splits, archives, and a bucket (moto's S3)."""
 
 from __future__ import annotations
 

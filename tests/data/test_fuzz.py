@@ -1,4 +1,4 @@
-"""Whatever the bytes of a file are, it is read or refused with an answer; nothing else happens."""
+"""Files with any bytes are either read or refused with a message."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ fuzzed = settings(
 
 @st.composite
 def mutated(draw: st.DrawFn) -> tuple[str, bytes]:
-    """Return a well-formed file of some type with bytes put in, taken out and changed."""
+    """Return a well-formed file of some type with bytes added, removed and changed."""
     ending = draw(st.sampled_from(sorted(SEEDS)))
     content = SEEDS[ending]
     for _ in range(draw(st.integers(1, 4))):

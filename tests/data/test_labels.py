@@ -1,4 +1,4 @@
-"""Labels that are renamed and merged, and what is said of those that look alike."""
+"""Labels that are renamed and merged, and notes on labels that look alike."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Padding held against transformers' own, for the genuine tokenizers of eight checkpoints."""
+"""Padding compared with that of transformers, for the tokenizers of eight checkpoints."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def test_runs_that_start_at_once_make_tokens_once(store: TokenStore) -> None:
 def test_a_file_appears_whole_or_not_at_all(
     store: TokenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run that is killed between writing and moving leaves a file that no run takes for whole."""
+    """A run killed between writing and moving leaves a file that no other run reads."""
 
     class Killed(LocalFileSystem):  # type: ignore[misc]
         def move(self, *_: str) -> None:

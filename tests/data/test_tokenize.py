@@ -20,7 +20,7 @@ SEGMENTS = ["input_ids", "token_type_ids", "attention_mask"]
 
 @pytest.fixture(scope="module")
 def tokenizer() -> PreTrainedTokenizerBase:
-    """Words are tokens; 64 at most, two of them special, three for pairs."""
+    """A tokenizer of words, with at most 64 tokens: two of them special, three for pairs."""
     made = tokenizer_for([*SPECIAL, *FILLER])
     made.model_input_names = SEGMENTS
     return made
@@ -58,7 +58,7 @@ def test_tokens_are_cut_and_not_padded(
     assert tokens.truncated_share == 92 / 104
     assert tokens.test[0]["input_ids"].tolist() == tokenizer("old")["input_ids"]
     assert tokens.train.labels.tolist() == long_and_short.train["label"][:]
-    assert tokens.train.segments is None, "all are 0, which models assume"
+    assert tokens.train.segments is None, "all are 0, the default"
 
 
 def test_trials_know_the_rows_of_the_source(

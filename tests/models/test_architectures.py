@@ -1,4 +1,4 @@
-"""Every architecture trains, is stopped, goes on, is tested and is kept, with random weights."""
+"""Every architecture is trained, stopped, continued, tested and saved, with random weights."""
 
 from __future__ import annotations
 

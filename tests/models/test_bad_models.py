@@ -1,4 +1,4 @@
-"""Checkpoints and settings of models that can't be used: each is refused at its place."""
+"""Checkpoints and settings of models that can't be used are refused, with their location."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def good(tiny_model: str, tiny_data: str) -> Content:
 
 @pytest.fixture
 def folder(tiny_model: str, tmp_path: Path) -> Path:
-    """A copy of the tiny model to be broken."""
+    """A copy of the tiny model, to be damaged."""
     return shutil.copytree(tiny_model, tmp_path / "checkpoint")
 
 
 @pytest.fixture
 def refuse(good: Content, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Refuse:
-    """Check the good experiment with a model changed; return the message."""
+    """Check the good experiment with a changed model, and return the message."""
 
     def check(checkpoint: Path | str | None = None, **fields: Any) -> str:
         model = good["models"][0]

@@ -1,4 +1,4 @@
-"""Hyperparameters of models of other types than BERT; only their config.json is there."""
+"""Hyperparameters of other model types than BERT, with a config.json only."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ CONFIGS: dict[str, PretrainedConfig] = {
 
 @pytest.fixture
 def problems(tmp_path: Path) -> Any:
-    """Find the problems of a model with this entry of the search space of all models."""
+    """Return the problems of a model with these entries in the search space of all models."""
 
     def found(model_type: str, extra: dict[str, Any] | None = None, **space: Any) -> list[Problem]:
         config = {**CONFIGS[model_type].to_dict(), **(extra or {})}

@@ -1,4 +1,4 @@
-"""Classes of the user's own, and code that a checkpoint brings."""
+"""Custom model classes, and checkpoints that come with code."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_pooling_is_that_of_the_class_itself(
 
 @pytest.fixture
 def brought(tiny_model: str, tmp_path: Path) -> str:
-    """A checkpoint with Python code of its own."""
+    """A checkpoint with its own Python code."""
     folder = shutil.copytree(tiny_model, tmp_path / "brought")
     config = json.loads((folder / "config.json").read_text())
     config |= {

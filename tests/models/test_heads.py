@@ -145,7 +145,7 @@ def encoder_output(model: PreTrainedModel) -> torch.nn.Module:
 
 
 def nudge_fourth_token(_: object, __: object, output: Any) -> Any:
-    """Change what the last layer says of one token, which no other token can see any more."""
+    """Change the last layer's output for one token, after which no other token can attend to it."""
     tokens = output if isinstance(output, torch.Tensor) else output[0]
     changed = tokens.clone()
     changed[0, 3] += 50 * torch.linspace(-1, 1, tokens.shape[-1])

@@ -1,4 +1,4 @@
-"""LoRA: what is trained, what goes on from a checkpoint, and what is kept."""
+"""LoRA: trained weights, continuing from a checkpoint, and saved models."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ NAMED = {
     "modernbert": ["Wqkv"],
     "mpnet": ["q", "v"],
 }
-"""Layers of types for which peft 0.21 names none."""
+"""Layers for model types that peft 0.21 has no default for."""
 
 
 @pytest.fixture
