@@ -88,7 +88,7 @@ PLACES: dict[str, Bad] = {
     "a folder of broken files": Bad(
         files={"d/train.csv": "", "d/test.csv": ""}, data={"dataset": "d"}, says="train.csv can't"
     ),
-    "a pattern without a match": Bad(data={"dataset": "*.csv"}, says="no files match"),
+    "a pattern without a match": Bad(data={"dataset": "*.csv"}, says="no files that match"),
     "a pattern of other files": Bad(
         files={"a.txt": "x"}, data={"dataset": "a.*"}, says="a.txt, matched by"
     ),

@@ -141,7 +141,7 @@ class Location:
         if odd:
             raise not_data(f"{few(odd)}, matched by {self.shown}", f"files that end in {ENDINGS}")
         if not paths:
-            raise not_data(f"no files match {self.shown}", f"files that end in {ENDINGS}")
+            raise not_data(f"no files that match {self.shown}", f"files that end in {ENDINGS}")
         return _all_or_none([_add_split(self.file(path), splits) for path in paths], self.shown)
 
     def zip_files(self, splits: Collection[str]) -> list[DataFile]:

@@ -79,7 +79,7 @@ def test_files_of_which_only_some_are_named_for_splits_are_refused(tmp_path: Pat
 
 
 def test_a_pattern_that_nothing_matches(tmp_path: Path) -> None:
-    assert "no files match" in problem(tmp_path / "*.csv").found
+    assert "no files that match" in problem(tmp_path / "*.csv").found
 
 
 def test_a_pattern_that_matches_what_is_no_data(tmp_path: Path) -> None:
