@@ -66,7 +66,7 @@ HYPERPARAMETERS: dict[str, tuple[str, Any, str, str]] = {
         "search_space",
         {"config.hidden_dropout_prob": {"choice": [0.1, "high"]}},
         "search_space.config.hidden_dropout_prob",
-        "of the type of its own, 0.1",
+        "of the same type as its default 0.1",
     ),
     "a field without a value takes numbers": (
         "search_space",
@@ -78,7 +78,7 @@ HYPERPARAMETERS: dict[str, tuple[str, Any, str, str]] = {
         "models.0.config",
         {"num_hidden_layers": "two"},
         "models.0.config.num_hidden_layers",
-        "of the type of its own, 2",
+        "of the same type as its default 2",
     ),
     "a field out of its range": (
         "search_space",

@@ -208,7 +208,7 @@ def _is_number(value: object) -> bool:
 
 
 def _like(present: object) -> str:
-    return "a number" if present is None else f"a value of the same type as its own, {present!r}"
+    return "a number" if present is None else f"a value of the same type as its default {present!r}"
 
 
 def _pooling_problems(settings: ModelSettings, config: PretrainedConfig) -> Iterator[Problem]:
