@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -24,6 +25,9 @@ from raycompare.records.messages import TrialPlan
 from raycompare.training.task import TrialTask
 from tests.tiny import save_tiny_bert, write_tiny_data
 
+if TYPE_CHECKING:
+    from tests.real_runs import WholeRun
+
 # No test is about time: on a busy machine an example takes as long as it takes.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
@@ -39,6 +43,26 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> str:
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A folder with train, validation and test of three classes that words give away."""
     return write_tiny_data(tmp_path_factory.mktemp("tiny-data"))
+
+
+@pytest.fixture(scope="session")
+def whole_run(
+    tiny_model: str, tiny_data: str, tmp_path_factory: pytest.TempPathFactory
+) -> WholeRun:
+    """A run of all stages, with a baseline, the measurement of inference and every tracker."""
+    from tests.real_runs import WholeRun, go, tiny_experiment  # noqa: PLC0415 - imports Ray
+
+    content = tiny_experiment(tiny_model, tiny_data)
+    del content["baselines"]
+    content |= {"inference": {"texts": 25}, "trackers": ["tensorboard", "mlflow", "wandb"]}
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # MLflow's, of SQLAlchemy
+        patch.setenv("WANDB_MODE", "offline")
+        patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+        for name in ("WANDB_PROJECT", "MLFLOW_TRACKING_URI"):
+            patch.delenv(name, raising=False)
+        folder, said = go(content, tmp_path_factory.mktemp("whole-run"))
+    return WholeRun(content, folder, said)
 
 
 @pytest.fixture

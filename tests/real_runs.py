@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -41,6 +44,21 @@ def tiny_experiment(model: str, data: str) -> Content:
     }
 
 
+def slow_experiment(model: str, data: str) -> Content:
+    """Trials of some seconds that wait for each other at a rung and write checkpoints often."""
+    made = tiny_experiment(model, data)
+    made["training"] |= {"num_train_epochs": 14}
+    del made["training"]["eval_steps"]
+    made["tune"] = {
+        "num_samples": 4,
+        "metric": "loss",
+        "scheduler": "top-k-after-first-rung",
+        "top_k": 2,
+    }
+    made["failure"] = {"checkpoint_every_s": 0.5}
+    return made
+
+
 def write(content: Content, place: Path) -> Path:
     place.mkdir(parents=True, exist_ok=True)
     path = place / "experiment.yaml"
@@ -57,6 +75,23 @@ def go(
     where = RunOptions(out=str(place / "reports"), resume=resume, warm_start=warm_start)
     folder = run(draft_for(path, (), resume), where, Display(Console(file=said, width=200)))
     return folder, said.getvalue()
+
+
+@dataclass(frozen=True)
+class WholeRun:
+    """A run that many tests read and none changes."""
+
+    content: Content
+    folder: RunFolder
+    said: str
+
+    def changed(self, **sections: Any) -> Content:
+        """Return the experiment with other sections."""
+        return deepcopy(self.content) | sections
+
+    def copy(self, place: Path) -> RunFolder:
+        """Return a run folder that the test may change."""
+        return RunFolder.at(shutil.copytree(self.folder.uri, place / "copy"))
 
 
 @contextmanager

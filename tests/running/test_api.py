@@ -16,7 +16,6 @@ import pytest
 import raycompare
 from raycompare import Experiment, load_run, run
 from raycompare.api import Run
-from raycompare.data.splits import load_splits
 from raycompare.errors import ExperimentError, UserError
 from raycompare.experiment.file import read_draft, read_experiment
 from raycompare.experiment.spec import DataSpec, ModelSpec
@@ -24,7 +23,6 @@ from raycompare.records.run_folder import RunFolder
 from raycompare.running import launch
 from raycompare.running.run import RunOptions
 from tests import ROOT, runs
-from tests.real_runs import tiny_experiment
 
 PAGE = ROOT / "docs" / "python-api.md"
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
@@ -211,18 +209,3 @@ def test_every_attribute_is_documented() -> None:
     page = PAGE.read_text(encoding="utf-8")
     public = [name for name in vars(Run) if not name.startswith("_")]
     assert [name for name in public if f"`{name}`" not in page and name != "records"] == []
-
-
-@pytest.mark.ray
-@pytest.mark.timeout(240)
-def test_a_real_run_from_python(tiny_model: str, tiny_data: str, in_tmp: Path) -> None:
-    content = tiny_experiment(tiny_model, tiny_data)
-    content["tune"] = {**content["tune"], "num_samples": 1}
-    content["search_space"] = {}
-    made = Experiment(**content)
-    done = run(made, out=str(in_tmp / "reports"))
-    assert set(done.leaderboard["model"]) >= {"two layers", "one layer"}
-    assert done.folder.exists("report.html")
-    assert load_run(done.folder).verdict == done.verdict
-    rows = len(load_splits(made.data, made.seed).test)
-    assert len(done.predictions) == 4 * rows

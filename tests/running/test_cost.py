@@ -14,7 +14,7 @@ from raycompare.records.run_records import Records
 from raycompare.tuning.limits import MaxCost
 from tests.real_runs import Content, go, tiny_experiment
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
 
 @pytest.fixture

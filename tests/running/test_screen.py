@@ -11,12 +11,14 @@ from raycompare.records.run_folder import RunFolder
 from raycompare.records.snapshot import SCREEN_FOLDER
 from tests.real_runs import Content, go, tiny_experiment
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
 
 @pytest.fixture
 def content(tiny_model: str, tiny_data: str) -> Content:
     made = tiny_experiment(tiny_model, tiny_data)
+    del made["search_space"]
+    made["confirm"]["seeds"] = [1]
     made["screen"] = {"keep": 1, "budget_rows": 60}
     return made
 

@@ -35,7 +35,7 @@ from raycompare.serving.predict import (
 )
 from raycompare.serving.predict_on_ray import predict_on_ray
 from raycompare.serving.winner import keep_best, model_files, saved_at
-from tests.real_runs import go, tiny_experiment
+from tests.real_runs import WholeRun
 from tests.runs import typical
 from tests.serving.test_winner import LABELS, run_with_weights
 from tests.tiny import rows
@@ -340,13 +340,13 @@ def test_an_option_that_would_do_nothing_is_refused(arguments: list[str], says: 
 
 
 @pytest.mark.ray
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Ray Data, about itself
 def test_the_answers_are_those_of_the_runs_own_test(
-    tiny_model: str, tiny_data: str, tmp_path: Path
+    whole_run: WholeRun, tiny_data: str, tmp_path: Path
 ) -> None:
-    folder, said = go(tiny_experiment(tiny_model, tiny_data), tmp_path)
-    assert 'pipeline("text-classification"' in said
+    folder = whole_run.folder
+    assert 'pipeline("text-classification"' in whole_run.said
     files = model_files(folder.uri)
     trial = files.uri.rpartition("/")[2]
     (table,) = [

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
-from time import sleep
 from typing import Any, get_args
 
 import pytest
@@ -17,53 +15,21 @@ from raycompare.cluster.connection import connect
 from raycompare.errors import RunError
 from raycompare.experiment.settings import SCHEDULERS, SchedulerName
 from raycompare.records.journal import Journal
-from raycompare.records.messages import TrialPlan
 from raycompare.records.run_folder import RunFolder
 from raycompare.tuning.plan_order import Comparing, PlanOrder
 from raycompare.tuning.plans import drawn_plans
 from raycompare.tuning.schedulers.registry import TOP_K, rules_for, rung_positions
-from raycompare.tuning.searcher import PLAN, pack
 from raycompare.tuning.tuner import Queue, Shared, run_stage
-from tests.records.test_journal import END, START, evaluation
+from tests.tuning.curves import learning, slow_to_unwind, without_the_metric
 from tests.tuning.test_plans import experiment
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(180)]
-
-SLOW_SECONDS = 4.0
-"""Longer than the 2 s that Tune gives a stopped trial to unwind unless it is told otherwise."""
 
 
 @pytest.fixture(scope="module", autouse=True)
 def on_ray() -> Iterator[None]:
     with connect():
         yield
-
-
-def slow_to_unwind(config: dict[str, Any]) -> None:
-    plan = TrialPlan(**config[PLAN])
-    tune.report(pack(START))
-    try:
-        for step in (10, 20, 40):
-            tune.report(pack(evaluation(step, 1 / (1 + plan.order))))
-    finally:
-        if plan.order:
-            sleep(SLOW_SECONDS)
-    tune.report(pack(END))
-
-
-def without_the_metric(config: dict[str, Any]) -> None:
-    tune.report(pack(START))
-    tune.report(pack(replace(evaluation(10, 0.5), metrics={"matthews_correlation": 0.5})))
-
-
-def learning(config: dict[str, Any]) -> None:
-    """A curve of 40 steps that rises to a height of the trial's own; from its first step on."""
-    plan = TrialPlan(**config[PLAN])
-    height = 0.9 - (plan.order * 7 % 8) / 20
-    tune.report(pack(replace(START, planned_steps=40)))
-    for step in (10, 20, 40):
-        tune.report(pack(evaluation(step, height * (1 - 1 / (step + 1)))))
-    tune.report(pack(END))
 
 
 def run(trainable: Any, place: Path, cpus: float | None = None, **settings: Any) -> Journal:

@@ -12,7 +12,7 @@ import pytest
 from tests import ROOT
 from tests.real_runs import finish, tiny_experiment, write
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
 
 @pytest.fixture
