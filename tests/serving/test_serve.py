@@ -89,7 +89,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 @pytest.fixture(scope="module")
 def url(folder: RunFolder) -> Iterator[str]:
-    with service(folder) as (address, _):
+    """A service that one test can overload, and that answers the others as any does."""
+    options = ("--max-batch", "2", "--max-queued", "4", "--wait-ms", "200")
+    with service(folder, *options) as (address, _):
         yield address
 
 
@@ -148,13 +150,11 @@ def test_what_is_refused_over_the_wire_is_told_as_json(url: str) -> None:
 
 @serve
 @slow
-def test_more_than_it_can_take_is_answered_503_and_the_rest_is_answered(folder: RunFolder) -> None:
-    options = ("--max-batch", "2", "--max-queued", "4", "--wait-ms", "200")
-    with service(folder, *options) as (address, _):
-        statuses = asyncio.run(flood(address, 80))
-        assert set(statuses) == {200, 503}
-        assert statuses[200] >= 4
-        assert ask(address, {"text": TEXTS}).status_code == 200
+def test_more_than_it_can_take_is_answered_503_and_the_rest_is_answered(url: str) -> None:
+    statuses = asyncio.run(flood(url, 80))
+    assert set(statuses) == {200, 503}
+    assert statuses[200] >= 4
+    assert ask(url, {"text": TEXTS}).status_code == 200
 
 
 async def flood(url: str, requests: int) -> Counter[int]:
@@ -168,11 +168,11 @@ async def flood(url: str, requests: int) -> Counter[int]:
 
 @serve
 @slow
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_with_nothing_left(folder: RunFolder, how: signal.Signals) -> None:
+def test_sigterm_ends_it_with_nothing_left(folder: RunFolder) -> None:
+    """Ctrl-C does in tests/whole/test_docs_run.py."""
     with service(folder) as (address, started):
         port = int(address.rpartition(":")[2])
-        started.send_signal(how)
+        started.send_signal(signal.SIGTERM)
         said, _ = started.communicate(timeout=90)
         assert started.returncode == 0
         assert "Traceback" not in said
