@@ -9,8 +9,13 @@ export RAY_USAGE_STATS_ENABLED := 0
 # What the inference container of an endpoint answers with; its own requirements are for audio.
 INFERENCE_TOOLKIT := sagemaker-huggingface-inference-toolkit sagemaker-inference multi-model-server
 
+# CI adds `sagemaker`, so that one call of pip installs all that its targets need.
+EXTRAS ?= demo,dev
+
 # Suites with a target of their own.
 NOT_HERE := not faults and not cluster and not sagemaker and not serve and not docs
+# Those that wait much for other programs run two files at a time.
+TWO_FILES := --numprocesses 2 --dist loadfile
 
 .PHONY: help demo test test-unit test-ray test-faults test-cluster test-sagemaker test-serve test-docs lint types clean
 .DEFAULT_GOAL := help
@@ -21,7 +26,13 @@ help: ## List the targets
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "raycompare needs Python 3.11 or newer; name one: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	-$(BIN)/python -m compileall -qq -j 0 .venv/lib # on all cores, pip on one
+	touch $@
+
+.venv/sagemaker: .venv/installed
+	$(if $(findstring sagemaker,$(EXTRAS)),,$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[sagemaker]')
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps $(INFERENCE_TOOLKIT)
 	touch $@
 
 demo: .venv/installed ## Compare three pretrained models on real text, in minutes, on any machine
@@ -36,15 +47,13 @@ test-ray: .venv/installed ## Run the tests that start Ray on this machine: minut
 	$(BIN)/python -m pytest -m "ray and $(NOT_HERE)"
 
 test-faults: .venv/installed ## Kill workers and runs, fill a disk, and compare the records: minutes
-	$(BIN)/python -m pytest -m faults
+	$(BIN)/python -m pytest -m faults $(TWO_FILES)
 
 test-cluster: .venv/installed ## As root: clusters of hosts made of namespaces, cut off and turned off: minutes
-	$(BIN)/python -m pytest -m cluster
+	$(BIN)/python -m pytest -m cluster $(TWO_FILES)
 
-test-sagemaker: .venv/installed ## Run training jobs on a stand-in for SageMaker; as root on Linux, minutes
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[sagemaker]'
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps $(INFERENCE_TOOLKIT)
-	$(BIN)/python -m pytest -m sagemaker
+test-sagemaker: .venv/sagemaker ## Run training jobs on a stand-in for SageMaker; as root on Linux, minutes
+	$(BIN)/python -m pytest -m sagemaker $(TWO_FILES)
 
 bench-%: .venv/installed ## trial, study, scale, replay, honesty, screening, gpu, serve: measure, and write a page into benchmarks/pages
 	$(BIN)/python -m benchmarks.$*
