@@ -1,4 +1,4 @@
-"""What trackers need before a run: their packages, a place for what they write, and a login."""
+"""Checks that the trackers of an experiment can start: packages, storage and login."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ PACKAGES: Mapping[TrackerName, tuple[str, str]] = {
     "mlflow": ("mlflow", "pip install 'raycompare[mlflow]'"),
     "wandb": ("wandb", "pip install 'raycompare[wandb]'"),
 }
-"""The module of each tracker, and what installs it."""
+"""Module of each tracker, and the command that installs it."""
 
 WANDB_SERVER = "https://api.wandb.ai"
 UNSENT = ("offline", "dryrun", "disabled")
+"""Values of WANDB_MODE that send nothing."""
 
 
 def tracker_problems(experiment: Experiment, out: str) -> Iterator[Problem]:
-    """Find trackers that could not begin; `out` is where run folders go."""
+    """Find trackers that can't start; `out` is the parent of run folders."""
     for name in experiment.trackers:
         module, install = PACKAGES[name]
         if find_spec(module) is None:
@@ -46,7 +47,7 @@ def _mlflow_problems(out: str) -> Iterator[Problem]:
     yield Problem(
         where="trackers",
         found=f"mlflow without MLFLOW_TRACKING_URI, and run folders at {out}",
-        allowed="a server, or run folders on a local disk, where a store is made",
+        allowed="a tracking server, or run folders on a local disk, which get a database",
         hint="set MLFLOW_TRACKING_URI",
     )
 
@@ -57,7 +58,7 @@ def _wandb_problems() -> Iterator[Problem]:
     if is_sent and not os.environ.get("WANDB_API_KEY") and not get_netrc_auth(server):
         yield Problem(
             where="trackers",
-            found=f"wandb, and no key for {server}",
+            found=f"wandb without a key for {server}",
             allowed="a key in WANDB_API_KEY or .netrc, or WANDB_MODE=offline",
             hint="wandb login",
         )

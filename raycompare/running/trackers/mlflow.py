@@ -26,7 +26,7 @@ URI = "MLFLOW_TRACKING_URI"
 FOLDER = "mlflow"
 RUN_TAG, TRIAL_TAG = "raycompare.run", "raycompare.trial"
 LONGEST_VALUE = 500
-"""Characters of a parameter or tag that every version of the server takes."""
+"""Maximum length of a parameter or tag that every version of the server accepts."""
 DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # the library's own 7 take minutes to give up
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
@@ -39,27 +39,27 @@ STATUS: Mapping[Status, str] = {
     "interrupted": "KILLED",
     "not_run": "KILLED",
 }
-"""RunStatus of MLflow."""
+"""MLflow's RunStatus, keyed by the status of a trial."""
 
 
 class MLflow:
-    """Logs to MLFLOW_TRACKING_URI; without it to RUN_DIR/mlflow/mlflow.db."""
+    """Logs to MLFLOW_TRACKING_URI, or to RUN_DIR/mlflow/mlflow.db if it is not set."""
 
     def __init__(self, run: TrackedRun) -> None:
-        """Belong to a run."""
+        """Store the run; `open` connects."""
         self._run = run
         self._runs: dict[str, str] = {}
-        """The id of MLflow's run by that of the trial."""
+        """MLflow's run ids, keyed by trial id."""
         self._ended: set[str] = set()
 
     def open(self) -> None:
-        """Find the parent run and its children, or make the parent."""
+        """Find the parent run and its children, or create the parent."""
         for name, value in DEFAULTS.items():
             os.environ.setdefault(name, value)
         from mlflow import MlflowClient  # noqa: PLC0415
 
         for name in ("mlflow.store.db.utils", "alembic"):
-            logging.getLogger(name).setLevel(logging.WARNING)  # tells of every table it makes
+            logging.getLogger(name).setLevel(logging.WARNING)  # logs every table it creates
         self._client = MlflowClient(os.environ.get(URI) or self._local_store())
         self._experiment = self._experiment_id()
         self._parent = self._parent_run()
@@ -71,27 +71,27 @@ class MLflow:
 
     def _local_store(self) -> str:
         place = self._run.folder.local_path(FOLDER)
-        assert place is not None, "`check` asks for MLFLOW_TRACKING_URI where the folder is remote"
+        assert place is not None, "`check` requires MLFLOW_TRACKING_URI for a remote folder"
         place.mkdir(parents=True, exist_ok=True)
         return f"sqlite:///{place / 'mlflow.db'}"
 
     def _experiment_id(self) -> str:
         name = self._run.experiment.name
-        found = self._client.get_experiment_by_name(name)
-        if found is not None:
-            return str(found.experiment_id)
+        existing = self._client.get_experiment_by_name(name)
+        if existing is not None:
+            return str(existing.experiment_id)
         place = None if os.environ.get(URI) else self._run.folder.local_path(f"{FOLDER}/artifacts")
         return str(self._client.create_experiment(name, place.as_uri() if place else None))
 
     def _parent_run(self) -> str:
         query = f"tags.`{RUN_TAG}` = '{self._run.run_id}'"
-        found = next((run for run in self._search(query) if TRIAL_TAG not in run.data.tags), None)
-        if found is not None:
-            self._client.update_run(found.info.run_id, status="RUNNING")
-            return str(found.info.run_id)
+        parents = (run for run in self._search(query) if TRIAL_TAG not in run.data.tags)
+        if parent := next(parents, None):
+            self._client.update_run(parent.info.run_id, status="RUNNING")
+            return str(parent.info.run_id)
         tags = {RUN_TAG: self._run.run_id}
-        made = self._client.create_run(self._experiment, tags=tags, run_name=self._run.run_id)
-        return str(made.info.run_id)
+        run = self._client.create_run(self._experiment, tags=tags, run_name=self._run.run_id)
+        return str(run.info.run_id)
 
     def _children(self) -> Iterable[Run]:
         return self._search(f"tags.`mlflow.parentRunId` = '{self._parent}'")
@@ -106,15 +106,15 @@ class MLflow:
                 return
 
     def has(self, trial_id: str) -> bool:
-        """Say whether the trial's run has ended."""
+        """Return whether the trial's run has ended."""
         return trial_id in self._ended
 
     def begin(self, trial: TrialRecord) -> int:
-        """Make the trial's run, or go on with its own."""
-        known = self._runs.get(trial.trial_id)
-        if known is not None:
-            self._client.update_run(known, status="RUNNING")
-            history = self._client.get_metric_history(known, "validation/loss")
+        """Create the trial's run, or continue it."""
+        run_id = self._runs.get(trial.trial_id)
+        if run_id is not None:
+            self._client.update_run(run_id, status="RUNNING")
+            history = self._client.get_metric_history(run_id, "validation/loss")
             return max((metric.step for metric in history), default=BEFORE_FIRST)
         tags = {
             RUN_TAG: self._run.run_id,
@@ -123,20 +123,20 @@ class MLflow:
             "model": trial.model,
             "stage": trial.stage,
         }
-        made = self._client.create_run(self._experiment, tags=tags, run_name=trial.trial_id)
-        self._runs[trial.trial_id] = made.info.run_id
+        run = self._client.create_run(self._experiment, tags=tags, run_name=trial.trial_id)
+        self._runs[trial.trial_id] = run.info.run_id
         params = _params(self._run.config_of(trial))
-        self._client.log_batch(made.info.run_id, params=params)
+        self._client.log_batch(run.info.run_id, params=params)
         return BEFORE_FIRST
 
     def log(self, trial: TrialRecord, rows: Sequence[EvalRecord]) -> None:
-        """Add a metric per number, at the optimizer step."""
+        """Log a metric per value, at its optimizer step."""
         for row in rows:
             metrics = _metrics(numbers_of(row), row.step)
             self._client.log_batch(self._runs[trial.trial_id], metrics=metrics)
 
     def end(self, trial: TrialRecord) -> None:
-        """Add the best value, and the ending as tags."""
+        """Log the best value, and the ending as tags."""
         run_id = self._runs[trial.trial_id]
         best = best_of(trial, self._run.experiment.tune.metric)
         metrics = _metrics(best, trial.best_step or 0)
@@ -147,7 +147,7 @@ class MLflow:
             self._ended.add(trial.trial_id)
 
     def finish(self, outcome: Outcome) -> None:
-        """Give the parent the report, the leader's test and the verdict."""
+        """Add the report, the leader's test scores and the verdict to the parent run."""
         tags = _tags({"leader": outcome.leader or "", "verdict": outcome.verdict})
         metrics = _metrics(outcome.metrics, 0)
         self._client.log_batch(self._parent, metrics=metrics, tags=tags)
@@ -157,7 +157,7 @@ class MLflow:
         self._ended.add("")
 
     def close(self) -> None:
-        """Say of what has not ended that it was killed; a resumed run goes on with it."""
+        """Mark unfinished runs as killed; a resumed run continues them."""
         for trial_id, run_id in self._runs.items():
             if trial_id not in self._ended:
                 self._client.set_terminated(run_id, "KILLED")

@@ -1,8 +1,8 @@
-"""SageMaker's charts: lines on standard output, and the definitions that find the metrics in them.
+"""Metrics for SageMaker's charts: lines on standard output, and the patterns that match them.
 
-SageMaker reads metrics from the log of a training job with regular expressions (AlgorithmMetric-
-Definitions of CreateTrainingJob, at most 40). Trials log where they run, so the driver prints what
-it hears of all of them.
+SageMaker extracts metrics from the log of a training job with regular expressions (at most 40
+AlgorithmMetricDefinitions of CreateTrainingJob). Trials log where they run, so the driver prints
+the evaluations that they report.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from raycompare.analysis.analytics import METRICS, PREFIXES
 from raycompare.experiment.spec import Experiment
 from raycompare.records.rows import EvalRecord, TrialRecord
-from raycompare.running.trackers.tracker import BEFORE_FIRST, Outcome, TrackedRun
+from raycompare.running.trackers.tracker import BEFORE_FIRST, Tracker
 
 SWITCH = "RAYCOMPARE_METRIC_LINES"
-"""The variable of the environment that turns the lines on."""
+"""Environment variable that turns the lines on."""
 MARK = "[metrics]"
 MOST_DEFINITIONS = 40
 NUMBER = r"([-+0-9.e]+)"
@@ -28,47 +28,32 @@ NUMBER = r"([-+0-9.e]+)"
 
 @dataclass(frozen=True)
 class Definition:
-    """A metric, and the expression whose first group is its value."""
+    """A metric, and a regular expression whose first group is its value."""
 
     name: str
     regex: str
 
 
-class MetricLines:
-    """Writes a line per evaluation: the model, the trial, the step, and the finite metrics."""
-
-    def __init__(self, run: TrackedRun) -> None:
-        """Need nothing of the run."""
-
-    def open(self) -> None:
-        """Do nothing."""
+class MetricLines(Tracker):
+    """Prints a line per evaluation: model, trial, step, and the finite metrics."""
 
     def has(self, trial_id: str) -> bool:
-        """Say that a trial of an earlier job is in that job's log."""
+        """Return True: a trial of an earlier job is in that job's log."""
         return True
 
     def begin(self, trial: TrialRecord) -> int:
-        """Begin with the first evaluation."""
+        """Start with the first evaluation."""
         return BEFORE_FIRST
 
     def log(self, trial: TrialRecord, rows: Sequence[EvalRecord]) -> None:
-        """Write the lines."""
+        """Print the lines."""
         for row in rows:
             sys.stdout.write(f"{line_of(trial, row)}\n")
         sys.stdout.flush()
 
-    def end(self, trial: TrialRecord) -> None:
-        """Do nothing."""
-
-    def finish(self, outcome: Outcome) -> None:
-        """Do nothing: the verdict is in the log."""
-
-    def close(self) -> None:
-        """Do nothing."""
-
 
 def line_of(trial: TrialRecord, row: EvalRecord) -> str:
-    """Return an evaluation as a line; a value that is not finite is no number to SageMaker."""
+    """Format an evaluation as a line, without NaN and infinity, which SageMaker can't read."""
     values = {
         f"{PREFIXES[row.split]}_{short}": float(getattr(row, metric))
         for metric, short in METRICS.items()
@@ -79,10 +64,7 @@ def line_of(trial: TrialRecord, row: EvalRecord) -> str:
 
 
 def definitions(experiment: Experiment) -> list[Definition]:
-    """Return a definition per metric and split, then the deciding metric of each model.
-
-    There is room for 14 models; the charts of more are left out, the records have them all.
-    """
+    """Return a definition per metric and split, then the deciding metric of the first 14 models."""
     kinds = [f"{prefix}_{short}" for prefix in PREFIXES.values() for short in METRICS.values()]
     deciding = METRICS[experiment.tune.metric]
     whole = [Definition(kind, rf"\[metrics\] .* {kind}={NUMBER}") for kind in kinds]

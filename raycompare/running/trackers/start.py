@@ -1,4 +1,4 @@
-"""Starts the trackers that an experiment names."""
+"""Starts the trackers of an experiment."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ TRACKERS: Mapping[TrackerName, Callable[[TrackedRun], Tracker]] = {
 
 
 def start_trackers(run: TrackedRun, say: Callable[[str], None]) -> Trackers:
-    """Start the trackers of a run, each on a thread; `say` prints a line that stays."""
+    """Start the trackers of a run, each in its own thread; `say` prints warnings."""
     lanes = [TrackerThread(name, TRACKERS[name](run)) for name in run.experiment.trackers]
     if os.environ.get(SWITCH):
-        lanes.append(TrackerThread("metric lines", MetricLines(run)))
+        lanes.append(TrackerThread("metric lines", MetricLines()))
     return Trackers(lanes, say)

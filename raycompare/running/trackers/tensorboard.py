@@ -1,4 +1,4 @@
-"""TensorBoard: a folder of event files for each trial, which the HPARAMS tab compares too."""
+"""TensorBoard: event files for each trial, with the data of the HPARAMS tab."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from raycompare.records.rows import FINISHED, EvalRecord, TrialRecord
 from raycompare.records.run_folder import RunFolder
 from raycompare.running.trackers.tracker import (
     BEFORE_FIRST,
-    Outcome,
     TrackedRun,
+    Tracker,
     best_of,
     numbers_of,
 )
@@ -24,48 +24,48 @@ FOLDER = "tensorboard"
 FLUSH_SECONDS = 10
 MOST_OPEN = 64
 ENDED = b"_hparams_/session_end_info"
-"""In the events of a trial that has ended."""
+"""Found in the events of a trial that has ended."""
 
 
-class TensorBoard:
-    """Writes RUN_DIR/tensorboard/TRIAL_ID; of a remote run folder when the trial has ended."""
+class TensorBoard(Tracker):
+    """Writes to RUN_DIR/tensorboard/TRIAL_ID; for a remote folder, when the trial has ended."""
 
     def __init__(self, run: TrackedRun) -> None:
-        """Belong to a run."""
+        """Store the run; nothing is opened yet."""
         self._run = run
         self._writers: dict[str, SummaryWriter] = {}
-        """Those that are open, the one used last at the end."""
+        """Open writers, the most recently used one last."""
         self._opened = 0
 
     def open(self) -> None:
-        """Find a local place for the files."""
+        """Choose a local folder for the files."""
         local = self._run.folder.local_path(FOLDER)
         self._local = local or Path(tempfile.mkdtemp(prefix="raycompare-tensorboard-"))
         self._is_remote = local is None
 
     def has(self, trial_id: str) -> bool:
-        """Say whether the trial's log was ended; a remote one is written when it has."""
+        """Return whether the trial's log is complete; a remote one is uploaded only then."""
         if self._is_remote:
             return self._run.folder.exists(f"{FOLDER}/{trial_id}")
         files = (self._local / trial_id).glob("events.out.tfevents.*")
         return any(ENDED in path.read_bytes() for path in files)
 
     def begin(self, trial: TrialRecord) -> int:
-        """Begin anew: TensorBoard would show both logs of a trial that an earlier run left."""
+        """Delete an incomplete earlier log, which TensorBoard would show as well, and start."""
         RunFolder.at(self._local).delete(trial.trial_id)
         self._writer(trial.trial_id)
         return BEFORE_FIRST
 
     def _writer(self, trial_id: str) -> SummaryWriter:
-        """Return the trial's writer, and close the one that was not used for the longest time.
+        """Return the trial's writer; close the least recently used one if too many are open.
 
-        Each has a file and a thread, and very many trials can wait for others at a rung.
+        Each has a file and a thread, and many trials can be paused at a rung.
         """
         from tensorboardX import SummaryWriter  # noqa: PLC0415
 
         writer = self._writers.pop(trial_id, None)
         if writer is None:
-            self._opened += 1  # in the name, else a file of the same second would be replaced
+            self._opened += 1  # distinguishes files created in the same second
             writer = SummaryWriter(
                 str(self._local / trial_id),
                 flush_secs=FLUSH_SECONDS,
@@ -77,14 +77,14 @@ class TensorBoard:
         return writer
 
     def log(self, trial: TrialRecord, rows: Sequence[EvalRecord]) -> None:
-        """Add a scalar per number, at the optimizer step."""
+        """Log a scalar per value, at its optimizer step."""
         writer = self._writer(trial.trial_id)
         for row in rows:
             for name, value in numbers_of(row).items():
                 writer.add_scalar(name, value, row.step)
 
     def end(self, trial: TrialRecord) -> None:
-        """Add how the trial ended and its hyperparameters, and close its file."""
+        """Log the ending and the hyperparameters, and close the file."""
         writer = self._writer(trial.trial_id)
         best = best_of(trial, self._run.experiment.tune.metric)
         for name, value in best.items():
@@ -95,10 +95,10 @@ class TensorBoard:
         self._upload(trial.trial_id)
 
     def _add_hyperparameters(self, writer: SummaryWriter, trial: TrialRecord) -> None:
-        """Add what the HPARAMS tab reads.
+        """Add the data of the HPARAMS tab.
 
-        `SummaryWriter.add_hparams` would also say which columns there are: those of this trial
-        alone, and TensorBoard would show no others. Left out, it finds them itself.
+        `SummaryWriter.add_hparams` would also list the columns of this trial, and TensorBoard
+        would show no others. Without a list, it finds the columns of all trials.
         """
         from tensorboardX.proto.api_pb2 import Status  # noqa: PLC0415
         from tensorboardX.proto.plugin_hparams_pb2 import (  # noqa: PLC0415
@@ -121,10 +121,7 @@ class TensorBoard:
             self._run.folder.delete(f"{FOLDER}/{trial_id}")
             self._run.folder.put_folder(self._local / trial_id, f"{FOLDER}/{trial_id}")
 
-    def finish(self, outcome: Outcome) -> None:
-        """Add nothing: the report lies beside the logs."""
-
     def close(self) -> None:
-        """Close the files of trials that were cut short."""
+        """Close the files of interrupted trials."""
         for writer in self._writers.values():
             writer.close()

@@ -1,4 +1,4 @@
-"""Each tracker works on a thread of its own, so that a slow one delays no trial."""
+"""Runs each tracker in its own thread, so that a slow one delays no trial."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from raycompare.records.trial_state import TrialState
 from raycompare.running.trackers.tracker import Outcome, Tracker
 
 CLOSE_SECONDS = 60.0
-"""How long the end of a run waits for a tracker to send what it has."""
+"""How long the end of a run waits until the trackers have sent their data."""
 SECRETS = ("WANDB_API_KEY", "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD")
-"""Variables of the environment that no message may show."""
+"""Environment variables whose values must not appear in messages."""
 
 
 class TrackerThread:
-    """A tracker on its thread."""
+    """A tracker and its thread."""
 
     def __init__(self, name: str, tracker: Tracker) -> None:
-        """Start the thread; the tracker is opened there."""
+        """Start the thread, which opens the tracker."""
         self.name, self.failure = name, ""
         self._tracker = tracker
         self._steps: dict[str, int] = {}
@@ -35,11 +35,11 @@ class TrackerThread:
         self._thread.start()
 
     def log(self, trial: TrialRecord, rows: Sequence[EvalRecord], ended: bool) -> None:
-        """Log what is new of a trial; a step that was logged before is not logged again."""
+        """Log the evaluations of a trial, except those that are already logged."""
         self._put(partial(self._log, trial, rows, ended))
 
     def log_if_missing(self, trial: TrialRecord, rows: Sequence[EvalRecord]) -> None:
-        """Log a trial that an earlier run has finished, if that run did not log it."""
+        """Log a trial that an earlier session finished, if that session did not log it."""
         self._put(partial(self._log_if_missing, trial, rows))
 
     def finish(self, outcome: Outcome) -> None:
@@ -47,15 +47,15 @@ class TrackerThread:
         self._put(partial(self._tracker.finish, outcome))
 
     def close(self) -> None:
-        """Have the tracker send what it has, and end."""
+        """Let the tracker send its data, then end the thread."""
         self._put(self._tracker.close)
         self._jobs.put(None)
 
     def wait(self, until: float) -> None:
-        """Wait for the end; `until` is a time of `perf_counter`."""
+        """Wait for the thread to end; `until` is a time of `perf_counter`."""
         self._thread.join(max(until - perf_counter(), 0.0))
         if self._thread.is_alive():
-            self.failure = self.failure or f"not all was sent within {CLOSE_SECONDS:g} s"
+            self.failure = self.failure or f"not all data was sent within {CLOSE_SECONDS:g} s"
 
     def _put(self, job: Callable[[], None]) -> None:
         if not self.failure:
@@ -66,7 +66,7 @@ class TrackerThread:
             self._tracker.open()
             while (job := self._jobs.get()) is not None:
                 job()
-        except Exception as error:  # noqa: BLE001 - the tracker is off, and the user is told
+        except Exception as error:  # noqa: BLE001 - turns the tracker off, with a warning
             self.failure = without_secrets(error)
 
     def _log_if_missing(self, trial: TrialRecord, rows: Sequence[EvalRecord]) -> None:
@@ -89,7 +89,7 @@ class TrackerThread:
 
 
 def without_secrets(error: Exception) -> str:
-    """Return the kind of an error and its first line, with passwords and tokens left out."""
+    """Return the type and first line of an error, without passwords and tokens."""
     text = summarize(error)
     for secret in filter(None, (os.environ.get(name) for name in SECRETS)):
         text = text.replace(secret, "...")
@@ -97,21 +97,21 @@ def without_secrets(error: Exception) -> str:
 
 
 class Trackers:
-    """The trackers of a run; `say` prints a line that stays."""
+    """The trackers of a run."""
 
     def __init__(self, lanes: Sequence[TrackerThread], say: Callable[[str], None]) -> None:
-        """Tell the lanes of what comes, and the user of the first failure of each."""
+        """Forward events to `lanes`, and print the failure of each one with `say`."""
         self._lanes, self._say = lanes, say
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._closed = False
 
     @property
     def failures(self) -> dict[str, str]:
-        """Why a tracker is off, by its name; empty for one that works."""
+        """Reason why each tracker is off, keyed by its name; empty if it works."""
         return {lane.name: lane.failure for lane in self._lanes}
 
     def follow(self, journal: Journal) -> None:
-        """Log what an earlier run has finished, where it is not logged, and all that happens."""
+        """Log trials of earlier sessions that are not logged yet, and every change from now on."""
         for trial in journal.kept:
             for lane in self._lanes:
                 lane.log_if_missing(trial, journal.kept_evaluations(trial.trial_id))
@@ -126,13 +126,13 @@ class Trackers:
         self._warn()
 
     def finish(self, outcome: Outcome) -> None:
-        """Add the report of a run that has ended well, and close."""
+        """Add the report of a completed run, and close."""
         for lane in self._lanes:
             lane.finish(outcome)
         self.close()
 
     def close(self) -> None:
-        """Send what is left; a second call does nothing."""
+        """Send the remaining data; further calls do nothing."""
         if self._closed:
             return
         self._closed = True
@@ -145,6 +145,6 @@ class Trackers:
 
     def _warn(self) -> None:
         for name, failure in self.failures.items():
-            if failure and name not in self._told:
-                self._told.add(name)
+            if failure and name not in self._reported:
+                self._reported.add(name)
                 self._say(f"{name} is off for the rest of this run: {failure}")

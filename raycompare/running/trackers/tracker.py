@@ -1,4 +1,4 @@
-"""What a tracker is: the protocol, and what it is told of a run."""
+"""The protocol of trackers, and the facts of a run that they log."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from raycompare.records.rows import EvalRecord, TrialRecord
 from raycompare.records.run_folder import RunFolder
 
 Value = float | int | str | bool
-"""What a tracker takes as a hyperparameter."""
+"""Types of hyperparameters that trackers accept."""
 BEFORE_FIRST = -1
-"""The step that a log without evaluations has come to."""
+"""The last step of a log without evaluations."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrackedRun:
-    """What a tracker has to know of a run."""
+    """The run that trackers log."""
 
     run_id: str
     experiment: Experiment
     folder: RunFolder
 
     def config_of(self, trial: TrialRecord) -> dict[str, Value]:
-        """Return what distinguishes a trial: model, stage, seed, and all that was set."""
+        """Return what distinguishes a trial: model, stage, seed, and all its settings."""
         settings = settings_of(self.experiment, trial.model)
         arguments = {
             **settings.training,
@@ -51,7 +51,7 @@ def _plain(value: object) -> Value:
 
 
 def numbers_of(row: EvalRecord) -> dict[str, float]:
-    """Return an evaluation as flat numbers; seconds and epochs only of the validation split."""
+    """Return the values of an evaluation by name; time and epoch only for the validation split."""
     numbers = {f"{row.split}/{name}": float(getattr(row, name)) for name in MODES}
     if row.split == "test":
         return numbers
@@ -60,23 +60,23 @@ def numbers_of(row: EvalRecord) -> dict[str, float]:
 
 
 def best_of(trial: TrialRecord, metric: MetricName) -> dict[str, float]:
-    """Return the trial's best validation value by the metric that decides, if it has one."""
+    """Return the trial's best validation value of the deciding metric, if it has one."""
     return {} if trial.best_value is None else {f"best/{metric}": trial.best_value}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How a run has ended."""
+    """The result of a completed run."""
 
     verdict: str
     leader: str | None = None
     """None if no model was tested."""
     metrics: Mapping[str, float] = field(default_factory=dict)
-    """The leader's test, means over the seeds."""
+    """Test scores of the leader, averaged over seeds."""
 
     @classmethod
     def of(cls, comparison: Comparison) -> Self:
-        """Read the outcome from what the report says."""
+        """Take the outcome from a comparison."""
         first = comparison.leaderboard[0]
         return cls(
             verdict=comparison.verdict,
@@ -86,28 +86,28 @@ class Outcome:
 
 
 class Tracker(Protocol):
-    """Writes down trials somewhere; anything may raise, and nothing is called after that."""
+    """Logs trials somewhere. Any method may raise; no method is called after that."""
 
     def open(self) -> None:
-        """Import what is heavy, connect, and begin the run or go on with it."""
+        """Import heavy packages, connect, and start or continue the run."""
 
     def has(self, trial_id: str) -> bool:
-        """Say whether the log of a trial that an earlier run has finished is there."""
+        """Return whether a trial that an earlier session finished is completely logged."""
 
     def begin(self, trial: TrialRecord) -> int:
-        """Begin the trial's log, or go on with it; return the last step that it has."""
+        """Start or continue the trial's log; return the last step in it."""
 
     def log(self, trial: TrialRecord, rows: Sequence[EvalRecord]) -> None:
         """Add evaluations."""
 
     def end(self, trial: TrialRecord) -> None:
-        """Say how the trial has ended."""
+        """Log how the trial ended."""
 
     def finish(self, outcome: Outcome) -> None:
-        """Add the report to the run that has ended well."""
+        """Add the report of a completed run."""
 
     def close(self) -> None:
-        """End what is still open: the run was interrupted, or has ended."""
+        """Close everything that is still open, after an interruption or at the end."""
 
 
 FOLDERS = ("tables", "figures", "analytics")
@@ -115,7 +115,7 @@ FOLDERS = ("tables", "figures", "analytics")
 
 @contextmanager
 def report_files(folder: RunFolder) -> Iterator[Path]:
-    """Yield a local folder that holds copies of the files, and nothing else of the run."""
+    """Yield a temporary local folder with copies of the report and its tables and figures."""
     with tempfile.TemporaryDirectory(prefix="raycompare-report-") as place:
         local = Path(place)
         names = [f"{part}/{name}" for part in FOLDERS for name in folder.names(part)]

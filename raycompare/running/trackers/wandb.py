@@ -1,4 +1,4 @@
-"""Weights & Biases: a group for the run, with a run for each trial and one for the report."""
+"""Weights & Biases: a group for the run, with a run per trial and one for the report."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raycompare.records.rows import FINISHED, EvalRecord, TrialRecord
+from raycompare.running.trackers.checks import UNSENT
 from raycompare.running.trackers.threads import CLOSE_SECONDS
 from raycompare.running.trackers.tracker import (
     BEFORE_FIRST,
@@ -27,39 +28,37 @@ if TYPE_CHECKING:
 
 FOLDER = "wandb"
 REPORT = "report"
-OFF_LINE = ("offline", "dryrun", "disabled")
-"""What WANDB_MODE is where nothing is sent."""
 
 
 class WandB:
-    """Logs to the project of the experiment's name; WANDB_MODE=offline writes to RUN_DIR/wandb."""
+    """Logs to a project named like the experiment; WANDB_MODE=offline writes to RUN_DIR/wandb."""
 
     def __init__(self, run: TrackedRun) -> None:
-        """Belong to a run."""
+        """Store the run; nothing is sent yet."""
         self._run = run
         self._runs: dict[str, Run] = {}
 
     def open(self) -> None:
-        """Find a local place for the files."""
+        """Choose a local folder for the files."""
         local = self._run.folder.local_path(FOLDER)
         self._local = local or Path(tempfile.mkdtemp(prefix="raycompare-wandb-")) / FOLDER
         self._local.mkdir(parents=True, exist_ok=True)
 
     def has(self, trial_id: str) -> bool:
-        """Say whether a run of this trial was written here."""
+        """Return whether the local folder has a run of this trial."""
         return bool(self._folders(trial_id))
 
     def begin(self, trial: TrialRecord) -> int:
-        """Begin the trial's run; where it is on the server, go on with it."""
+        """Start the trial's run, or continue it if the server has it."""
         for folder in self._folders(trial.trial_id):
             if folder.name.startswith("offline-"):
-                shutil.rmtree(folder)  # what was cut short, and is written whole now
+                shutil.rmtree(folder)  # incomplete; all of it is logged again
         run = self._init(trial.trial_id, trial.stage, self._run.config_of(trial))
         self._runs[trial.trial_id] = run
         return run.step - 1 if run.resumed else BEFORE_FIRST
 
     def log(self, trial: TrialRecord, rows: Sequence[EvalRecord]) -> None:
-        """Add the numbers at their optimizer step; those of the test to the summary."""
+        """Log validation values at their optimizer step; add test values to the summary."""
         run = self._runs[trial.trial_id]
         for row in rows:
             if row.split == "test":
@@ -68,7 +67,7 @@ class WandB:
                 run.log(numbers_of(row), step=row.step)
 
     def end(self, trial: TrialRecord) -> None:
-        """Add the best value and the ending, and close the trial's run."""
+        """Log the best value and the ending, and close the trial's run."""
         run = self._runs.pop(trial.trial_id)
         best = best_of(trial, self._run.experiment.tune.metric)
         run.summary.update({**best, "status": trial.status, "reason": trial.reason})
@@ -76,7 +75,7 @@ class WandB:
         run.finish(exit_code=0 if trial.status in FINISHED else 1)
 
     def finish(self, outcome: Outcome) -> None:
-        """Give a run of its own the report, the leader's test and the verdict."""
+        """Log the report, the leader's test scores and the verdict as a separate run."""
         import wandb  # noqa: PLC0415
 
         run = self._init(REPORT, REPORT, {})
@@ -90,7 +89,7 @@ class WandB:
             run.finish()
 
     def close(self) -> None:
-        """Close the runs of trials that were cut short."""
+        """Close the runs of interrupted trials."""
         for run in self._runs.values():
             run.finish(exit_code=1)
 
@@ -104,7 +103,7 @@ class WandB:
     def _init(self, name: str, job_type: str, config: Mapping[str, Value]) -> Run:
         import wandb  # noqa: PLC0415
 
-        is_online = os.environ.get("WANDB_MODE", "") not in OFF_LINE
+        is_online = os.environ.get("WANDB_MODE", "") not in UNSENT
         return wandb.init(
             project=os.environ.get("WANDB_PROJECT", self._run.experiment.name),
             group=self._run.run_id,
@@ -113,7 +112,7 @@ class WandB:
             job_type=job_type,
             config=dict(config),
             dir=str(self._local.parent),
-            reinit="create_new",  # trials run side by side
+            reinit="create_new",  # trials run at the same time
             resume="allow" if is_online else None,
             settings=wandb.Settings(
                 console="off",

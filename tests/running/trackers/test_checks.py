@@ -44,7 +44,7 @@ def test_wandb_needs_a_key_unless_it_is_offline(
     for name in ("WANDB_API_KEY", "WANDB_MODE"):
         monkeypatch.delenv(name, raising=False)
     (problem,) = problems(str(tmp_path), "wandb")
-    assert problem == "wandb, and no key for https://api.wandb.ai | wandb login"
+    assert problem == "wandb without a key for https://api.wandb.ai | wandb login"
     monkeypatch.setenv("WANDB_MODE", "offline")
     assert problems(str(tmp_path), "wandb") == []
 

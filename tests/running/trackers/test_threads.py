@@ -123,4 +123,4 @@ def test_a_lane_that_is_slow_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) ->
     with closing(trackers):
         play(journal)
     stuck.set()
-    assert said == ["noted is off for the rest of this run: not all was sent within 0.1 s"]
+    assert said == ["noted is off for the rest of this run: not all data was sent within 0.1 s"]
