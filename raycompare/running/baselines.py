@@ -1,4 +1,4 @@
-"""The baselines of a run: fitted on one CPU while its models are trained."""
+"""Fits the baselines of a run on one CPU while its models are trained."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Fitted = tuple[BaselineRecord, pa.Table]
 
 @dataclass(frozen=True)
 class Baselines:
-    """What is being fitted of a run's baselines."""
+    """The baseline of a run while it is fitted; `running` is None if there is nothing to fit."""
 
     folder: RunFolder
     metric: MetricName
@@ -32,12 +32,12 @@ class Baselines:
     def start(
         cls, ready: CheckedExperiment, folder: RunFolder, say: Callable[[str], None]
     ) -> Baselines:
-        """Begin to fit those that the experiment asks for and no earlier run has fitted."""
+        """Start to fit the baseline if the experiment names it and no earlier session fitted it."""
         experiment, metric = ready.experiment, ready.experiment.tune.metric
         if "tf-idf" not in experiment.baselines:
             return cls(folder, metric, None)
         if any(row.trial_id == TRIAL_ID for row in folder.read_rows(BaselineRecord)):
-            say(f"baseline: {TF_IDF} was fitted before")
+            say(f"baseline: {TF_IDF} is already fitted")
             return cls(folder, metric, None)
         running = run_alone(
             fit_baseline,
@@ -50,7 +50,7 @@ class Baselines:
         return cls(folder, metric, running)
 
     def collect(self, say: Callable[[str], None]) -> None:
-        """Wait for what was begun and write it down; what could not be fitted, with the cause."""
+        """Wait for the baseline, and write its record and predictions, or the cause of its failure."""
         if self.running is None:
             return
         fitted = self.running.result()
@@ -60,7 +60,7 @@ class Baselines:
             say(f"baseline: {TF_IDF} could not be fitted ({failure.cause})")
             return
         record, predictions = fitted
-        # The record comes last: it says that the rest is there.
+        # The record is written last: it shows that the predictions are complete.
         self.folder.write_predictions(record.trial_id, predictions)
         self.folder.write_rows([record], BaselineRecord)
         value = getattr(record, self.metric)

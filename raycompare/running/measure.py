@@ -1,4 +1,4 @@
-"""The stage of a run that measures what it takes to use each finalist, one after another."""
+"""Measures the inference of the finalists, one model after another."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from datasets import Dataset
 from raycompare.analysis.leaderboard import tested_finalists
 from raycompare.cluster.tasks import run_alone
 from raycompare.experiment.spec import ResourceSpec
+from raycompare.formatting import number_of
 from raycompare.records.journal import Journal
 from raycompare.records.layout import weights_of
 from raycompare.records.messages import TaskFailure, TrialPlan
@@ -25,9 +26,9 @@ from raycompare.tuning.tuner import Shared, task_of
 def measure_finalists(
     shared: Shared, journal: Journal, test: Dataset, say: Callable[[str], None]
 ) -> None:
-    """Measure the models whose finalists were tested and that no earlier run has measured.
+    """Measure the models with tested finalists that no earlier session has measured.
 
-    Nothing else may run on the cluster. A model that can't be measured is recorded with the cause.
+    Nothing else may run on the cluster. If a model can't be measured, its cause is recorded.
     """
     finalists = _finalists(shared, journal)
     records = shared.folder.read_rows(InferenceRecord)
@@ -35,23 +36,23 @@ def measure_finalists(
     todo = [model for model in finalists if model not in {row.model for row in records}]
     if not todo:
         if finalists:
-            say(f"inference: all {len(finalists)} models were measured before")
+            say(f"inference: all {len(finalists)} models are already measured")
         return
-    say(f"inference: {len(todo)} models")
-    place = _MeasuringNode.of(shared, test)
+    say(f"inference: {number_of(len(todo), 'model')}")
+    node = _MeasuringNode.of(shared, test)
     for number, model in enumerate(todo, 1):
-        found = place.measure(finalists[model])
-        if isinstance(found, InferenceRecord):
-            records.append(found)
+        row = node.measure(finalists[model])
+        if isinstance(row, InferenceRecord):
+            records.append(row)
             shared.folder.write_rows(records, InferenceRecord)
         else:
-            failures.append(found)
+            failures.append(row)
             shared.folder.write_rows(failures, InferenceFailure)
-        say(f"  [{number}/{len(todo)}] {model}  {_in_words(found)}")
+        say(f"  [{number}/{len(todo)}] {model}  {_describe(row)}")
 
 
 def _finalists(shared: Shared, journal: Journal) -> dict[str, list[TrialRecord]]:
-    """Return the tested finalists of each model that has any, in the experiment's order."""
+    """Return the tested finalists by model, in the order of the experiment."""
     tested = tested_finalists(journal.trials(), journal.evaluations())
     by_model = {
         model.name: [trial for trial in tested if trial.model == model.name]
@@ -60,19 +61,17 @@ def _finalists(shared: Shared, journal: Journal) -> dict[str, list[TrialRecord]]
     return {model: trials for model, trials in by_model.items() if trials}
 
 
-def _in_words(found: InferenceRecord | InferenceFailure) -> str:
-    if isinstance(found, InferenceFailure):
-        return f"could not be measured ({found.cause})"
+def _describe(row: InferenceRecord | InferenceFailure) -> str:
+    if isinstance(row, InferenceFailure):
+        return f"could not be measured ({row.cause})"
     return (
-        f"{found.latency_p50_ms:.1f} ms a text (95 % within {found.latency_p95_ms:.1f} ms), "
-        f"{found.texts_per_second:,.0f} texts a second in batches of {found.batch_size}"
+        f"{row.latency_p50_ms:.1f} ms per text (95 % within {row.latency_p95_ms:.1f} ms), "
+        f"{row.texts_per_second:,.0f} texts per second in batches of {row.batch_size}"
     )
 
 
 @dataclass(frozen=True)
 class _MeasuringNode:
-    """One machine of the cluster, with the texts to measure on."""
-
     shared: Shared
     texts: ray.ObjectRef[RawTexts]
     node_id: str
@@ -85,10 +84,9 @@ class _MeasuringNode:
         return cls(shared, ray.put(texts), _largest_node())
 
     def measure(self, finalists: list[TrialRecord]) -> InferenceRecord | InferenceFailure:
-        """Measure a model in a process of its own."""
         model = finalists[0].model
         resources = self.shared.resources[model]
-        # Nothing else runs on a card that trials shared.
+        # Trials may have shared a GPU, but nothing else runs now.
         whole = resources.model_copy(update={"gpu": float(math.ceil(resources.gpus))})
         record = run_alone(
             _measure,
@@ -106,7 +104,7 @@ class _MeasuringNode:
         return record
 
     def _weight_bytes(self, finalists: list[TrialRecord]) -> int | None:
-        """Return the bytes of the weights that the run has kept of one of the finalists."""
+        """Return the size of the saved weights of a finalist, or None if no weights are saved."""
         folder = self.shared.folder
         for trial in finalists:
             files = folder.sizes(weights_of(trial.trial_id))
@@ -116,7 +114,7 @@ class _MeasuringNode:
 
 
 def _largest_node() -> str:
-    """Choose a machine for all models, so that they can be compared; another if it is lost."""
+    """Choose one machine for all models, so that they are comparable."""
     alive = [node for node in ray.nodes() if node["Alive"]]
     resources: dict[str, dict[str, float]] = {n["NodeID"]: n["Resources"] for n in alive}
     return max(
@@ -132,7 +130,6 @@ def _measure(
     texts: RawTexts,
     weight_bytes: int | None,
 ) -> InferenceRecord:
-    """Measure in a worker of Ray."""
     trial = task_of(shared, plan_of(finalists[0]), resources)
     halvings = max(finalist.halvings or 0 for finalist in finalists)
     return measure_inference(
@@ -146,7 +143,7 @@ def _measure(
 
 
 def plan_of(trial: TrialRecord) -> TrialPlan:
-    """Return the plan that a trial was run by."""
+    """Return the plan of a trial."""
     return TrialPlan(
         trial_id=trial.trial_id,
         stage=trial.stage,

@@ -1,4 +1,4 @@
-"""A run from end to end: check, tune, confirm with tests, inference, report."""
+"""Runs an experiment from end to end: check, screen, tune, confirm, measure, report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from raycompare.cluster.nodes import trial_machines, with_joined
 from raycompare.errors import DiskFullError, ExperimentError, RunError, RunInterruptedError
 from raycompare.experiment.file import Draft
 from raycompare.experiment.spec import Experiment
-from raycompare.formatting import duration
+from raycompare.formatting import duration, number_of
 from raycompare.metrics import MODES
 from raycompare.models.pretrained import load_config
 from raycompare.records.clock import Clock
@@ -57,47 +57,46 @@ from raycompare.tuning.tuner import Shared
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """Where a run leaves its records, and what it starts from."""
+    """The options of `raycompare run`."""
 
     out: str = "reports"
     resume: str | None = None
-    """The folder of an earlier run of the same experiment; its finished trials are kept."""
+    """Folder of an interrupted run of the same experiment; its finished trials are kept."""
     warm_start: str | None = None
-    """The folder of an earlier run, perhaps of another experiment; the searcher learns from it."""
+    """Folder of an earlier run, also of another experiment, from which the search learns."""
     wait_nodes: int = 1
-    """How many machines must have joined the cluster before the first trial, the head counted."""
+    """Number of nodes, including the head, that must have joined before the first trial."""
 
 
-def run(draft: Draft, place: RunOptions, display: Display) -> RunFolder:
-    """Run the experiment and leave records and report in a folder under `place.out`.
+def run(draft: Draft, options: RunOptions, display: Display) -> RunFolder:
+    """Run the experiment and write its records and report to a folder under `options.out`.
 
     Raises:
         ExperimentError: the experiment has mistakes; nothing was started.
-        UserError: `place.resume` is no folder of this experiment, or another process is in it.
-        RunInterruptedError: the run was stopped; the folder holds what was done so far.
+        UserError: `options.resume` belongs to another experiment, or is used by another process.
+        RunInterruptedError: the run was interrupted; the folder has everything up to then.
         RunError: every trial failed; the message has the first cause, the report has all.
     """
-    clock = earlier_clock(RunFolder.at(place.resume)) if place.resume else Clock()
+    resume = options.resume
+    clock = earlier_clock(RunFolder.at(resume)) if resume else Clock()
     with clock("check"):
-        ready = check(draft, place.resume or place.out)
+        ready = check(draft, resume or options.out)
     experiment = ready.experiment
-    folder = RunFolder.at(place.resume) if place.resume else new_folder(experiment, place.out)
-    with _unless_refused(folder, is_new=place.resume is None), alone_in(folder):
+    folder = RunFolder.at(resume) if resume else new_folder(experiment, options.out)
+    with _delete_if_refused(folder, is_new=resume is None), alone_in(folder):
         begun = begin(ready, folder)
-        known = load_earlier_trials(place.warm_start, folder, ready, display.say)
-        display.say(
-            f"{experiment.name}: {len(experiment.models)} models, run folder {folder.shown}"
-        )
+        earlier = load_earlier_trials(options.warm_start, folder, ready, display.say)
+        models = number_of(len(experiment.models), "model")
+        display.say(f"{experiment.name}: {models}, run folder {folder.shown}")
         about = TrackedRun(run_id=begun.run_id, experiment=experiment, folder=folder)
+        nodes = options.wait_nodes
         with closing(start_trackers(about, display.say)) as trackers:
-            return _Pipeline(ready, folder, begun, display, clock, trackers, place.wait_nodes).go(
-                known
-            )
+            return _Pipeline(ready, folder, begun, display, clock, trackers, nodes).go(earlier)
 
 
 @contextmanager
-def _unless_refused(folder: RunFolder, is_new: bool) -> Iterator[None]:
-    """Leave no folder of a new run that the cluster can't run: its file was fine, so it began."""
+def _delete_if_refused(folder: RunFolder, is_new: bool) -> Iterator[None]:
+    """Delete the folder of a new run if the checks of the cluster fail."""
     try:
         yield
     except ExperimentError:
@@ -123,9 +122,9 @@ class _Pipeline:
         self.journal.keep(self.folder.read_trials(), self.folder.read_evaluations())
         self.trackers.follow(self.journal)
 
-    def go(self, known: tuple[EvaluatedPoint, ...]) -> RunFolder:
+    def go(self, earlier: tuple[EvaluatedPoint, ...]) -> RunFolder:
         try:
-            self._train(known)
+            self._train(earlier)
         except KeyboardInterrupt:
             self._leave_partial_report()
             raise RunInterruptedError(resume_hint(self.folder)) from None
@@ -142,11 +141,11 @@ class _Pipeline:
         for line in filter(None, (budget_note(comparison), comparison.verdict)):
             self.display.say(f"\n{line}\n")
         took = duration(self.clock.total)
-        self.display.say(f"{took} in all. {self.folder.child(REPORT)}")
+        self.display.say(f"Finished in {took}. Report: {self.folder.child(REPORT)}")
         _require_one_finished(self.folder, self.journal.trials())
         return self.folder
 
-    def _train(self, known: tuple[EvaluatedPoint, ...]) -> None:
+    def _train(self, earlier: tuple[EvaluatedPoint, ...]) -> None:
         experiment, clock = self.ready.experiment, self.clock
         with (
             connect(self.wait_nodes, self.display.say) as nodes,
@@ -168,14 +167,7 @@ class _Pipeline:
                 self.display.say(line)
             if is_remote():
                 self.journal.observers.append(Dashboard().show)
-            stages = Stages(
-                shared,
-                self.journal,
-                self.display,
-                known_as,
-                clock=clock,
-                known=known,
-            )
+            stages = Stages(shared, self.journal, self.display, known_as, clock, earlier)
             baselines = Baselines.start(self.ready, self.folder, self.display.say)
             with clock("tune"):
                 chosen = stages.tune()
@@ -185,13 +177,13 @@ class _Pipeline:
             baselines.collect(self.display.say)
             spent = MaxCost(experiment, clock).spent
             if spent:
-                self.display.say(f"{spent}: nothing more is measured")
+                self.display.say(f"{spent}; inference is not measured")
             elif experiment.inference.measure:
                 with clock("inference"):
                     measure_finalists(shared, self.journal, self.ready.data.test, self.display.say)
 
     def _note(self, shared: Shared, surveyed: Survey) -> None:
-        """Keep for the manifest what is known before the first trial."""
+        """Record what is known before the first trial, for the manifest."""
         self.facts.survey = surveyed.to_plain()
         self.facts.lengths, self.facts.cut = shared.lengths, shared.cut
         self.facts.resources = shared.resources
@@ -200,12 +192,12 @@ class _Pipeline:
         }
 
     def _estimate(self, experiment: Experiment) -> list[str]:
-        """Estimate the rest of a run on its machines; keep it for the manifest, and say it."""
+        """Estimate the rest of the run, record the estimate, and return it as lines."""
         data = self.ready.data
         site = site_of(experiment, self.facts.nodes, self.facts.resources)
-        found = estimate(experiment, data, site)
-        self.facts.estimate = asdict(found)
-        return describe(found, experiment)
+        expected = estimate(experiment, data, site)
+        self.facts.estimate = asdict(expected)
+        return describe(expected, experiment)
 
     def _keep_best(self, comparison: Comparison) -> None:
         try:
@@ -225,7 +217,7 @@ class _Pipeline:
             write_report(self.folder)
 
     def _leave_partial_report(self) -> None:
-        """Say in a report what is known so far; a run that is resumed writes it again."""
+        """Write a report of the results so far; a resumed run overwrites it."""
         self.journal.write(self.folder)
         if self.journal.trials():
             self._write_manifest(complete=False)
@@ -239,17 +231,17 @@ class _Pipeline:
 
 
 def resume_hint(folder: RunFolder) -> str:
-    """Say how to go on with an interrupted run."""
+    """Return the message about an interrupted run, with the command that continues it."""
     return (
-        f"interrupted; finished trials are kept, others go on from their last checkpoint. "
-        f"Go on with: raycompare run --resume {folder.shown}"
+        f"interrupted. Finished trials are kept; the others continue from their last checkpoint. "
+        f"Continue with: raycompare run --resume {folder.shown}"
     )
 
 
 def _no_room(folder: RunFolder, error: Exception) -> str:
     return (
-        f"no space left for {folder.shown} ({error}). What is written there is whole. Free some "
-        f"space, then go on with: raycompare run --resume {folder.shown}"
+        f"no space left for {folder.shown} ({error}). The files in it are complete. Free some "
+        f"space, then continue with: raycompare run --resume {folder.shown}"
     )
 
 
@@ -259,6 +251,6 @@ def _require_one_finished(folder: RunFolder, trials: list[TrialRecord]) -> None:
     failed = next((trial for trial in trials if trial.error), None)
     cause = f"{failed.trial_id}: {failed.reason}" if failed else "no trial was started in time"
     raise RunError(
-        f"no trial of {len(trials)} was completed. First cause: {cause}. "
+        f"none of {number_of(len(trials), 'trial')} completed. First cause: {cause}. "
         f"The tracebacks are in {folder.child(TRIALS)}, column error."
     )

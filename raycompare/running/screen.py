@@ -1,4 +1,4 @@
-"""The stage before the search: a cheap look at every model, so that only the likely ones train."""
+"""Screening: ranks models on frozen features, so that only the most promising are trained."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from raycompare.cluster.tasks import Pending, run_alone
 from raycompare.experiment.settings import ScreenSpec
 from raycompare.experiment.spec import Experiment, ModelSpec
-from raycompare.formatting import duration
+from raycompare.formatting import duration, number_of
 from raycompare.records.messages import TaskFailure
 from raycompare.records.rows import Screened, ScreenRecord
 from raycompare.records.run_folder import RunFolder
@@ -21,12 +21,12 @@ from raycompare.tuning.plans import make_plan
 from raycompare.tuning.tuner import Shared, task_of
 
 VERSION = 1
-"""Of the scores; raised when they are computed in another way, so that no old one is read."""
+"""Version of the scores; increase it when their computation changes, to ignore cached ones."""
 
 
 @dataclass(frozen=True)
 class Screening:
-    """The models of one experiment, and where what is known of them is kept."""
+    """Screens the models of an experiment, with a cache next to its run folders."""
 
     shared: Shared
     identities: Mapping[str, str]
@@ -34,34 +34,29 @@ class Screening:
 
     @property
     def experiment(self) -> Experiment:
-        """What is run."""
+        """The experiment, with all its models."""
         return self.shared.experiment
 
     def select(self, settings: ScreenSpec) -> Shared:
-        """Return what is shared, with the models alone that go on."""
+        """Screen the models, and return `shared` with only those that will be trained."""
         records = self.shared.folder.read_rows(ScreenRecord)
         if records:
-            self.say(f"screen: {len(records)} models were screened before")
+            self.say(f"screen: {number_of(len(records), 'model')} already screened")
         else:
             records = rank(settings, self._screen_models(settings))
             self.shared.folder.write_rows(records, ScreenRecord)
-            self._tell(records, settings)
+            self._say_ranks(records, settings)
         return replace(self.shared, experiment=drop_screened(self.experiment, records))
 
     def _screen_models(self, settings: ScreenSpec) -> list[Screened]:
-        """Look at all models that are not known, as many at once as there is room for."""
+        """Screen the models that are not cached, as many at once as the cluster can hold."""
         models = self.experiment.models
-        known = {model.name: self._read_cached(model, settings) for model in models}
-        running = {
-            model.name: self._start(model, settings)
+        cached = {model.name: self._read_cached(model, settings) for model in models}
+        running = {m.name: self._start(m, settings) for m in models if cached[m.name] is None}
+        return [
+            cached[model.name] or self._collect(model, running[model.name], settings)
             for model in models
-            if known[model.name] is None
-        }
-        found = []
-        for model in models:
-            screened = known[model.name] or self._collect(model, running[model.name], settings)
-            found.append(screened)
-        return found
+        ]
 
     def _start(self, model: ModelSpec, settings: ScreenSpec) -> Pending[Screened]:
         return run_alone(
@@ -94,46 +89,42 @@ class Screening:
         return f"{digest[:32]}.json"
 
     def _read_cached(self, model: ModelSpec, settings: ScreenSpec) -> Screened | None:
-        """Return what an earlier run has found of the same weights on the same data."""
+        """Return the result of an earlier run for the same weights on the same data."""
         name = self._file(model, settings)
         if not self._cache.exists(name):
             return None
         earlier = Screened(**json.loads(self._cache.read_text(name)))
         return replace(earlier, model=model.name, cached=True)
 
-    def _tell(self, records: list[ScreenRecord], settings: ScreenSpec) -> None:
+    def _say_ranks(self, records: list[ScreenRecord], settings: ScreenSpec) -> None:
         kept = sum(record.kept for record in records)
-        self.say(f"screen: {kept} of {len(records)} models go on, by {settings.score}")
+        models = number_of(len(records), "model")
+        self.say(f"screen: {kept} of {models} will be trained, ranked by {settings.score}")
         for record in records:
-            self.say(f"  {_in_words(record, settings)}")
+            self.say(f"  {_describe(record, settings)}")
 
 
-def _in_words(record: ScreenRecord, settings: ScreenSpec) -> str:
+def _describe(record: ScreenRecord, settings: ScreenSpec) -> str:
     if record.cause:
-        return f"{record.model}  kept, since it could not be screened ({record.cause})"
+        return f"{record.model}  kept because it could not be screened ({record.cause})"
     values = f"{settings.score} {record.score(settings.score):.3f}  probe {record.probe:.3f}"
-    took = "known" if record.cached else duration(record.seconds)
-    return f"[{record.rank}] {record.model}  {values}  {took}{'' if record.kept else '  left out'}"
+    took = "cached" if record.cached else duration(record.seconds)
+    return f"[{record.rank}] {record.model}  {values}  {took}{'' if record.kept else '  dropped'}"
 
 
 def _screen(shared: Shared, model: str, rows: int) -> Screened:
-    """Screen in a worker of Ray."""
     plan = make_plan("tune", 0, model, {}, seed=shared.experiment.seed)
     return screen_model(ScreenTask(trial=task_of(shared, plan, shared.resources[model]), rows=rows))
 
 
-def rank(settings: ScreenSpec, found: list[Screened]) -> list[ScreenRecord]:
-    """Order models by their score, best first; those without one come last, and all of them stay.
-
-    Of equal scores the one that stands first in the experiment is first.
-    """
-    scored = sorted(
-        (one for one in found if not one.cause), key=lambda one: -one.score(settings.score)
-    )
+def rank(settings: ScreenSpec, models: list[Screened]) -> list[ScreenRecord]:
+    """Rank models by score, ties in the order given; models without a score are last, all kept."""
+    scored = [model for model in models if not model.cause]
+    scored.sort(key=lambda model: -model.score(settings.score))
     return [
         *(
-            ScreenRecord(**asdict(one), rank=rank, kept=rank <= settings.keep)
-            for rank, one in enumerate(scored, 1)
+            ScreenRecord(**asdict(model), rank=rank, kept=rank <= settings.keep)
+            for rank, model in enumerate(scored, 1)
         ),
-        *(ScreenRecord(**asdict(one), rank=None, kept=True) for one in found if one.cause),
+        *(ScreenRecord(**asdict(model), rank=None, kept=True) for model in models if model.cause),
     ]

@@ -1,4 +1,4 @@
-"""The two stages of a run that train: tune searches, confirm repeats the best and tests it."""
+"""The stages that train: tune searches; confirm repeats the best configurations and tests them."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ from raycompare.tuning.tuner import Queue, Shared, at_once, run_stage, task_of
 
 
 def share(ready: CheckedExperiment, folder: RunFolder, machines: Sequence[Node]) -> Shared:
-    """Tokenise the data once per tokenizer and length, and put it where every trial can read it.
+    """Tokenise the data once per tokenizer and length, and put it into Ray's object store.
 
     Raises:
-        UserError: no machine of the cluster can hold a trial.
+        UserError: a trial fits on no machine of the cluster.
     """
     experiment = ready.experiment
     tokens = _tokens(ready, TokenStore(folder.parent.folder(TOKEN_FOLDER)))
-    # Models of one vocabulary share one object.
+    # Models with the same vocabulary share one object.
     stored = {id(data): ray.put(data.for_search) for data in tokens.values()}
     tests = {id(data): ray.put(data.held_out) for data in tokens.values()}
     default = {s.name: tokens[s.name, s.max_length({})] for s in all_settings(experiment)}
@@ -80,27 +80,26 @@ def share(ready: CheckedExperiment, folder: RunFolder, machines: Sequence[Node])
 
 
 def _measure_memory(shared: Shared, settings: ModelSettings) -> Peak:
-    """Measure a trial of the model at its largest batch, on a card of its own."""
+    """Measure a trial of the model with its largest batch, alone on a GPU."""
     card = settings.resources.model_copy(update={"gpu": 1.0})
-    plan = make_plan("tune", 0, settings.name, _largest(settings.space), seed=0)
+    plan = make_plan("tune", 0, settings.name, _largest_batch(settings.space), seed=0)
     task = task_of(shared, plan, card)
     retries = shared.experiment.failure.max_failures
     peak = run_alone(measure, task, resources=card, retries=retries).result()
     if isinstance(peak, TaskFailure):
         raise UserError(
-            f"a trial of {settings.name} at its largest batch can't take a step on a card: "
+            f"{settings.name} can't train a single step with its largest batch on a GPU: "
             f"{peak.cause}. Allow smaller batches, or more gradient_accumulation_steps."
         )
     return peak
 
 
-def _largest(space: SearchSpace) -> Arguments:
-    """Return the largest batch that a search space has."""
+def _largest_batch(space: SearchSpace) -> Arguments:
     return {key: max(space[key].examples) for key in (TEXTS, TOKENS) if key in space}  # type: ignore[type-var]
 
 
 def _tokens(ready: CheckedExperiment, store: TokenStore) -> dict[tuple[str, Length], TokenizedData]:
-    """Return the tokens of each model and length; those of one vocabulary are one object."""
+    """Return the tokens of each model and length; models with one vocabulary share an object."""
     experiment, made = ready.experiment, dict[str, TokenizedData]()
     tokenizers = {
         m.source: load_tokenizer(m) for m in {m.source: m for m in experiment.models}.values()
@@ -123,23 +122,23 @@ def _tokens(ready: CheckedExperiment, store: TokenStore) -> dict[tuple[str, Leng
 
 @dataclass(frozen=True)
 class Stages:
-    """Runs the stages of one experiment and keeps the journal."""
+    """Runs the stages of an experiment and updates its journal."""
 
     shared: Shared
     journal: Journal
     display: Display
     identities: Identities
     clock: Clock
-    known: tuple[EvaluatedPoint, ...] = ()
-    """What earlier runs have found; the searcher is told."""
+    earlier: tuple[EvaluatedPoint, ...] = ()
+    """Evaluated points of earlier runs, from which the search learns."""
 
     @property
     def experiment(self) -> Experiment:
-        """What is run."""
+        """The experiment, without models that the screening dropped."""
         return self.shared.experiment
 
     def tune(self) -> dict[str, Arguments]:
-        """Search; return the configuration chosen for each model that has one."""
+        """Search, and return the configuration chosen for each model that has one."""
         learns = self.experiment.tune.search_alg == "optuna"
         propose = self._tpe() if learns else Drawn(self.experiment)
         turns = with_a_choice(self.experiment, propose.counts)
@@ -153,7 +152,7 @@ class Stages:
         return choose(self.experiment, self.journal.trials(), tuned)
 
     def confirm(self, chosen: Mapping[str, Arguments]) -> None:
-        """Train the chosen configuration of each model to full budget on every seed; test it."""
+        """Train the chosen configuration of each model to the end on every seed, and test it."""
         plans = confirm_plans(self.experiment, chosen, self.identities)
         if plans:
             cap = MaxCost(self.experiment, self.clock)
@@ -162,11 +161,11 @@ class Stages:
             self._require_ended("confirm")
 
     def _tpe(self) -> Proposer:
-        # Imported where it is asked for: Optuna is an extra.
+        # Imported here because Optuna is an extra.
         from raycompare.tuning.optuna_search import Tpe  # noqa: PLC0415
 
         journal = self.journal
-        return Tpe(self.experiment, lambda: (journal.trials(), journal.evaluations()), self.known)
+        return Tpe(self.experiment, lambda: (journal.trials(), journal.evaluations()), self.earlier)
 
     def _scheduler(self) -> PlanOrder:
         settings = self.experiment.tune
@@ -180,10 +179,10 @@ class Stages:
     def _run(self, planned: Queue, scheduler: PlanOrder) -> None:
         queue = replace(planned, plans=self._admit(planned.plans, scheduler))
         if not queue.one_by_one:
-            # What can be planned at once is, so that the records have all of it from the start.
+            # Plan everything now, so that the records have all trials from the start.
             todo = list(queue.plans)
             if not todo:
-                self.display.say(f"{queue.stage}: all {queue.most} trials were finished before")
+                self.display.say(f"{queue.stage}: all {queue.most} trials are already finished")
                 return
             queue = replace(queue, plans=iter(todo), most=len(todo))
         rungs = self.shared.rungs if queue.stage == "tune" else {}
@@ -196,7 +195,7 @@ class Stages:
         return Gauges(self.experiment, self.journal, self.shared.resources, self.clock)
 
     def _admit(self, plans: Iterator[TrialPlan], scheduler: PlanOrder) -> Iterator[TrialPlan]:
-        """Yield the plans that are to be run; those finished before are told to the scheduler."""
+        """Yield the plans to run; replay trials that are already finished to the scheduler."""
         for plan in plans:
             scheduler.add(plan)
             if self.journal.add(plan):
@@ -206,7 +205,7 @@ class Stages:
         scheduler.close()
 
     def _require_ended(self, stage: Stage) -> None:
-        """Tune returns normally after Ctrl-C; what has not ended then is to be resumed."""
+        """Raise KeyboardInterrupt if trials are unfinished: Tune returns normally after Ctrl-C."""
         entries = [e for e in self.journal.entries.values() if e.plan.stage == stage]
         if any(e.status in ("interrupted", "not_run") and not e.refusal for e in entries):
             raise KeyboardInterrupt

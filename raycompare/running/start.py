@@ -1,4 +1,4 @@
-"""How a run begins and what it says of itself at its end: run folder, clock, manifest."""
+"""The start of a run and its manifest: run folder, lock, and clock."""
 
 from __future__ import annotations
 
@@ -30,14 +30,13 @@ from raycompare.records.versions import RECORDED_PACKAGES, code_versions
 from raycompare.running.check import CheckedExperiment
 
 LOCK_SECONDS = 0.5
-"""`raycompare status` takes the lock for an instant, to see whether it is free."""
+"""How long to wait for the lock, which `raycompare status` takes for an instant to test it."""
 
 
 def earlier_clock(folder: RunFolder) -> Clock:
-    """Return the clock of a run that is to be resumed, with the time of its earlier sessions.
+    """Return the clock of a run to be resumed, with the time of its earlier sessions.
 
-    Of a session that was killed only the time up to its last evaluation is known, and of its
-    machines those that trials were on.
+    For a killed session, this is known up to its last evaluation and for machines with trials.
     """
     kept = folder.read_manifest() if folder.exists(MANIFEST) else None
     known, counted = (kept.seconds, kept.machine_seconds) if kept else ({}, {})
@@ -47,24 +46,22 @@ def earlier_clock(folder: RunFolder) -> Clock:
 
 @dataclass(frozen=True)
 class RunStart:
-    """What a run writes down before its first trial, to be recognised when it is resumed."""
+    """Identifies a run when it is resumed; written before its first trial."""
 
     run_id: str
     created_at: str
     experiment_hash: str
     data_hash: str
     code: dict[str, str] = field(default_factory=dict)
-    """Versions of what computes the numbers of a trial."""
+    """Versions of the packages that determine the results of a trial."""
 
 
 @contextmanager
 def alone_in(folder: RunFolder) -> Iterator[None]:
-    """Keep other processes out of a run folder; a process that dies lets the next one in.
-
-    A folder on a remote filesystem can't be locked.
+    """Lock a run folder, until the process ends; remote filesystems have no locks.
 
     Raises:
-        UserError: another process is at work in the folder.
+        UserError: another process has locked the folder.
     """
     place = folder.local_path(LOCK)
     if place is None:
@@ -76,8 +73,8 @@ def alone_in(folder: RunFolder) -> Iterator[None]:
         lock.acquire(timeout=LOCK_SECONDS)
     except Timeout:
         raise UserError(
-            f"another process is running {folder.uri}. Wait until it has ended, or stop it; a run "
-            "that is stopped can be resumed."
+            f"another process is running {folder.uri}. Wait until it ends, or stop it; a stopped "
+            "run can be resumed."
         ) from None
     try:
         yield
@@ -86,14 +83,14 @@ def alone_in(folder: RunFolder) -> Iterator[None]:
 
 
 def new_folder(experiment: Experiment, out: str) -> RunFolder:
-    """Name the folder of a new run; nothing is written yet."""
+    """Choose the folder of a new run; nothing is written yet."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     run_id = f"{stamp}-{experiment.content_hash[:6]}"
     return RunFolder.at(f"{out.rstrip('/')}/{experiment.name}/{run_id}")
 
 
 def begin(ready: CheckedExperiment, folder: RunFolder) -> RunStart:
-    """Write the experiment into its folder, or make sure that a resumed folder is its own.
+    """Write the experiment to its folder, or check that a resumed folder belongs to it.
 
     Raises:
         UserError: the folder belongs to another experiment or other data.
@@ -115,42 +112,42 @@ def begin(ready: CheckedExperiment, folder: RunFolder) -> RunStart:
 def _same(earlier: RunStart, now: RunStart, folder: RunFolder) -> RunStart:
     if earlier.experiment_hash != now.experiment_hash:
         raise UserError(
-            f"{folder.uri} holds a run of another experiment (hash {earlier.experiment_hash}, "
-            f"this one has {now.experiment_hash}). Resume it without an experiment file, or leave "
-            "--resume out to start a run of its own."
+            f"{folder.uri} holds a run of another experiment (hash {earlier.experiment_hash}; "
+            f"this one has {now.experiment_hash}). Resume it without an experiment file, or omit "
+            "--resume to start a new run."
         )
     if earlier.data_hash != now.data_hash:
         raise UserError(
-            f"the data has changed since {folder.uri} was begun (hash {earlier.data_hash}, now "
-            f"{now.data_hash}). Bring the old data back, or leave --resume out to start anew."
+            f"the data has changed since {folder.uri} was started (hash {earlier.data_hash}, now "
+            f"{now.data_hash}). Restore the old data, or omit --resume to start a new run."
         )
     if earlier.code != now.code:
         changed = [k for k in now.code if now.code[k] != earlier.code.get(k)]
         was = ", ".join(f"{package} {earlier.code.get(package)}" for package in changed)
         here = ", ".join(f"{package} {now.code[package]}" for package in changed)
         raise UserError(
-            f"{folder.uri} was begun with {was}, here is {here}: its trials would not be "
-            "comparable. Install what it was begun with, or leave --resume out to start anew."
+            f"{folder.uri} was started with {was}, but {here} is installed here: its trials "
+            "are not comparable. Install the old versions, or omit --resume to start a new run."
         )
     return earlier
 
 
 @dataclass(kw_only=True)
 class RunFacts:
-    """Where a run took place, as far as it is known; lengths and resources are by model."""
+    """Facts of a run for its manifest; all but the last three are keyed by model name."""
 
     nodes: Sequence[Node] = ()
     lengths: Mapping[str, int] = field(default_factory=dict)
     cut: Mapping[str, float] = field(default_factory=dict)
-    """The share of the training texts that are as long as they may be, and so mostly cut."""
+    """Share of the training texts that reach the maximum length, so most of them are truncated."""
     resources: Mapping[str, ResourceSpec] = field(default_factory=dict)
     model_types: Mapping[str, str] = field(default_factory=dict)
     estimate: Mapping[str, Any] = field(default_factory=dict)
-    """What the trials were thought to take at most."""
+    """The estimate made before the first trial, as a dictionary."""
     survey: Mapping[str, Any] = field(default_factory=dict)
-    """What the data is like, as `Survey.to_plain` writes it."""
+    """Summary of the data, from `Survey.to_plain`."""
     trackers: Mapping[str, str] = field(default_factory=dict)
-    """Why each is off; empty for one that works."""
+    """Reason why each tracker is off, keyed by its name; empty if it works."""
 
 
 def manifest(
@@ -160,7 +157,7 @@ def manifest(
     clock: Clock,
     complete: bool = True,
 ) -> Manifest:
-    """Say what made the records of this run."""
+    """Return the manifest of a run: how its records were made."""
     experiment = ready.experiment
     return Manifest(
         run_id=begun.run_id,
@@ -201,14 +198,14 @@ def _remote_code(experiment: Experiment) -> dict[str, list[str]]:
 
 
 def from_hub(experiment: Experiment) -> list[str]:
-    """Name data set and checkpoints of the hub: ids that are no file or folder here."""
+    """Return the hub ids of data set and checkpoints: names that are not local paths."""
     names = {experiment.data.dataset, *(model.checkpoint for model in experiment.models)}
-    # A colon is in builtin:NAME, package:PLACE and the URI of a bucket, and in no id.
+    # builtin:NAME, package:PATH and URIs contain a colon; hub ids don't.
     return sorted(n for n in names if ":" not in n and not Path(n).expanduser().exists())
 
 
 def git_revision(folder: Path) -> str | None:
-    """Return the commit of the checkout that `folder` is tracked in, + behind it if changed."""
+    """Return the commit of the checkout that tracks `folder`, followed by + if it has changes."""
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
 
     def git(*words: str) -> str | None:

@@ -77,7 +77,7 @@ def test_a_baseline_is_fitted_once_on_one_cpu_and_kept(
     assert started.options[0]["num_cpus"] == 1
     assert json.loads(record.hyperparameters)["rows"] == 120
 
-    assert go(ready, folder) == [f"baseline: {TF_IDF} was fitted before"]
+    assert go(ready, folder) == [f"baseline: {TF_IDF} is already fitted"]
     assert len(started.options) == 1
 
 

@@ -72,7 +72,7 @@ def test_a_model_that_fails_is_recorded_and_the_others_are_measured(
         "inference: 3 models",
         "  [1/3] minilm-2  could not be measured (ValueError: too long)",
     ]
-    times = "12.3 ms a text (95 % within 18.5 ms), 203 texts a second in batches of 64"
+    times = "12.3 ms per text (95 % within 18.5 ms), 203 texts per second in batches of 64"
     assert said[2] == f"  [2/3] minilm-3  {times}"
 
 
@@ -84,7 +84,7 @@ def test_a_resumed_run_measures_what_is_missing(place: Place, tmp_path: Path) ->
     measured(place.run, folder)
     assert place.asked == [("minilm-2", 3)]
     assert len(folder.read_rows(InferenceRecord)) == 3
-    assert measured(place.run, folder) == ["inference: all 3 models were measured before"]
+    assert measured(place.run, folder) == ["inference: all 3 models are already measured"]
 
 
 def test_models_without_a_tested_finalist_are_not_measured(place: Place, tmp_path: Path) -> None:

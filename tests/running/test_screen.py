@@ -34,7 +34,7 @@ def test_only_the_models_that_are_kept_are_trained_and_scores_are_known_again(
     first, last = screened(folder)
     assert (first.kept, last.kept) == (True, False)
     assert {trial.model for trial in folder.read_trials()} == {first.model}
-    assert "screen: 1 of 2 models go on, by log_me" in said
+    assert "screen: 1 of 2 models will be trained, ranked by log_me" in said
     assert "## Screening" in folder.read_text("report.md")
     assert folder.read_manifest().seconds["screen"] > 0
     assert len(folder.parent.folder(SCREEN_FOLDER).names("")) == 2
@@ -48,5 +48,5 @@ def test_only_the_models_that_are_kept_are_trained_and_scores_are_known_again(
 
     del content["screen"]["score"]
     _, told = go(content, tmp_path, resume=folder.uri)
-    assert "screen: 2 models were screened before" in told
+    assert "screen: 2 models already screened" in told
     assert {trial.model for trial in folder.read_trials()} == {first.model}

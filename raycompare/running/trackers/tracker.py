@@ -90,6 +90,7 @@ class Tracker(Protocol):
 
     def open(self) -> None:
         """Import heavy packages, connect, and start or continue the run."""
+        return
 
     def has(self, trial_id: str) -> bool:
         """Return whether a trial that an earlier session finished is completely logged."""
@@ -102,12 +103,15 @@ class Tracker(Protocol):
 
     def end(self, trial: TrialRecord) -> None:
         """Log how the trial ended."""
+        return
 
     def finish(self, outcome: Outcome) -> None:
         """Add the report of a completed run."""
+        return
 
     def close(self) -> None:
         """Close everything that is still open, after an interruption or at the end."""
+        return
 
 
 FOLDERS = ("tables", "figures", "analytics")
