@@ -50,7 +50,7 @@ class Baselines:
         return cls(folder, metric, running)
 
     def collect(self, say: Callable[[str], None]) -> None:
-        """Wait for the baseline, and write its record and predictions, or the cause of its failure."""
+        """Wait for the baseline, and write its record and predictions, or why it failed."""
         if self.running is None:
             return
         fitted = self.running.result()

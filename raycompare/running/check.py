@@ -1,4 +1,4 @@
-"""Everything that can be known to be wrong before Ray starts, found in one go."""
+"""Finds all mistakes that can be found before Ray starts."""
 
 from __future__ import annotations
 
@@ -31,53 +31,53 @@ from raycompare.training.unused_arguments import unread_problems
 
 @dataclass(frozen=True)
 class CheckedExperiment:
-    """An experiment that nothing is known to be wrong with."""
+    """An experiment without known mistakes, and its data."""
 
     experiment: Experiment
     data: LabelledData
 
     @property
     def summary(self) -> str:
-        """Say what a run would do."""
+        """A description of the run: data, models, and the estimate."""
         data, experiment = self.data, self.experiment
         splits = {"train": data.train, "validation": data.validation, "test": data.test}
         rows = ", ".join(f"{len(split):,} {name}" for name, split in splits.items())
         lines = [
-            f"{experiment.name}: nothing wrong found.",
+            f"{experiment.name}: no problems found.",
             f"  data     {experiment.data.dataset}: {rows} rows, {len(data.label_names)} labels",
             *(f"  note     {note}" for note in data.notes),
         ]
         for settings in all_settings(experiment):
             steps = default_steps(settings, data)
-            length = f"{steps:,} steps a trial" if steps else "batches by tokens"
+            length = f"{steps:,} steps per trial" if steps else "batches sized in tokens"
             searched = ", ".join(settings.space) or "nothing"
             lines.append(f"  model    {settings.name}: {length}, searches {searched}")
             lines += [f"           note: {note}" for note in _notes(settings.model)]
-        lines += [f"  takes    {line}" for line in describe(self.estimate, experiment)]
+        lines += [f"  estimate {line}" for line in describe(self.estimate, experiment)]
         return "\n".join(lines)
 
     @cached_property
     def estimate(self) -> Estimate:
-        """What a run would take, as far as that is known from here; takes a second."""
+        """The estimate of a run; computing it takes about a second."""
         return estimate(self.experiment, self.data)
 
 
 def _notes(model: ModelSpec) -> Iterator[str]:
     if not model.is_pretrained:
-        yield "its weights are random, not pretrained"
+        yield "weights are randomly initialised, not pretrained"
     if model.trust_remote_code:
-        yield f"Python code that {model.checkpoint} brings may run, here and on every machine"
+        yield f"Python code in {model.checkpoint} may run, here and on every machine"
     if model.model_class:
-        yield f"its class is {model.model_class}, which every machine must be able to import"
+        yield f"every machine must be able to import {model.model_class}"
     if model.peft:
-        yield "LoRA: its layers stay as they are, the head and small matrices are trained"
+        yield "LoRA trains the head and low-rank matrices; all other weights are frozen"
 
 
 def check(draft: Draft, out: str) -> CheckedExperiment:
-    """Check names, types, data, models and room for the results at `out`.
+    """Check names, types, data, models, and the disk space at `out`.
 
     Raises:
-        ExperimentError: with every mistake that could be found.
+        ExperimentError: lists every mistake.
     """
     data, problems = open_data(draft)
     problems += _section_problems(draft)
@@ -97,7 +97,7 @@ def check(draft: Draft, out: str) -> CheckedExperiment:
 
 
 def open_data(draft: Draft) -> tuple[LabelledData | None, list[Problem]]:
-    """Return the data of the draft, or what is wrong with it."""
+    """Return the data of the draft, or None and its problems."""
     if "data" not in draft.sections:
         return None, []
     try:
@@ -127,7 +127,7 @@ def _model_section_problems(draft: Draft) -> list[Problem]:
 
 
 def _hyperparameter_problems(draft: Draft) -> list[Problem]:
-    """Find what is wrong between the sections, as far as they are valid by themselves."""
+    """Find contradictions between sections that are valid by themselves."""
     tune = draft.sections.get("tune", TuneSpec())
     return [
         problem
@@ -145,16 +145,16 @@ def _draft_settings(draft: Draft) -> list[ModelSettings]:
 def _resource_problems(draft: Draft) -> list[Problem]:
     if is_remote():
         return []
-    of_models = {f"{where}.resources": model.resources for where, model in draft.models.items()}
-    asked = {"resources": draft.sections.get("resources"), **of_models}
+    requested = {"resources": draft.sections.get("resources")}
+    requested |= {f"{where}.resources": model.resources for where, model in draft.models.items()}
     here = this_machine()
     return [
         Problem(
             where=where,
             found=f"cpu {resources.cpu:g}, gpu {resources.gpus:g}",
-            allowed=f"what this machine has: cpu {here.cpus:g}, gpu {here.gpus:g}",
-            hint="ask for less, or set RAY_ADDRESS to a cluster that has more",
+            allowed=f"at most what this machine has: cpu {here.cpus:g}, gpu {here.gpus:g}",
+            hint="request less, or set RAY_ADDRESS to a cluster that has more",
         )
-        for where, resources in asked.items()
+        for where, resources in requested.items()
         if resources and not here.fits(resources)
     ]

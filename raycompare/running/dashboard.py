@@ -1,9 +1,9 @@
-"""Shows each running trial in Ray's dashboard under a name that a person can read.
+"""Shows each running trial in Ray's dashboard under a readable name.
 
-Tune's workers can't do that: Ray takes down what an actor is called when it is made, and Tune
-gives the actor to one trial after the other. So an actor of our own, which needs no CPU, has a
-task for each trial that runs, named by model, seed and learning rate, from its start to its end.
-They stand in the dashboard under Jobs, *Ray Core Overview* and *Task Table*.
+Tune's workers can't do that: Ray records the name of an actor once, when it is created, and Tune
+reuses its actors for many trials. Therefore a separate actor, which needs no CPU, has a task for
+each running trial, named by model, seed and learning rate. The tasks are listed in the dashboard
+under Jobs, in *Ray Core Overview* and *Task Table*.
 """
 
 from __future__ import annotations
@@ -19,41 +19,41 @@ from raycompare.records.trial_state import TrialState
 
 LEARNING_RATE = "learning_rate"
 MOST_AT_ONCE = 500
-"""Threads that the actor has; of more trials at once, the first are shown as running."""
+"""Number of threads of the actor; if more trials run at once, only the first ones are shown."""
 ENDS = "ends"
-"""The concurrency group with a thread of its own, so that ends are heard whatever waits."""
+"""A concurrency group with its own thread, so that waiting tasks don't block calls of `end`."""
 HEAD = {"node:__internal_head__": 0.001}
-"""A resource that Ray gives to the head alone: workers come and go."""
+"""A resource that only the head has: other nodes come and go."""
 
 
 def trial_label(plan: TrialPlan) -> str:
-    """Name a trial by stage, model and seed, and by its learning rate where that is searched."""
+    """Name a trial by stage, model and seed, and by its learning rate if that is searched."""
     rate = plan.hyperparameters.get(LEARNING_RATE)
-    said = f"{LEARNING_RATE} {rate:.3g}" if isinstance(rate, float) else plan.trial_id[-8:]
-    own = "default" if plan.is_default else said
+    searched = f"{LEARNING_RATE} {rate:.3g}" if isinstance(rate, float) else plan.trial_id[-8:]
+    own = "default" if plan.is_default else searched
     return f"{plan.stage} {plan.model} seed {plan.seed} {own}"
 
 
 class Trials:
-    """The actor: a call of `trial` lasts as long as the trial, and holds a thread meanwhile."""
+    """The actor: a call of `trial` lasts as long as the trial, and blocks a thread."""
 
     def __init__(self) -> None:
-        """Know of no trial."""
+        """Start without trials."""
         self._ends: dict[int, Event] = {}
 
     def trial(self, number: int) -> None:
-        """Wait until the trial of this number is over."""
+        """Wait until trial `number` ends."""
         self._ends.setdefault(number, Event()).wait()
         del self._ends[number]
 
     @ray.method(concurrency_group=ENDS)
     def end(self, number: int) -> None:
-        """Have the call for the trial return; this one may well run before that one."""
+        """End the call of `trial` with this number, which may not have started yet."""
         self._ends.setdefault(number, Event()).set()
 
 
 class Dashboard:
-    """The trials that run, as tasks; what becomes of the actor is of no consequence to a run."""
+    """Shows running trials as tasks of an actor, whose failures don't affect the run."""
 
     def __init__(self) -> None:
         """Start the actor on the head."""
@@ -64,7 +64,7 @@ class Dashboard:
         self._shown: dict[str, int] = {}
 
     def show(self, trial: TrialState) -> None:
-        """Begin the task of a trial that runs; end the task of one that no longer does."""
+        """Start the task of a trial that has started, or end the task of one that has ended."""
         number = self._shown.get(trial.plan.trial_id)
         if trial.phase == "running" and number is None:
             self._shown[trial.plan.trial_id] = number = next(self._numbers)

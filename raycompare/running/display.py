@@ -1,4 +1,4 @@
-"""What the user sees while a run goes on: a live table in a terminal, plain lines elsewhere."""
+"""Progress of a run: a live table in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from raycompare.formatting import duration
+from raycompare.formatting import duration, number_of
 from raycompare.metrics import LABELS
 from raycompare.records.journal import Journal
 from raycompare.records.messages import Stage
 from raycompare.records.trial_state import TrialState
 
 RungSteps = Mapping[str, tuple[int, ...]]
-"""The optimizer steps of the rungs of each model; empty where nothing is stopped."""
+"""Optimizer steps of the rungs, keyed by model name; empty if no trial is stopped at rungs."""
 
 
 class Display:
-    """Shows the journal of a run."""
+    """Prints the progress of a run."""
 
     def __init__(self, console: Console | None = None) -> None:
-        """Draw on `console`; by default on standard output."""
+        """Print to `console`; by default to standard output."""
         self._console = console or Console(highlight=False)
 
     def say(self, line: str) -> None:
-        """Print a line that stays."""
+        """Print a permanent line, above the live table if there is one."""
         self._console.print(line, soft_wrap=True, markup=False)
 
     @contextmanager
     def stage(self, view: StageView) -> Iterator[None]:
         """Show the trials of a stage until it ends."""
-        self.say(f"{view.name}: {view.total} trials")
+        self.say(f"{view.name}: {number_of(view.total, 'trial')}")
 
         def show(trial: TrialState) -> None:
             if line := view.describe_change(trial):
@@ -48,24 +48,24 @@ class Display:
 
 
 class StageView:
-    """One stage of a run, in words."""
+    """Describes the progress of a stage."""
 
     def __init__(self, name: Stage, journal: Journal, rungs: RungSteps, total: int) -> None:
-        """Start the stage's clock; `total` are the trials that this run has to do."""
+        """Start the stage's clock; `total` is the number of trials to run."""
         self.name, self.journal, self.total = name, journal, total
         self._rungs = rungs
         self._began = perf_counter()
         self._ended: set[str] = set()
 
     def _by_model(self) -> dict[str, list[TrialState]]:
-        found: dict[str, list[TrialState]] = {}
+        entries: dict[str, list[TrialState]] = {}
         for entry in self.journal.entries.values():
             if entry.plan.stage == self.name:
-                found.setdefault(entry.plan.model, []).append(entry)
-        return found
+                entries.setdefault(entry.plan.model, []).append(entry)
+        return entries
 
     def describe_change(self, entry: TrialState) -> str:
-        """Return a line for a trial that has just ended or lost its worker; else nothing."""
+        """Return a line if the trial has just ended or lost its worker, else an empty string."""
         trial_id = entry.plan.trial_id
         if entry.phase == "waiting" and entry.losses:
             return f"  {trial_id} lost its worker and starts again ({entry.losses[-1]})"
@@ -89,7 +89,7 @@ class StageView:
         return f"{label} {best.metrics[self.journal.metric]:.4f}" if best else ""
 
     def table(self) -> Group:
-        """Draw the stage as it stands: a row per model, and how long it may still take."""
+        """Draw the current state: a row per model, and an estimate of the remaining time."""
         table = Table(expand=False, box=None, padding=(0, 2, 0, 0))
         for column in ("model", f"best {LABELS[self.journal.metric]}", "trials", "running"):
             table.add_column(column)

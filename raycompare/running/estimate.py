@@ -1,8 +1,8 @@
-"""What a run will take at most, before it starts: steps, tokens, seconds and dollars, roughly.
+"""Estimates an upper limit for a run before it starts: steps, tokens, seconds and dollars.
 
-The work of every trial at its model's default configuration, trained to the end, at the pace of the
-processor, plus the start of the workers. Nothing is known yet of early stopping, of other
-configurations, and of what else the machines do.
+Every trial is assumed to have its model's default configuration and to run to the end, at the
+processor's speed; the start of the workers is added. Early stopping, other configurations and
+other load on the machines are ignored.
 """
 
 from __future__ import annotations
@@ -22,61 +22,61 @@ from raycompare.running.processors import Speed, cpu_speed, gpu_here, gpu_speed
 from raycompare.running.workload import ModelWork, TrialWork, workload
 
 WORKER_SECONDS, TRIAL_SECONDS = 7.0, 0.5
-"""Until a worker has imported all it needs, once a stage, and until a trial has loaded its model:
+"""Time for the imports of a worker, once per stage, and for loading the model of a trial;
 measured on two cores."""
 ENOUGH = 2.0**20
-"""CPUs of a machine of which only the GPUs are known."""
+"""CPUs of a machine whose number of CPUs is unknown."""
 ASHA_SHARE = 0.6
-"""Of the tune stage that ASHA trains (docs/decisions/0001-plan-order-halving.md)."""
+"""Share of the tune stage that ASHA trains (docs/decisions/0001-plan-order-halving.md)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """Where a run takes place, as far as that is known before its first trial."""
+    """The machines of a run, as known before its first trial."""
 
     nodes: Sequence[Node]
     instance: Instance | None = None
     resources: Mapping[str, ResourceSpec] = field(default_factory=dict)
-    """What a trial of each model takes, where that was measured."""
+    """Measured resources of a trial, keyed by model name."""
     known: bool = True
-    """Whether the machines are those of the run, and not this one in place of a cluster."""
+    """Whether these are the machines of the run; False if this one stands in for a cluster."""
 
     @property
     def has_gpus(self) -> bool:
-        """Whether trials take a GPU where they leave it open."""
+        """Whether trials use a GPU by default."""
         return any(node.gpus for node in self.nodes)
 
     def trial_resources(self, experiment: Experiment, model: str) -> tuple[float, float]:
-        """Return the CPUs and GPUs of a trial; a share of a card that is not measured is all."""
+        """Return the CPUs and GPUs of a trial; an unmeasured share of a GPU counts as a GPU."""
         spec = self.resources.get(model) or settings_of(experiment, model).resources
         gpu = spec.gpu if isinstance(spec.gpu, float) else float(self.has_gpus)
         return spec.cpu, gpu if self.has_gpus else 0.0
 
     def at_once(self, cpu: float, gpu: float) -> int:
-        """Return how many such trials the machines hold, at least one."""
+        """Return how many such trials run at once, at least one."""
         return max(sum(node.holds(cpu, gpu) for node in self.nodes), 1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """What the trials of both stages take at most; the manifest keeps it."""
+    """Upper limits for the trials of both stages; stored in the manifest."""
 
     tune_trials: int
     confirm_trials: int
     steps: int
     tokens: int
-    """Padding counted."""
+    """Tokens of all splits, including padding."""
     flop: float
     machines: int
     seconds: float | None
-    """Wall-clock of both stages; None where the pace of the processor is not known."""
+    """Wall-clock time of both stages; None if the processor's speed is unknown."""
     usd: float | None
     basis: str
-    """Where the pace is from, or why there is none, in words."""
+    """Source of the processor's speed, or the reason why it is unknown."""
 
 
 def estimate(experiment: Experiment, data: LabelledData, site: Site | None = None) -> Estimate:
-    """Estimate a run; without `site` as it would be from here, on one machine of a cluster."""
+    """Estimate a run; without `site`, for a single machine."""
     site = site or site_from_here(experiment)
     works = list(workload(experiment, data, pads=site.has_gpus))
     speeds = _speeds(experiment, works, site)
@@ -97,43 +97,39 @@ def estimate(experiment: Experiment, data: LabelledData, site: Site | None = Non
 
 
 def site_from_here(experiment: Experiment) -> Site:
-    """Return one machine: of the instance type that the experiment names, if it is another."""
+    """Return this machine, or one of the experiment's instance type if only that has GPUs."""
     here, instance = this_machine(), instances().get(experiment.cost.instance or "")
     if instance and instance.gpus and not here.gpus:
-        there = Node(hostname=instance.name, cpus=ENOUGH, gpus=instance.gpus, memory_bytes=0)
-        return Site(nodes=(there,), instance=instance, known=not is_remote())
+        here = Node(hostname=instance.name, cpus=ENOUGH, gpus=instance.gpus, memory_bytes=0)
     return Site(nodes=(here,), instance=instance, known=not is_remote())
 
 
 def site_of(
     experiment: Experiment, nodes: Sequence[Node], resources: Mapping[str, ResourceSpec]
 ) -> Site:
-    """Return the machines of a run that has begun; `resources` of a trial are by model."""
+    """Return the machines of a run that has started; `resources` are keyed by model name."""
     instance = instances().get(experiment.cost.instance or "")
     return Site(nodes=nodes, instance=instance, resources=resources)
 
 
 def _trials(work: ModelWork) -> dict[Stage, tuple[TrialWork, int]]:
-    """Return the work of one trial of each stage, and how many there are."""
-    return {
-        "tune": (work.tune, work.tune_trials),
-        "confirm": (work.confirm, work.confirm_trials),
-    }
+    """Return the work of one trial of each stage, and the number of trials."""
+    return {"tune": (work.tune, work.tune_trials), "confirm": (work.confirm, work.confirm_trials)}
 
 
 def _speeds(
     experiment: Experiment, works: Sequence[ModelWork], site: Site
 ) -> dict[str, Speed | None]:
-    """Return the pace of a trial of each model; like layers are measured once."""
+    """Return the speed of a trial of each model; layers of the same shape are measured once."""
     measured: dict[tuple[int, ...], Speed] = {}
-    found: dict[str, Speed | None] = {}
+    speeds: dict[str, Speed | None] = {}
     for work in works:
         cpu, gpu = site.trial_resources(experiment, work.model)
         layer = (2 ** work.rows.bit_length(), work.width, max(int(cpu), 1))
         if not gpu and layer not in measured:
             measured[layer] = cpu_speed(*layer)
-        found[work.model] = _gpu_speed(site, gpu) if gpu else measured[layer]
-    return found
+        speeds[work.model] = _gpu_speed(site, gpu) if gpu else measured[layer]
+    return speeds
 
 
 def _gpu_speed(site: Site, share: float) -> Speed | None:
@@ -178,7 +174,7 @@ def _loads(
 
 @dataclass(frozen=True)
 class Load:
-    """Trials of one kind: the seconds of each, how many there are, and how many run at once."""
+    """Trials of one kind: seconds per trial, number of trials, and how many run at once."""
 
     seconds: float
     trials: int
@@ -186,9 +182,9 @@ class Load:
 
 
 def makespan(loads: Sequence[Load]) -> float:
-    """Return the most wall-clock that a stage takes whose trials start as soon as there is room.
+    """Return an upper limit for the time of a stage whose trials start as soon as they fit.
 
-    All work divided by the workers, and the longest trial for the last of it (Graham 1969,
+    All work divided by the number of workers, plus the longest trial (Graham 1969,
     doi:10.1137/0117039).
     """
     if not loads:
@@ -201,42 +197,36 @@ def makespan(loads: Sequence[Load]) -> float:
 def _basis(speeds: Mapping[str, Speed | None], site: Site) -> str:
     missing = [model for model, speed in speeds.items() if speed is None]
     if missing:
-        return (
-            "the peak of the GPU is not known here: name the machines with cost.instance for an "
-            "estimate in seconds"
-        )
+        return "the GPU's peak speed is unknown. Set cost.instance to the type of the machines"
     first = next(speed for speed in speeds.values() if speed)
-    where = "" if site.known else "; the cluster is taken for one such machine"
+    where = "" if site.known else "; assumes a cluster of one such machine"
     return f"{first.basis}{where}"
 
 
-def describe(found: Estimate, experiment: Experiment) -> list[str]:
-    """Say in a few lines what a run takes, how that was found, and what it is above."""
-    trials = f"{found.tune_trials} + {number_of(found.confirm_trials, 'trial')}"
-    size = f"{trials} (tune + confirm), {found.steps:,} steps, {_millions(found.tokens)} tokens"
-    if found.seconds is None:
-        return [f"at most {size}", f"no seconds: {found.basis}"]
-    money = f" and ${found.usd:,.2f}" if found.usd is not None else ""
-    machines = number_of(found.machines, "machine")
+def describe(expected: Estimate, experiment: Experiment) -> list[str]:
+    """Describe an estimate in a few lines, with its basis and the limits that it exceeds."""
+    trials = f"{expected.tune_trials} + {number_of(expected.confirm_trials, 'trial')}"
+    tokens = f"{expected.tokens / 1e6:,.1f} million tokens"
+    size = f"{trials} (tune + confirm), {expected.steps:,} steps, {tokens}"
+    if expected.seconds is None:
+        return [f"at most {size}", f"no estimate of the time: {expected.basis}"]
+    money = f" and ${expected.usd:,.2f}" if expected.usd is not None else ""
+    machines = number_of(expected.machines, "machine")
     lines = [
-        f"at most {size}: {duration(found.seconds)}{money} on {machines}",
-        f"rough, often wrong by a factor of 2: {found.basis}",
+        f"at most {size}: {duration(expected.seconds)}{money} on {machines}",
+        f"rough, often off by a factor of 2; based on {expected.basis}",
     ]
-    if experiment.tune.scheduler == "asha" and found.tune_trials:
-        lines.append(f"ASHA mostly trains about {ASHA_SHARE:.0%} of the tune stage")
-    return [*lines, *_over(found, experiment)]
+    if experiment.tune.scheduler == "asha" and expected.tune_trials:
+        lines.append(f"ASHA usually trains about {ASHA_SHARE:.0%} of the tune stage")
+    return [*lines, *_exceeded_limits(expected, experiment)]
 
 
-def _millions(tokens: int) -> str:
-    return f"{tokens / 1e6:,.1f} million"
-
-
-def _over(found: Estimate, experiment: Experiment) -> Iterator[str]:
-    settings = experiment.tune
-    if settings.max_usd and found.usd and found.usd > settings.max_usd:
-        yield f"note: that is over tune.max_usd ({settings.max_usd:g}), which would end the run"
-    if settings.time_budget_s and found.seconds and found.seconds > settings.time_budget_s:
+def _exceeded_limits(expected: Estimate, experiment: Experiment) -> Iterator[str]:
+    usd, seconds = experiment.tune.max_usd, experiment.tune.time_budget_s
+    if usd and expected.usd and expected.usd > usd:
+        yield f"note: this exceeds tune.max_usd ({usd:g}), which may end the run early"
+    if seconds and expected.seconds and expected.seconds > seconds:
         yield (
-            f"note: that is over tune.time_budget_s ({settings.time_budget_s:g}), so that fewer "
-            "configurations may be tried"
+            f"note: this exceeds tune.time_budget_s ({seconds:g}), so fewer configurations may be "
+            "tried"
         )

@@ -1,6 +1,6 @@
-"""How a run stands, for Prometheus: gauges that Ray exports on its metrics ports.
+"""Gauges of a run for Prometheus, which Ray exports on its metrics ports.
 
-Ray puts `ray_` before each name. `docs/grafana/raycompare.json` draws them.
+Ray prefixes each name with `ray_`. `docs/grafana/raycompare.json` plots them.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from raycompare.records.journal import Journal
 from raycompare.records.trial_state import StatusNow, TrialState
 
 UPDATE_SECONDS = 2.0
-"""Least time between two updates; Ray exports every ten seconds."""
+"""Minimum time between two updates; Ray exports every ten seconds."""
 STATUSES = get_args(StatusNow)
 
 
 @dataclass(frozen=True)
 class GaugeText:
-    """What a gauge measures, with its unit, and by what; `experiment` is always among it."""
+    """The description of a gauge with its unit, and its tags in addition to `experiment`."""
 
     description: str
     tags: tuple[str, ...] = ()
@@ -37,19 +37,19 @@ class GaugeText:
 
 GAUGES: Mapping[str, GaugeText] = {
     "raycompare_best_score": GaugeText(
-        "Best value on validation so far, of the metric that decides", ("model", "metric")
+        "Best validation value of the deciding metric so far", ("model", "metric")
     ),
     "raycompare_trials": GaugeText("Number of trials", ("model", "status")),
     "raycompare_gpu_hours": GaugeText("GPU-hours that trials have held since the run began"),
     "raycompare_cpu_hours": GaugeText("CPU-hours that trials have held since the run began"),
     "raycompare_cost_usd": GaugeText(
-        "US dollars of the run so far: machines that can hold trials, by the price under `cost`"
+        "Cost so far in US dollars, of machines that can hold trials, at the price under `cost`"
     ),
 }
 
 
 class Gauges:
-    """The gauges of one run; a run that is resumed begins its hours anew."""
+    """The gauges of one run; the hours of a resumed run start at zero."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Gauges:
         resources: Mapping[str, ResourceSpec],
         clock: Clock,
     ) -> None:
-        """Watch the journal; `resources` is what a trial takes, by the model's name."""
+        """Create the gauges; `resources` of a trial are keyed by model name."""
         self._experiment, self._journal, self._resources = experiment, journal, resources
         self._clock, self._price = clock, price_of(experiment.cost)
         self._gauges = {name: _gauge(name, experiment.name) for name in GAUGES}
@@ -66,7 +66,7 @@ class Gauges:
 
     @contextmanager
     def follow(self) -> Iterator[None]:
-        """Update the gauges now, while the journal changes, and at the end."""
+        """Update the gauges at the start, when the journal changes, and at the end."""
         self.update()
         try:
             with self._journal.observed_by(self._update_if_due):
@@ -79,7 +79,7 @@ class Gauges:
             self.update()
 
     def update(self) -> None:
-        """Set every gauge to what the journal says now."""
+        """Set every gauge to the current state of the journal."""
         self._pay()
         self._count()
         self._best()

@@ -1,4 +1,4 @@
-"""What only the data can tell to be wrong: lengths, rungs, and room on the disk."""
+"""Checks that need the data: text lengths, rungs, and disk space."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from raycompare.running.workload import sample_lengths
 from raycompare.training.arguments import TOKENS, examples_per_step, planned_steps
 
 SPARE_BYTES = 500 * 2**20
-"""What must stay free on the disk beside the records: Ray's session, Tune's files, logs."""
+"""Disk space for Ray's session, Tune's files and logs, in addition to the records."""
 BYTES_PER_PREDICTION = 64
-"""Upper bound beside the probabilities, before compression."""
+"""Upper limit, before compression and without the probabilities."""
 WEIGHTS_PER_CHECKPOINT = 4
-"""Weights, AdamW's two moments of each, and a finalist's best weights."""
+"""Size of a checkpoint in copies of the weights: current, two moments of AdamW, and best."""
 
 
 def room_problems(experiment: Experiment, data: LabelledData, out: str) -> Iterator[Problem]:
-    """Find what keeps a run from writing at `out`; remote filesystems are taken to be endless."""
+    """Find what prevents a run from writing to `out`; remote filesystems are not checked."""
     if "://" in out:
         return
     folder = Path(out).expanduser().absolute()
     standing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if not os.access(standing, os.W_OK) or not standing.is_dir():
-        yield Problem(where="--out", found=out, allowed="a folder that can be written to")
+        yield Problem(where="--out", found=out, allowed="a writable folder")
         return
     needed, free = bytes_needed(experiment, data), shutil.disk_usage(standing).free
     if free < needed:
@@ -47,14 +47,15 @@ def room_problems(experiment: Experiment, data: LabelledData, out: str) -> Itera
             where="--out",
             found=f"{free / 2**20:,.0f} MiB free at {standing}",
             allowed=f"at least {needed / 2**20:,.0f} MiB for this experiment",
-            hint="free some space, or name another disk or a bucket with --out",
+            hint="free some space, or choose another disk or a bucket with --out",
         )
 
 
 def bytes_needed(experiment: Experiment, data: LabelledData) -> int:
-    """Return what a run needs at most at a time, as far as the checkpoints are on this machine.
+    """Return the most disk space that a run needs at a time, in bytes.
 
-    The best weights of each model stay; beside them each trial that runs has a checkpoint.
+    The best weights of each model are kept, and each running trial has a checkpoint. Models that
+    are not on this machine yet are not counted.
     """
     finalists = len(experiment.models) * len(experiment.confirm.seeds)
     bytes_per_row = BYTES_PER_PREDICTION + 4 * len(data.label_names)
@@ -69,16 +70,13 @@ def bytes_needed(experiment: Experiment, data: LabelledData) -> int:
 
 
 def _weights(model: ModelSpec) -> int:
-    """Return the bytes of a checkpoint's weights; 0 where a hub has them and not this machine."""
+    """Return the size of a checkpoint's weights in bytes; 0 if they are not on this machine."""
     folder = Path(locate(model.checkpoint))
     return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
 
 
 def length_problems(experiment: Experiment, data: LabelledData) -> Iterator[Problem]:
-    """Find texts that would be longer than a model of known positions can take.
-
-    A tokenizer that names a limit keeps to it. What a percentile comes to is taken from a sample.
-    """
+    """Find texts longer than a model's positions; percentiles are estimated from a sample."""
     for settings in all_settings(experiment):
         model = settings.model
         limit = position_limit(build_without_weights(model, load_config(model)))
@@ -88,12 +86,12 @@ def length_problems(experiment: Experiment, data: LabelledData) -> Iterator[Prob
             yield Problem(
                 where=settings.place(MAX_LENGTH) if is_own else f"data.{MAX_LENGTH}",
                 found=f"texts of up to {longest:,} tokens for {model.name}",
-                allowed=f"{limit:,}, which is how many positions it has",
+                allowed=f"at most {limit:,}, its number of positions",
             )
 
 
 def _longest(model: ModelSpec, data: LabelledData, lengths: Sequence[Length]) -> int:
-    """Return what the texts may have, as far as the tokenizer allows it."""
+    """Return the maximum number of tokens of a text, within the tokenizer's own limit."""
     numbers = [length for length in lengths if isinstance(length, int)]
     if len(numbers) < len(lengths):
         tokenizer = load_tokenizer(model)
@@ -103,7 +101,7 @@ def _longest(model: ModelSpec, data: LabelledData, lengths: Sequence[Length]) ->
 
 
 def grace_problems(experiment: Experiment, data: LabelledData) -> Iterator[Problem]:
-    """Find a grace period that a full run of some model does not outlast."""
+    """Find a grace period that is not shorter than a full run of some model."""
     grace = experiment.tune.grace_period
     if grace is None or experiment.tune.scheduler == "fifo":
         return
@@ -115,13 +113,13 @@ def grace_problems(experiment: Experiment, data: LabelledData) -> Iterator[Probl
             yield Problem(
                 where="tune.grace_period",
                 found=str(grace),
-                allowed=f"fewer {unit} than a full run of {settings.name} has: {most}",
-                hint="leave it out for a quarter of the run",
+                allowed=f"less than a full run of {settings.name}, which has {most} {unit}",
+                hint="omit it for a quarter of the run",
             )
             return
 
 
 def default_steps(settings: ModelSettings, data: LabelledData) -> int | None:
-    """Count the steps of the model's default; None if that takes the tokens of the texts."""
+    """Return the steps of a default trial; None if its batches are sized in tokens."""
     arguments = settings.arguments({})
     return None if TOKENS in arguments else planned_steps(arguments, np.ones(len(data.train), int))

@@ -1,4 +1,4 @@
-"""`raycompare.run`: an experiment from Python, such as in a notebook."""
+"""`raycompare.run`: runs an experiment from Python, for example in a notebook."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def run(
     warm_start: str | None = None,
     wait_nodes: int = 1,
 ) -> Run:
-    """Tune, confirm and test the models of an experiment, and return what `load_run` returns.
+    """Tune, confirm and test the models of an experiment, and return the run like `load_run`.
 
-    `experiment` may be the path of a file; it is left out where `resume` names a run folder. The
-    other arguments are the options of the command. Progress is printed.
+    `experiment` may be the path of a file; omit it to resume the run folder `resume`. The other
+    arguments are the options of `raycompare run`. Progress is printed.
 
     Raises:
         ExperimentError: the experiment has mistakes; nothing was started.
-        UserError: nothing to run is given, or another process is in the folder.
-        RunInterruptedError: the run was stopped; the folder holds what was done so far.
+        UserError: there is nothing to run, or another process is running in the folder.
+        RunInterruptedError: the run was interrupted; the folder has everything up to then.
         RunError: every trial failed; the message has the first cause.
     """
     place = RunOptions(out=out, resume=resume, warm_start=warm_start, wait_nodes=wait_nodes)
@@ -40,7 +40,7 @@ def run(
 
 
 def _console() -> Console:
-    """Print lines in a notebook, where a live table takes ipywidgets or leaves control codes."""
+    """Return a console without a live table in notebooks, where that would need ipywidgets."""
     console = Console(highlight=False)
     if console.is_jupyter:
         return Console(highlight=False, force_jupyter=False, force_terminal=False)

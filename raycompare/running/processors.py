@@ -1,4 +1,4 @@
-"""How fast a processor computes: measured on this machine's CPU, or published of a GPU."""
+"""Speed of processors: measured for the CPU of this machine, published for GPUs."""
 
 from __future__ import annotations
 
@@ -12,38 +12,37 @@ from raycompare.experiment.prices import Gpu, gpus
 from raycompare.formatting import number_of
 
 GPU_UTILISATION = 0.2
-"""Of a card's peak that fine-tuning reaches. Large models are trained at 21 to 46 % (Chowdhery et
-al. 2022, arXiv 2204.02311, table 3); small ones, in small batches, keep a card less busy."""
+"""Share of a GPU's peak that fine-tuning reaches. Large models are trained at 21 to 46 % (Chowdhery
+et al. 2022, arXiv 2204.02311, table 3); small ones, in small batches, keep a GPU less busy."""
 CPU_UTILISATION = 0.4
-"""Of the pace of matrix products; the rest is norms, attention, optimizer and Python, and that
-trials share what cores share. One to three layers of MiniLM reach 35 to 46 GFLOP/s of about 90,
-with a trial on each of two hyperthreads (jobs/experiments/quickstart.yaml)."""
+"""Share of the speed of matrix products that training reaches, because of norms, attention, the
+optimizer, Python, and trials that compete for caches. One to three layers of MiniLM reach 35 to 46
+GFLOP/s of about 90, with a trial on each of two hyperthreads (jobs/experiments/quickstart.yaml)."""
 GPU_STEP_SECONDS = 0.02
-"""What a step takes on any card, however small the model: Python, and starting some hundred
-kernels. Assumed, not measured."""
+"""Overhead of a step on any GPU: Python, and some hundred kernel launches. An assumption."""
 MEASURE_SECONDS = 0.5
 LONGEST, SHORTEST = 2048, 64
-"""Rows of a matrix that is measured."""
+"""Most and fewest rows of a measured matrix."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Speed:
-    """What one trial computes."""
+    """The speed of one trial."""
 
     flops: float
     """FLOP per second."""
     basis: str
-    """Where the figure is from, in words."""
+    """Source of the speed."""
     step_seconds: float = 0.0
-    """What each optimizer step takes beside its arithmetic."""
+    """Overhead of each optimizer step, in addition to its arithmetic."""
 
     def seconds(self, flop: float, steps: int) -> float:
-        """Return what a trial of so much work takes."""
+        """Return the time that a trial takes."""
         return flop / self.flops + steps * self.step_seconds
 
 
 def gpu_speed(gpu: Gpu, share: float = 1.0) -> Speed:
-    """Return what a trial is taken to do that has a card, or a share of one."""
+    """Return the assumed speed of a trial on a GPU, or on a share of one."""
     basis = (
         f"{GPU_UTILISATION:.0%} of the published peak of the {gpu.name}, "
         f"{gpu.flops / 1e12:g} TFLOP/s in {gpu.precision}"
@@ -53,18 +52,18 @@ def gpu_speed(gpu: Gpu, share: float = 1.0) -> Speed:
 
 
 def named_gpu(device: str) -> Gpu | None:
-    """Return the card of a name such as Tesla T4, as the driver gives it; None if unknown."""
+    """Return the GPU for a name that the driver reports, such as Tesla T4; None if unknown."""
     words = re.split(r"[^A-Za-z0-9]+", device)
     return next((gpu for name, gpu in gpus().items() if name in words), None)
 
 
 def gpu_here() -> Gpu | None:
-    """Return the first card of this machine; None if there is none, or one that is not known."""
+    """Return the first GPU of this machine; None if there is none, or if it is unknown."""
     return named_gpu(torch.cuda.get_device_name(0)) if torch.cuda.device_count() else None
 
 
 def cpu_speed(rows: int, width: int, threads: int) -> Speed:
-    """Measure half a second of matrix products of a layer's shape with so many threads."""
+    """Measure the speed of matrix products of a layer's shape for half a second."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

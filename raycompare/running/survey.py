@@ -1,4 +1,4 @@
-"""Looks at the data of an experiment: counts, copies, and tokens by each of its tokenizers."""
+"""Summarises the data of an experiment: counts, duplicates, and token lengths by tokenizer."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from raycompare.running.check import open_data
 from raycompare.training.arguments import TEXTS, batch_size_of
 
 MOST_TEXTS = 20_000
-"""That are tokenised; the standard error of a share of 1 % is then 0.07 %."""
+"""Maximum number of texts to tokenise; the standard error of a share of 1 % is then 0.07 %."""
 MOST_CHARACTERS = 10_000_000
-"""Of the texts that are tokenised: some seconds for each tokenizer."""
+"""Maximum number of characters to tokenise, which takes some seconds per tokenizer."""
 PERCENTILES = (90, 95, 99, 100)
-"""Of the lengths, whose cost is shown."""
+"""Percentiles of the lengths, whose cost is shown."""
 PROPOSED, STEP = 99, 8
-"""The proposal is this percentile, rounded up to a multiple of 8, to which GPUs pad anyway
+"""The suggestion is this percentile, rounded up to a multiple of 8, to which GPUs pad anyway
 (NVIDIA, Deep Learning Performance: Matrix Multiplication, requirements of Tensor Cores)."""
 
 
 def survey_draft(draft: Draft) -> Survey:
-    """Look at the data of an experiment file.
+    """Summarise the data of an experiment file.
 
     Raises:
-        ExperimentError: with every mistake of the file, its data and its models.
+        ExperimentError: lists every mistake in the file, its data and its models.
     """
     data, problems = open_data(draft)
     for where, model in draft.models.items():
@@ -50,7 +50,7 @@ def survey_draft(draft: Draft) -> Survey:
 
 
 def survey(experiment: Experiment, data: LabelledData) -> Survey:
-    """Count rows, labels and copies, and measure the training texts by every tokenizer."""
+    """Count rows, labels and duplicates, and measure training texts with every tokenizer."""
     texts = _number_texts(data)
     contradictory = _contradictory(texts, data)
     sample = _sample(data.train, experiment.seed)
@@ -75,7 +75,7 @@ def survey(experiment: Experiment, data: LabelledData) -> Survey:
 
 
 def _number_texts(data: LabelledData) -> dict[str, Ints]:
-    """Number the texts of each split: rows of the same text, or pair of texts, have one number."""
+    """Number the texts of each split; rows with the same text, or pair of texts, share a number."""
     parts = {part: getattr(data, part) for part in PARTS}
     numbers = np.zeros(sum(map(len, parts.values())), dtype=np.int64)
     for column in text_columns(data.train):
@@ -103,35 +103,35 @@ def _survey_split(part: str, texts: Mapping[str, Ints], data: LabelledData) -> S
 
 
 def _contradictory(texts: Mapping[str, Ints], data: LabelledData) -> Ints:
-    """Return the numbers of the texts that have more than one label."""
+    """Return the numbers of the texts with more than one label."""
     labels = [np.asarray(getattr(data, part)["label"][:], dtype=np.int64) for part in texts]
     pairs = np.stack([np.concatenate([*texts.values()]), np.concatenate(labels)])
-    numbers, found = np.unique(np.unique(pairs, axis=1)[0], return_counts=True)
-    return np.asarray(numbers[found > 1])
+    numbers, counts = np.unique(np.unique(pairs, axis=1)[0], return_counts=True)
+    return np.asarray(numbers[counts > 1])
 
 
 def _tokenizers(
     experiment: Experiment, data: LabelledData
 ) -> list[tuple[PreTrainedTokenizerBase, list[ModelSpec]]]:
-    """Return the tokenizers that differ, each with its models."""
-    found: dict[str, tuple[PreTrainedTokenizerBase, list[ModelSpec]]] = {}
+    """Return the distinct tokenizers, each with its models."""
+    tokenizers: dict[str, tuple[PreTrainedTokenizerBase, list[ModelSpec]]] = {}
     sources = {model.source: model for model in experiment.models}
     loaded = {source: load_tokenizer(model) for source, model in sources.items()}
     for model in experiment.models:
         tokenizer = loaded[model.source]
         key = token_key(data, tokenizer, experiment.data)
-        found.setdefault(key, (tokenizer, []))[1].append(model)
-    return list(found.values())
+        tokenizers.setdefault(key, (tokenizer, []))[1].append(model)
+    return list(tokenizers.values())
 
 
 def _batch(experiment: Experiment) -> int:
-    """Return the texts of a batch: what the file sets for all models, else the default."""
-    given = experiment.training.get(TEXTS)
-    return batch_size_of({TEXTS: given} if isinstance(given, int) else {}).texts
+    """Return the texts per batch that the file sets for all models, else the default."""
+    texts = experiment.training.get(TEXTS)
+    return batch_size_of({TEXTS: texts} if isinstance(texts, int) else {}).texts
 
 
 def _sample(split: Dataset, seed: int) -> list[list[str]]:
-    """Return the columns of text of as many rows as are tokenised."""
+    """Return the text columns of a random sample of rows."""
     order = np.random.default_rng(seed).permutation(len(split))[:MOST_TEXTS]
     chosen = [values(split, column).take(pa.array(order)) for column in text_columns(split)]
     characters = np.cumsum(sum(np.asarray(pc.utf8_length(column)) for column in chosen))
@@ -141,13 +141,11 @@ def _sample(split: Dataset, seed: int) -> list[list[str]]:
 
 @dataclass(frozen=True, eq=False)
 class _MeasuredLengths:
-    """The lengths of a sample, and what the tokenizer does not know in it."""
-
     models: Sequence[ModelSpec]
     lengths: Ints
-    """Tokens of each text, special ones counted: [texts]."""
+    """Number of tokens of each text, including special tokens: [texts]."""
     unknown: Ints
-    """Of these the unknown ones."""
+    """Number of unknown tokens of each text: [texts]."""
     special: int
     limit: int | None
 
@@ -202,7 +200,7 @@ def _measure(
     unknown: list[int] = []
     for start in range(0, len(texts[0]), BATCH):
         batch = [column[start : start + BATCH] for column in texts]
-        # A tokenizer without an unknown token has bytes for everything.
+        # A tokenizer without an unknown token falls back to bytes.
         encoded = tokenizer(*batch, add_special_tokens=False, verbose=False)["input_ids"]
         lengths += [len(ids) + special for ids in encoded]
         unknown += [ids.count(tokenizer.unk_token_id) for ids in encoded]

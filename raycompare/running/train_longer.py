@@ -1,4 +1,4 @@
-"""`raycompare extend`: run the extension of a run, and compare the two."""
+"""`raycompare extend`: trains a model for more epochs and compares the two runs."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from raycompare.running.run import RunOptions, run
 def train_longer(
     run_dir: str, epochs: float, model: str | None, out: str, display: Display
 ) -> RunFolder:
-    """Train one model of a run for more epochs and say what that bought.
+    """Train one model of a run for more epochs, and print the gain.
 
     Raises:
-        UserError: there is nothing to extend, or `epochs` are not more than before.
+        UserError: there is nothing to extend, or `epochs` is not larger than before.
     """
     before = RunFolder.at(run_dir)
     records = read_records(before)

@@ -1,4 +1,4 @@
-"""What a run is told of an earlier one; a copy in its folder tells a resumed run the same."""
+"""Loads trials of an earlier run for the search; a copy in the run folder serves resumed runs."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ KNOWN = "known.json"
 def load_earlier_trials(
     earlier: str | None, folder: RunFolder, ready: CheckedExperiment, say: Callable[[str], None]
 ) -> tuple[EvaluatedPoint, ...]:
-    """Return what the searcher is told: of the run in `earlier`, or what `folder` has of one.
+    """Return the evaluated points of the run `earlier`, or the copy in `folder` if it has one.
 
     Raises:
-        UserError: the earlier run can't be compared with this one, or the search can't learn.
+        UserError: the runs are not comparable, or the search algorithm does not learn.
     """
     if earlier is None:
         if not folder.exists(KNOWN):
@@ -37,12 +37,12 @@ def load_earlier_trials(
             "does not learn from trials. Set it to optuna, or narrow the ranges with "
             f"`raycompare refine {earlier}`."
         )
-    found = _read_earlier_trials(RunFolder.at(earlier), ready)
-    say(f"{number_of(len(found.points), 'trial')} of {earlier} told to the search")
-    for line in found.left_out:
-        say(f"  left out: {line}")
-    folder.write_text(KNOWN, found.to_json())
-    return found.points
+    trials = _read_earlier_trials(RunFolder.at(earlier), ready)
+    say(f"the search starts from {number_of(len(trials.points), 'trial')} of {earlier}")
+    for line in trials.left_out:
+        say(f"  skipped: {line}")
+    folder.write_text(KNOWN, trials.to_json())
+    return trials.points
 
 
 def _read_earlier_trials(folder: RunFolder, ready: CheckedExperiment) -> EarlierTrials:

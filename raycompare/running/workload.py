@@ -1,7 +1,7 @@
-"""What the trials of an experiment compute, counted before any of them runs.
+"""Counts the work of an experiment's trials before any of them runs.
 
 A token costs 2 FLOP per parameter forward and twice as much backward, without embeddings, which
-are looked up, and without the products of tokens with one another, which are few in short texts
+are only looked up, and without attention scores, which are a small part in short texts
 (Kaplan et al. 2020, arXiv 2001.08361, section 2.1).
 """
 
@@ -27,46 +27,44 @@ from raycompare.tuning.plans import Drawn, with_a_choice
 from raycompare.tuning.schedulers.registry import rung_positions
 
 TRAIN_FLOP, EVAL_FLOP = 6, 2
-"""Per parameter and token: forward and backward, forward alone."""
+"""FLOP per parameter and token: forward and backward; forward only."""
 SAMPLE = 1000
-"""Training texts that are tokenised to learn how long they are."""
+"""Number of training texts that are tokenised to estimate lengths."""
 DEFAULT_EVAL_STEPS = 500
-"""What the Trainer takes where `eval_strategy: steps` stands alone."""
+"""The Trainer's default for `eval_steps` with `eval_strategy: steps`."""
 DRAWS = 200
-"""Batches that are drawn to learn how long their longest text is."""
+"""Number of random batches that are drawn to estimate the length of the longest text."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialWork:
-    """One trial of a model at its default configuration, trained to the end."""
+    """The work of a trial with its model's default configuration, trained to the end."""
 
     steps: int
     """Optimizer steps."""
     tokens: int
-    """Padding counted, of all splits."""
+    """Tokens of all splits, including padding."""
     flop: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelWork:
-    """The trials of one model, at most."""
+    """The work of all trials of a model, as an upper limit."""
 
     model: str
     tune_trials: int
     confirm_trials: int
     tune: TrialWork
     confirm: TrialWork
-    """The test counted."""
+    """Includes the evaluation on the test split."""
     width: int
-    """Of a hidden layer."""
+    """Width of a hidden layer."""
     rows: int
-    """Tokens that a layer computes at once."""
+    """Number of tokens that a layer computes at once."""
 
 
 @dataclass(frozen=True)
 class _TrialLength:
-    """How long one trial is, and how often it is evaluated."""
-
     steps: int
     epochs: float
     evaluations: int
@@ -75,8 +73,8 @@ class _TrialLength:
 def workload(experiment: Experiment, data: LabelledData, pads: bool) -> Iterator[ModelWork]:
     """Count the work of each model's trials.
 
-    `pads` says whether a batch is filled up to its longest text, as it is on a GPU; on CPUs it is
-    computed in parts of like length.
+    `pads` says whether batches are padded to their longest text, as on a GPU; on CPUs, a batch is
+    computed in parts of similar length.
     """
     counts = Drawn(experiment).counts
     turns = [slot.model for slot in with_a_choice(experiment, counts)]
@@ -90,9 +88,9 @@ def workload(experiment: Experiment, data: LabelledData, pads: bool) -> Iterator
 
 
 def sample_lengths(tokenizer: PreTrainedTokenizerBase, data: LabelledData, length: Length) -> Ints:
-    """Return the tokens of each of some training texts, cut as a trial cuts them: int64, [texts].
+    """Count the tokens of some training texts, truncated as in a trial: int64, [texts].
 
-    A percentile is that of the sample.
+    If `length` is a percentile, it is that of the sample.
     """
     rows = np.random.default_rng(0).permutation(len(data.train))[:SAMPLE]
     texts = data.train.select(np.sort(rows))
@@ -135,7 +133,7 @@ def _model_work(
 
 
 def longest_of_a_batch(lengths: Ints, texts: int) -> float:
-    """Return the mean tokens of the longest of so many texts, drawn at random."""
+    """Return the mean length of the longest text in a random batch, in tokens."""
     drawn = np.random.default_rng(0).choice(lengths, (DRAWS, texts))
     return float(drawn.max(axis=1).mean())
 
@@ -148,7 +146,7 @@ def _course(arguments: Arguments, lengths: Ints) -> _TrialLength:
 
 
 def _evaluations(arguments: Arguments, steps: int, epochs: float) -> int:
-    """Count what a trial evaluates where the experiment says when, or at each epoch."""
+    """Count the evaluations of a trial: at the interval of its settings, else once per epoch."""
     if arguments.get("eval_strategy") != "steps":
         return math.ceil(epochs)
     every = arguments.get("eval_steps") or DEFAULT_EVAL_STEPS
@@ -172,7 +170,7 @@ def _config(model: ModelSpec, arguments: Arguments, labels: int) -> PretrainedCo
 
 
 def multiplying_parameters(model: PreTrainedModel) -> int:
-    """Count the weights that every token is multiplied with, a shared layer once per use."""
+    """Count the weights that each token is multiplied with; shared layers count once per use."""
     config = model.config
     looked_up = {
         id(weight)

@@ -159,7 +159,7 @@ def test_texts_longer_than_the_positions(
     good["data"]["max_length"] = 65
     message = refused(good, tmp_path, capsys)
     assert "data.max_length (line 1)" in message
-    assert "allowed  64, which is how many positions it has" in message
+    assert "allowed  at most 64, its number of positions" in message
     good["data"]["max_length"] = 16
     good["models"][0]["search_space"] = {"max_length": {"choice": [16, 80]}}
     assert "models.0.search_space.max_length" in refused(good, tmp_path, capsys)
@@ -248,5 +248,5 @@ def test_the_good_experiment_is_good(
     (tmp_path / "x.yaml").write_text(json.dumps(good))
     code, out, _ = checked([str(tmp_path / "x.yaml"), "--out", str(tmp_path)], capsys)
     assert code == 0
-    assert "nothing wrong found" in out
+    assert "no problems found" in out
     save_file({}, tmp_path / "empty.safetensors")  # a whole file, without weights

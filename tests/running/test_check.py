@@ -184,7 +184,7 @@ def test_the_file_without_mistakes_is_right(good: Content, tmp_path: Path) -> No
     YAML().dump(good, path)
     ready = check(read_draft(path), str(tmp_path))
     assert len(ready.data.train) == 120
-    assert "30 steps a trial, searches learning_rate" in ready.summary
+    assert "30 steps per trial, searches learning_rate" in ready.summary
 
 
 def test_every_kind_of_hyperparameter_may_be_right(good: Content, tmp_path: Path) -> None:

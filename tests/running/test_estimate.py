@@ -266,8 +266,8 @@ def test_the_estimate_is_said_with_how_rough_it_is(tiny_data: str, tiny_model: s
     assert lines == [
         "at most 12 + 9 trials (tune + confirm), 2,520 steps, 1.2 million tokens: 3 m 20 s and "
         "$4.00 on 1 machine",
-        "rough, often wrong by a factor of 2: as a test has it",
-        "ASHA mostly trains about 60% of the tune stage",
+        "rough, often off by a factor of 2; based on as a test has it",
+        "ASHA usually trains about 60% of the tune stage",
     ]
 
 

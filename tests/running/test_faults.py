@@ -181,7 +181,7 @@ def test_a_stopped_run_leaves_a_partial_report_and_goes_on(
         driver.send_signal(signal.SIGTERM)
         said = driver.stdout.read()
     assert driver.returncode == 1, said
-    assert "Go on with: raycompare run --resume" in said
+    assert "Continue with: raycompare run --resume" in said
     assert not folder.read_manifest().complete
     assert "**Partial.** The run was interrupted" in folder.read_text("report.md")
     finished = started_at(folder)

@@ -162,7 +162,7 @@ def test_an_interrupted_run_is_finished_by_resuming_it(content: Content, tmp_pat
         driver.send_signal(signal.SIGINT)
         rest = driver.stdout.read()
     assert driver.returncode == 1, rest
-    command = rest.split("Go on with: raycompare ")[1].split()
+    command = rest.split("Continue with: raycompare ")[1].split()
     folder = RunFolder.at(tmp_path / command[-1])
     kept = {t.trial_id: t.started_at for t in folder.read_trials() if t.status in FINISHED}
     assert 2 <= len(kept) < 6

@@ -34,7 +34,7 @@ def test_the_search_is_told_and_a_resumed_run_is_told_the_same(
     points = load_earlier_trials(earlier, folder, ready("optuna"), said.append)
     assert [point.pruned for point in points].count(True) == 1
     assert len(points) >= 4
-    assert f"{len(points)} trials of {earlier} told to the search" in said
+    assert f"the search starts from {len(points)} trials of {earlier}" in said
     assert folder.exists(KNOWN)
     assert load_earlier_trials(None, folder, ready("optuna"), said.append) == points
 

@@ -35,7 +35,7 @@ def ready(name: str, data: str, out: Path) -> CheckedExperiment:
 @pytest.mark.parametrize("name", FILES)
 def test_nothing_is_wrong_with_it_but_the_hub(name: str, tiny_data: str, tmp_path: Path) -> None:
     found = ready(name, tiny_data, tmp_path)
-    assert "nothing wrong found" in found.summary
+    assert "no problems found" in found.summary
     assert len(found.experiment.confirm.seeds) >= 3
     assert len(found.data.validation) > 0
 
