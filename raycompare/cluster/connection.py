@@ -79,7 +79,7 @@ def connect(wait_nodes: int = 1, say: Callable[[str], None] = print) -> Iterator
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Do what Ctrl-C does now: Tune has a handler of its own; a background job ignores SIGINT."""
+    """Call the current handler of Ctrl-C, which may be Tune's; background jobs ignore SIGINT."""
     handler = signal.getsignal(signal.SIGINT)
     if not callable(handler):
         raise KeyboardInterrupt

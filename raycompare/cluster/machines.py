@@ -27,11 +27,11 @@ class Node:
     cpu_model: str | None = None
 
     def fits(self, resources: ResourceSpec) -> bool:
-        """Say whether one trial fits on the machine when nothing else runs there."""
+        """Return whether one trial fits on the machine when nothing else runs there."""
         return resources.cpu <= self.cpus and resources.gpus <= self.gpus
 
     def holds(self, cpu: float, gpu: float) -> int:
-        """Return how many trials of so many CPUs and GPUs fit on the machine together."""
+        """Return how many trials with this many CPUs and GPUs fit on the machine together."""
         by_gpu = self.gpus / gpu if gpu else math.inf
         return int(min(self.cpus / cpu, by_gpu) + ROUNDING)
 

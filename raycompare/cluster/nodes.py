@@ -56,23 +56,23 @@ class NodeResult(Generic[T]):
 
 
 def wait_for_nodes(wanted: int, say: Callable[[str], None], seconds: float = WAIT_S) -> None:
-    """Wait until so many nodes have joined, the head counted.
+    """Wait until the cluster has this many nodes, including the head.
 
     Raises:
-        RunError: some have not after `seconds`.
+        RunError: nodes are missing after `seconds`.
     """
     import ray
 
-    until, told = monotonic() + seconds, 0
-    while (there := _hostnames(ray.nodes())) and len(there) < wanted:
-        if len(there) != told:
-            told = len(there)
-            say(f"waiting for {wanted} machines, {told} there: {', '.join(there)}")
+    until, number = monotonic() + seconds, 0
+    while (hosts := _hostnames(ray.nodes())) and len(hosts) < wanted:
+        if len(hosts) != number:
+            number = len(hosts)
+            say(f"waiting for {wanted} machines; {number} have joined: {', '.join(hosts)}")
         if monotonic() > until:
             raise RunError(
-                f"{told} of {wanted} machines have joined within {seconds:g} s: "
-                f"{', '.join(there)}. `ray monitor CLUSTER.yaml` shows what became of the others; "
-                "--wait-nodes counts the head, and no machine that is started by demand."
+                f"{number} of {wanted} machines joined within {seconds:g} s: {', '.join(hosts)}. "
+                "`ray monitor CLUSTER.yaml` shows the state of the others. --wait-nodes includes "
+                "the head, but not machines that are started on demand."
             )
         sleep(1)
 

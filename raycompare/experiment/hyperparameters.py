@@ -38,7 +38,7 @@ Searched = Mapping[str, JsonValue]
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """Settings of one model: those of its own entry override those for all models."""
+    """Settings of one model; those of its entry override those for all models."""
 
     experiment: Experiment
     model: ModelSpec

@@ -107,7 +107,7 @@ class ResourceSpec(Part):
 
     @property
     def gpus(self) -> float:
-        """GPUs, as far as they are set: 0 for the default and for `auto`."""
+        """GPUs if they are set; 0 for the default and for `auto`."""
         return self.gpu if isinstance(self.gpu, float) else 0.0
 
 

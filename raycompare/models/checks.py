@@ -1,4 +1,4 @@
-"""Checks of models and of their own hyperparameters that need no weights."""
+"""Checks of models and their hyperparameters that need no weights."""
 
 from __future__ import annotations
 

@@ -101,14 +101,14 @@ class JournalCallback(tune.Callback):
 
 
 class NoProgress(TrialProgressCallback):
-    """Keeps Tune from printing of its own, which it does of trials without a result."""
+    """Keeps Tune from printing trials without a result."""
 
     def _print(self, msg: str) -> None:
         """Print nothing."""
 
 
 def _error_of(trial: Trial) -> Exception:
-    """Tune tells callbacks that a trial failed, not why; it has just written that to a file."""
+    """Read the error of a failed trial from its file, since Tune does not pass it to callbacks."""
     path = trial.pickled_error_file
     assert path is not None
     error: Exception = cloudpickle.loads(Path(path).read_bytes())

@@ -62,11 +62,11 @@ class EvaluatedPoint:
 
 @dataclass(frozen=True, kw_only=True)
 class EarlierTrials:
-    """What a search is told before its first trial."""
+    """Results of an earlier run that a search gets before its first trial."""
 
     points: tuple[EvaluatedPoint, ...]
     left_out: tuple[str, ...] = ()
-    """A line for each model of the earlier run of which trials are left out: how many, and why."""
+    """A line per model of the earlier run with the number of skipped trials and the reasons."""
 
     def of(self, model: str) -> tuple[EvaluatedPoint, ...]:
         """Return the points of one model, in the order they were planned."""
@@ -132,8 +132,8 @@ def _require_comparable(earlier: EarlierRun, now: Experiment, data_hash: str) ->
         )
     if not any(has_value(trial) for trial in earlier.trials if trial.stage == "tune"):
         faults.append(
-            f"{place}: no trial of a tune stage has a value. Name a run that searched; an "
-            f"interrupted one goes on with `raycompare run --resume {place}`."
+            f"{place}: no trial of the tune stage has a value. Name a run with a search; an "
+            f"interrupted one continues with `raycompare run --resume {place}`."
         )
     if faults:
         lines = "\n".join(f"  {fault}" for fault in faults)
@@ -170,7 +170,7 @@ def _why_not(then: ModelSettings, pairs: Sequence[_SameModel], alike: bool) -> s
 
 @dataclass(frozen=True)
 class _SameModel:
-    """A model of the earlier run beside one of the same weights in the new experiment."""
+    """A model of the earlier run, and one with the same weights in the new experiment."""
 
     earlier: EarlierRun
     then: ModelSettings
@@ -178,7 +178,7 @@ class _SameModel:
 
     @cached_property
     def fixed(self) -> Arguments:
-        """What decides a trial now beside what is searched."""
+        """Settings of a trial in the new experiment that are not searched."""
         return self.now.complete({})
 
     def differences(self) -> list[str]:
@@ -192,19 +192,19 @@ class _SameModel:
         ]
 
     def points(self) -> Iterator[EvaluatedPoint]:
-        """Yield the trials that the search is told."""
+        """Yield the trials that the search can use."""
         for trial in self.earlier.tune_trials(self.then.name):
             if self._obstacle(trial) is None:
                 yield self._point(trial)
 
     def left_out(self) -> Iterator[str]:
-        """Yield a line with the reasons, if trials are left out."""
+        """Yield a line with the reasons, if trials are skipped."""
         trials = self.earlier.tune_trials(self.then.name)
         found = Counter(obstacle for trial in trials if (obstacle := self._obstacle(trial)))
         if found:
             reasons = listing([f"{count} {reason}" for reason, count in found.items()])
             yield (
-                f"{self.then.name}: {found.total()} of {number_of(len(trials), 'trial')} left out: "
+                f"{self.then.name}: {found.total()} of {number_of(len(trials), 'trial')} skipped: "
                 f"{reasons}"
             )
 

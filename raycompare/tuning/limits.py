@@ -1,4 +1,4 @@
-"""What a run may still start: budgets of time, money and trials, and models that only fail."""
+"""Limits of a run: budgets of time, money and trials, and models whose trials all fail."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from raycompare.records.trial_state import TrialState
 
 
 class MaxCost:
-    """The gate of every stage: what a run may cost in dollars, which nothing is kept from."""
+    """The gate of every stage: the cost limit of the run, of which nothing is reserved."""
 
     def __init__(self, experiment: Experiment, clock: Clock) -> None:
         """Watch the clock of a run, which counts its machines."""
@@ -27,18 +27,18 @@ class MaxCost:
         return self.spent
 
     def cuts(self, plan: TrialPlan) -> Stop | None:
-        """Return why the trial must end at its next evaluation; None if it may go on."""
+        """Return why the trial must end at its next evaluation; None if it may continue."""
         return self.spent
 
     @property
     def spent(self) -> Stop | None:
-        """Say that the run has cost all that it may; None while it has not."""
+        """Why no more trials may run, once the run has reached its cost limit; None before."""
         if self._usd is None or not self.ends_within(0):
             return None
         return Stop("max_usd", f"the budget is spent (max_usd: {self._usd:g})")
 
     def ends_within(self, seconds: float) -> bool:
-        """Tell whether the dollars are spent if all machines of now stay for so many seconds."""
+        """Return whether the current machines reach the cost limit within this many seconds."""
         if self._usd is None or self._price is None:
             return False
         machine = self._clock.machine_total + seconds * self._clock.machines
@@ -46,12 +46,12 @@ class MaxCost:
 
 
 class Budgets:
-    """The gate of the tune stage: it keeps what the confirm stage needs, and the cap."""
+    """The gate of the tune stage: its budgets, with time reserved for confirm, and the cap."""
 
     def __init__(
         self, experiment: Experiment, journal: Journal, clock: Clock, at_once: int
     ) -> None:
-        """Watch journal and clock of a run with room for so many trials `at_once`."""
+        """Watch the journal and the clock of a run that can run `at_once` trials in parallel."""
         self._experiment, self._journal, self._at_once = experiment, journal, at_once
         self._cap, self._settings = MaxCost(experiment, clock), experiment.tune
         self._seen = 0
@@ -70,15 +70,15 @@ class Budgets:
         if plan.model not in self._worked and len(failed) >= self._most_failures:
             return Stop(
                 "refused",
-                f"{plan.model} was taken out: its first {len(failed)} trials failed, "
-                f"the first with {failed[0].reason}",
+                f"{plan.model} was dropped because its first {len(failed)} trials failed; "
+                f"the first error was {failed[0].reason}",
             )
         if self._journal.starts[plan.model] < self._experiment.tune.min_trials_per_model:
             return None
         return self._spent
 
     def cuts(self, plan: TrialPlan) -> Stop | None:
-        """Return why the trial must end at its next evaluation; None if it may go on."""
+        """Return why the trial must end at its next evaluation; None if it may continue."""
         capped = self._cap.cuts(plan)
         if capped:
             return capped

@@ -1,7 +1,7 @@
 """Schedulers for Tune: trials in plan order, with or without a rule that compares them.
 
-Tune asks `choose_trial_to_run` in each of its steps which trial may start, and
-`on_trial_result` for each report whether its trial goes on, pauses or ends.
+Tune calls `choose_trial_to_run` in each of its steps to get the trial that may start, and
+`on_trial_result` for each report to learn whether the trial continues, pauses or ends.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from raycompare.tuning.searcher import plan_of, unpack
 
 
 class StartPolicy(Protocol):
-    """What may start, and go on, within the limits of a run."""
+    """Decides which trials may start and continue within the limits of a run."""
 
     def refuses(self, plan: TrialPlan) -> Stop | None:
         """Return why the trial must not start; None if it may."""
 
     def cuts(self, plan: TrialPlan) -> Stop | None:
-        """Return why the trial must end at its next evaluation; None if it may go on."""
+        """Return why the trial must end at its next evaluation; None if it may continue."""
 
 
 class PlanOrder(FIFOScheduler):
-    """Compares no trials; starts them in the order of the plan, as far as the gate lets them.
+    """Starts trials in the order of the plan, if the gate allows it, without comparing them.
 
-    A trial that was lost or paused comes before those that have not begun: others wait for it.
+    Lost and paused trials come before those that have not started, because others wait for them.
 
-    A worker that is free again takes over the trial that Tune's FIFO names: the first that waits,
-    for which a worker may just be starting on another node. Tune then ends that one. A node whose
-    worker starts more slowly than trials end elsewhere, such as a node that came late, would start
-    one worker after another and never train.
+    With Tune's FIFO, a free worker would take over the first waiting trial, even if a worker is
+    just starting for it on another node, and Tune would then end that worker. A node whose workers
+    start more slowly than trials end elsewhere, such as one that joined late, would start one
+    worker after another and never train.
     """
 
     # A buffered report would reach the scheduler after the next one is already made.
@@ -54,13 +54,13 @@ class PlanOrder(FIFOScheduler):
         self._finished = 0
         self._lost: dict[str, Trial] = {}
         self.most_at_once: int | None = None
-        """Trials that may run at a time, if fewer than the cluster holds."""
+        """Maximum number of trials that run at once; None for all that the cluster holds."""
         self.paused: dict[str, Trial] = {}
-        """By trial id; they hold no resources."""
+        """Paused trials, which hold no resources, keyed by trial id."""
         self.stops: dict[str, Stop] = {}
-        """Why each trial was ended that did not end by itself, by trial id."""
+        """Why the scheduler ended a trial, keyed by trial id."""
         self.refusals: dict[str, Stop] = {}
-        """Why trials were not started, by trial id."""
+        """Why a trial was not started, keyed by trial id."""
 
     def __reduce__(self) -> tuple[type[FIFOScheduler], tuple[()]]:
         """Tune pickles schedulers for `Tuner.restore`, which is not used (docs/decisions/0002)."""
@@ -68,24 +68,24 @@ class PlanOrder(FIFOScheduler):
 
     @property
     def waiting(self) -> int:
-        """How many trials are paused, and not about to go on."""
+        """Number of paused trials that are not about to continue."""
         return sum(trial.status != Trial.PENDING for trial in self.paused.values())
 
     def add(self, plan: TrialPlan) -> None:
-        """Know of a trial before it starts; calls come in the order of the plan."""
+        """Add a trial before it starts; calls come in the order of the plan."""
 
     def replay(self, plan: TrialPlan, evaluations: Iterable[EvalRecord]) -> None:
-        """Take in a trial that an earlier run has finished."""
+        """Add a trial that an earlier session finished."""
 
     def close(self) -> None:
-        """Know that no more trials are added."""
+        """Record that no more trials will be added."""
 
     def standing(self, plan: TrialPlan) -> Ruling:
-        """Say what the comparison with others means for a trial now."""
+        """Return the current decision about a trial, from its comparison with others."""
         return Ruling(Decision.GO)
 
     def choose_trial_to_run(self, tune_controller: TuneController) -> Trial | None:
-        """Return the first trial that may start or go on and has no worker starting for it."""
+        """Return the first trial that may start or continue and has no worker starting for it."""
         starting = _trials_with_a_starting_worker(tune_controller)
         released = self._release(tune_controller)
         begun = [*self._lost_ones(), *(released if self._has_room(tune_controller) else ())]
@@ -104,10 +104,10 @@ class PlanOrder(FIFOScheduler):
         return list(self._lost.values())
 
     def _release(self, tune_controller: TuneController) -> list[Trial]:
-        """Return the paused trials that may go on; end those that must not."""
+        """Return the paused trials that may continue; end those that must not."""
         free = []
         for trial_id, trial in list(self.paused.items()):
-            if trial.status != Trial.PAUSED:  # not yet, or it was chosen before
+            if trial.status != Trial.PAUSED:  # not paused yet, or already chosen
                 if trial.status == Trial.PENDING:
                     free.append(trial)
                 continue
@@ -133,7 +133,7 @@ class PlanOrder(FIFOScheduler):
             refusal = self._gate.refuses(plan) if self._gate else None
             if refusal:
                 self.refusals[plan.trial_id] = refusal
-                trial.init_local_path()  # Tune asks every trial for its path in the end
+                trial.init_local_path()  # at the end, Tune reads the path of every trial
                 tune_controller.stop_trial(trial)
             elif trial not in starting:
                 return trial
@@ -142,7 +142,7 @@ class PlanOrder(FIFOScheduler):
     def on_trial_result(
         self, tune_controller: TuneController, trial: Trial, result: Mapping[str, Any]
     ) -> str:
-        """End or pause a trial by what is known now."""
+        """End, pause or continue a trial after a report."""
         plan, message = plan_of(trial), unpack(result)
         self.paused.pop(plan.trial_id, None)
         if not isinstance(message, TrialStart | Evaluation):
@@ -158,7 +158,7 @@ class PlanOrder(FIFOScheduler):
         return str(TrialScheduler.CONTINUE)
 
     def take_in(self, plan: TrialPlan, message: Message) -> None:
-        """Learn from what a trial reported."""
+        """Record what a trial reported."""
 
     def _stop(self, plan: TrialPlan) -> Stop | None:
         standing = self.standing(plan)
@@ -169,11 +169,11 @@ class PlanOrder(FIFOScheduler):
     def on_trial_complete(
         self, tune_controller: TuneController, trial: Trial, result: Mapping[str, Any]
     ) -> None:
-        """Let others stop waiting for this one."""
+        """Record the end of a trial, so that others do not wait for it."""
         self.end(plan_of(trial))
 
     def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
-        """Let others stop waiting for this one, unless it is started again."""
+        """Record the end of a trial, unless it will be restarted."""
         plan = plan_of(trial)
         if trial.should_recover():
             self._lost[plan.trial_id] = trial
@@ -181,27 +181,27 @@ class PlanOrder(FIFOScheduler):
             self.end(plan)
 
     def on_trial_remove(self, tune_controller: TuneController, trial: Trial) -> None:
-        """Let others stop waiting for this one."""
+        """Record the end of a trial, so that others do not wait for it."""
         self.end(plan_of(trial))
 
     def end(self, plan: TrialPlan) -> None:
-        """Know that a trial will report no more."""
+        """Record that a trial will not report again."""
 
     def debug_string(self) -> str:
-        """Say what this is; Tune prints it where it is told to be verbose."""
+        """Return the name of the scheduler, which Tune prints in verbose mode."""
         return type(self).__name__
 
 
 def _trials_with_a_starting_worker(tune_controller: TuneController) -> set[Trial]:
-    """Tune has no public word for this; schedulers get its controller in a wrapper."""
-    controller = getattr(tune_controller, "_tune_controller", tune_controller)
-    # Live actors have their resources; they are started when their process answers.
+    """Return trials whose worker is starting, for which Tune has no public API."""
+    controller = getattr(tune_controller, "_tune_controller", tune_controller)  # may be wrapped
+    # Live actors have their resources; they count as started when their process responds.
     starting = set(controller._actor_manager.live_actors) - controller._started_actors
     return {trial for actor in starting if (trial := controller._actor_to_trial.get(actor))}
 
 
 class Comparing(PlanOrder):
-    """Lets a rule for each model say which trials go on, wait or end."""
+    """Applies each model's rule to decide which trials continue, pause or end."""
 
     def __init__(
         self,
@@ -210,41 +210,40 @@ class Comparing(PlanOrder):
         time_attr: TimeAttr = "steps",
         gate: StartPolicy | None = None,
     ) -> None:
-        """Take the rule of each model by its name; one rule may serve several."""
+        """Use these rules, keyed by model name; models may share a rule."""
         super().__init__(gate)
         self._rules, self._own_metric = rules, metric
         self._position = "step" if time_attr == "steps" else "examples_seen"
 
     def add(self, plan: TrialPlan) -> None:
-        """Know of a trial before it starts; calls come in the order of the plan."""
+        """Add a trial before it starts; calls come in the order of the plan."""
         self._rules[plan.model].add(plan.trial_id)
 
     def replay(self, plan: TrialPlan, evaluations: Iterable[EvalRecord]) -> None:
-        """Take in a trial that an earlier run has finished."""
+        """Add a trial that an earlier session finished."""
         for row in evaluations:
             if row.split == "validation":
                 self._record(plan, row, getattr(row, self._own_metric))
         self.end(plan)
 
     def close(self) -> None:
-        """Know that no more trials are added."""
+        """Record that no more trials will be added."""
         for rule in self._rules.values():
             rule.close()
 
     def standing(self, plan: TrialPlan) -> Ruling:
-        """Ask the rule of the trial's model."""
+        """Return the decision of the model's rule."""
         return self._rules[plan.model].standing(plan.trial_id)
 
     def take_in(self, plan: TrialPlan, message: Message) -> None:
         """Record an evaluation, or those from before a checkpoint."""
-        found = message.earlier if isinstance(message, TrialStart) else (message,)
-        for evaluation in found:
+        for evaluation in message.earlier if isinstance(message, TrialStart) else (message,):
             assert isinstance(evaluation, Evaluation)
             value = evaluation.metrics.get(self._own_metric)
             if value is None:
                 raise RunError(
-                    f"{plan.trial_id} reported {', '.join(evaluation.metrics)} and no "
-                    f"{self._own_metric}, by which trials are compared. Report it at every "
+                    f"{plan.trial_id} reported {', '.join(evaluation.metrics)}, but not "
+                    f"{self._own_metric}, which trials are compared by. Report it at every "
                     "evaluation, or set tune.metric to one that is reported."
                 )
             self._record(plan, evaluation, value)
@@ -253,5 +252,5 @@ class Comparing(PlanOrder):
         self._rules[plan.model].record(plan.trial_id, getattr(at, self._position), value)
 
     def end(self, plan: TrialPlan) -> None:
-        """Let the rule stop waiting for a trial."""
+        """Record the end of a trial in the rule of its model."""
         self._rules[plan.model].end(plan.trial_id)

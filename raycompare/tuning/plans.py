@@ -71,7 +71,7 @@ class Proposer(Protocol):
 
 
 Identities = Mapping[str, str]
-"""What decides the outcome of a model's trials beside their own plan, as a hash, by model."""
+"""Hash of everything but the plan that determines the results of trials, keyed by model name."""
 NO_IDENTITIES: Identities = {}
 
 
@@ -106,7 +106,7 @@ class Drawn:
     """Proposes what can be known beforehand: random draws, or all of a grid."""
 
     def __init__(self, experiment: Experiment) -> None:
-        """Draw; each model has a stream of its own, so that adding one leaves the others alone."""
+        """Draw from a separate stream per model, so that adding one does not change the others."""
         self._drawn = {s.name: list(_draw_configurations(s)) for s in all_settings(experiment)}
 
     @property

@@ -14,7 +14,7 @@ PLAN, MESSAGE = "plan", "message"
 
 
 class HasConfig(Protocol):
-    """A trial of Tune, as far as it matters here."""
+    """The attributes of Tune's trials that are used here."""
 
     config: dict[str, Any]
 
@@ -30,7 +30,7 @@ def plan_of(trial: HasConfig) -> TrialPlan:
 
 
 def pack(message: Message) -> dict[str, Any]:
-    """Make the metrics that a trial reports; no dict, since Tune flattens those for schedulers."""
+    """Return the metrics of a report; the message is not a dict, since Tune would flatten it."""
     return {MESSAGE: message}
 
 
@@ -41,18 +41,18 @@ def unpack(result: Mapping[str, Any]) -> Message:
 
 
 class Planned(tune.search.Searcher):
-    """Hands Tune the plans one after another.
+    """Passes plans to Tune one after another.
 
-    A grid of the plans would do too, but Tune copies the whole grid for each trial that it makes.
+    A grid of the plans would also work, but Tune copies the whole grid for each trial.
     """
 
     def __init__(
         self, plans: Iterator[TrialPlan], has_room: Callable[[int], bool] | None = None
     ) -> None:
-        """Hand out the plans in this order.
+        """Pass on plans in this order.
 
-        `has_room` is told how many trials have not ended, and says whether a plan may be made
-        now: one that learns from the trials before it should be made when it can start.
+        `has_room` gets the number of trials that have not ended, and returns whether another plan
+        may be made. A plan that depends on earlier trials should be made when it can start.
         """
         super().__init__()
         self._plans, self._has_room = plans, has_room
@@ -75,5 +75,5 @@ class Planned(tune.search.Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Know that a trial has ended; what it found is in the journal."""
+        """Record that a trial has ended; its results are in the journal."""
         self._live.discard(trial_id)

@@ -73,10 +73,10 @@ class Shared:
     cut: Mapping[str, float] = field(default_factory=dict)
     """The share of training texts that are as long as they may be, by the model's name."""
     test: Mapping[tuple[str, Length], ray.ObjectRef[HeldOut]] = field(default_factory=dict)
-    """The test splits; workers of the tune stage are not told of them."""
+    """The test splits, which workers of the tune stage do not get."""
 
     def for_stage(self, stage: Stage) -> Shared:
-        """Return what workers of the stage are told: only finalists are tested."""
+        """Return what workers of the stage get; the test split is for finalists only."""
         return self if stage == "confirm" else replace(self, test={})
 
     def settings_of(self, plan: TrialPlan) -> ModelSettings:

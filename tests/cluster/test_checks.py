@@ -238,7 +238,7 @@ def test_waiting_ends_with_the_last_machine_or_the_time(monkeypatch: pytest.Monk
         lambda _: joined.append({"NodeManagerHostname": "w1", "Alive": len(joined) > 1}),
     )
     wait_for_nodes(2, said.append)
-    assert said == ["waiting for 2 machines, 1 there: head"]
+    assert said == ["waiting for 2 machines; 1 have joined: head"]
     monkeypatch.setattr("raycompare.cluster.nodes.sleep", lambda _: None)
-    with pytest.raises(RunError, match="2 of 5 machines have joined within 0 s: head, w1"):
+    with pytest.raises(RunError, match="2 of 5 machines joined within 0 s: head, w1"):
         wait_for_nodes(5, said.append, seconds=0)

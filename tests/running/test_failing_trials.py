@@ -69,7 +69,7 @@ def test_a_model_that_always_fails_is_taken_out_and_the_rest_go_on(troubled: Run
     assert all(trial.starts == 1 for trial in trials if trial.status == "errored"), "no retries"
     reasons = {trial.reason for trial in trials if trial.status == "not_run"}
     (reason,) = reasons
-    assert "was taken out: its first 2 trials failed" in reason
+    assert "was dropped because its first 2 trials failed" in reason
     assert "bitsandbytes" in reason
     others = [trial for trial in troubled.read_trials() if trial.model == "two layers"]
     assert Counter(t.status for t in others if t.stage == "confirm") == {"completed": 2}

@@ -152,7 +152,7 @@ def test_points_outside_the_ranges_of_now_are_left_out_and_counted():
     known = told(experiment(), now, trial(x=4.0), trial(x=2.0), trial(x=6.0), *useless)
     assert known.points == (point(x=4.0),)
     assert known.left_out == (
-        "m: 7 of 8 trials left out: 2 outside the ranges of now and 5 without a value that could "
+        "m: 7 of 8 trials skipped: 2 outside the ranges of now and 5 without a value that could "
         "be compared",
     )
 
@@ -161,12 +161,12 @@ def test_what_was_fixed_and_is_searched_now_is_known_from_what_it_was_fixed_to()
     now = experiment(search_space={**SPACE, "y": {"uniform": [0, 1]}})
     known = told(experiment(training={"y": 0.5}), now, trial(x=4.0), trial())
     assert known.points == (point(x=4.0, y=0.5),)
-    assert known.left_out == ("m: 1 of 2 trials left out: 1 without a value of x",)
+    assert known.left_out == ("m: 1 of 2 trials skipped: 1 without a value of x",)
 
 
 def test_a_trial_that_lacks_what_is_searched_now_is_left_out():
     now = experiment(search_space={**SPACE, "y": {"uniform": [0, 1]}})
-    assert "m: 1 of 1 trial left out: 1 without a value of y" in refusal(
+    assert "m: 1 of 1 trial skipped: 1 without a value of y" in refusal(
         experiment(), now, trial(x=4.0)
     )
 
@@ -225,7 +225,7 @@ def test_all_that_does_not_fit_is_said_at_once():
     message = str(raised.value)
     assert "tune.metric: found loss, but reports/old has values of matthews_correlation." in message
     assert "data: found texts with the hash bb, but reports/old was trained on aa." in message
-    assert "reports/old: no trial of a tune stage has a value." in message
+    assert "reports/old: no trial of the tune stage has a value." in message
     assert message.endswith("Or leave --warm-start out.")
 
 
@@ -250,8 +250,7 @@ def test_a_real_run_is_known_to_its_refinement():
         trial.status == "stopped_early" for trial in own if not trial.is_default
     ]
     assert known.left_out[0] == (
-        "minilm-2-layers: 1 of 4 trials left out: 1 without a value of warmup_steps and "
-        "weight_decay"
+        "minilm-2-layers: 1 of 4 trials skipped: 1 without a value of warmup_steps and weight_decay"
     )
 
 

@@ -97,7 +97,8 @@ def test_a_model_whose_first_trials_all_fail_is_taken_out_and_the_others_go_on()
     assert limits.refuses(plan("a", 4)) is None
     fail(journal, "a2")
     assert limits.refuses(plan("a", 4)) == Stop(
-        "refused", "a was taken out: its first 2 trials failed, the first with ValueError: no"
+        "refused",
+        "a was dropped because its first 2 trials failed; the first error was ValueError: no",
     )
     assert limits.refuses(plan("b", 5)) is None
 

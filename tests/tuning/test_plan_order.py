@@ -114,7 +114,7 @@ def test_tune_can_pickle_a_scheduler_whatever_its_gate_knows() -> None:
 
 
 def test_a_report_without_the_metric_is_an_error() -> None:
-    with pytest.raises(RunError, match="reported loss and no accuracy"):
+    with pytest.raises(RunError, match="reported loss, but not accuracy"):
         hear(comparing(), 0, replace(evaluation(10, 0.1), metrics={"loss": 0.1}))
 
 

@@ -1,4 +1,4 @@
-"""Successive halving: only the best part of a rung goes on."""
+"""Successive halving: only the best trials of a rung continue."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from raycompare.tuning.schedulers.base import Rule, TrialCurve, quantile
 class Rungs(Rule):
     """Successive halving: a trial in the best 1/`reduction_factor` of a rung passes it.
 
-    That is, one not below the percentile of the trials planned before it. The first is never
-    stopped, and nobody is held.
+    A trial is stopped if its value is below the percentile of the trials planned before it. The
+    first trial is never stopped, and no trial is paused.
     """
 
     schedulers: ClassVar[tuple[SchedulerName, ...]] = ("asha", "pooled-asha")

@@ -1,19 +1,19 @@
-"""Rules that stop trials at rungs, with decisions that timing can't change; and halving, the first.
+"""Base of the rules that stop trials at rungs; timing does not affect their decisions.
 
-A scheduler tells a rule what trials report, and asks where each of them stands: it trains on, it
-is to end, or it waits, in a pause, for others to arrive.
+A scheduler passes the reports of trials to a rule, which decides for each trial whether it
+continues, ends, or pauses until others have arrived.
 
 ASHA (Li et al., MLSys 2020, https://arxiv.org/abs/1810.05934) compares a trial that reaches a rung
 with those that happened to reach it before. With several workers that order is a race, and two
-runs with one seed can stop different trials. Here a trial is compared with the trials *planned*
-before it: the decisions are those of ASHA with a single worker, whatever the number of workers.
-Where an earlier trial has not reached the rung yet, the decision waits and the trial trains on;
-it is stopped at its first report after the decision is known.
+runs with the same seed can stop different trials. Here, a trial is compared with the trials
+*planned* before it, so the decisions are those of ASHA with a single worker, for any number of
+workers. If an earlier trial has not reached the rung yet, the decision is deferred while the trial
+continues; the trial is stopped at its first report after the decision.
 
-So each rung decides in the order of the plan and stands at the first trial that it waits for. A
-decision is made once and the values before it are kept sorted: the work of a report does not grow
-with the number of trials. What a rule says follows from the plan and from what is known of each
-trial, so a rule that is told it again, in whatever order, says the same.
+Each rung decides in the order of the plan, up to the first trial that has not reached it. Decisions
+are final and earlier values are kept sorted, so the work per report does not grow with the number
+of trials. The decisions depend only on the plan and on the values of each trial, not on the order
+in which reports arrive.
 """
 
 from __future__ import annotations
@@ -31,31 +31,31 @@ from raycompare.experiment.settings import SchedulerName, TuneSpec
 from raycompare.metrics import MODES
 
 DEFAULT_GRACE = Fraction(1, 4)
-"""Of a model's default run: where its first rung stands if the experiment does not say."""
+"""Default position of the first rung, as a share of the model's default run."""
 
 
 class Decision(Enum):
-    """What a rule says of a trial for now."""
+    """A rule's current decision about a trial."""
 
     GO = "go"
-    """Train on."""
+    """Continue."""
     WAIT = "wait"
     """Pause at a rung of `waits_at` until others arrive."""
     STOP = "stop"
-    """End; final, as every decision is."""
+    """End; this decision is final."""
 
 
 @dataclass(frozen=True)
 class Ruling:
-    """Where a trial stands."""
+    """A decision with its reason."""
 
     say: Decision
     reason: str = ""
-    """Words for the report, where it is to stop."""
+    """Reason for a stop, as shown in the report."""
 
 
 class Verdict(Enum):
-    """What a rung says of a trial."""
+    """The result of a trial at one rung."""
 
     PASS = "pass"
     STOP = "stop"
@@ -64,28 +64,28 @@ class Verdict(Enum):
     HELD = "held"
     """The trial takes part, and is not judged yet."""
     UNKNOWN = "unknown"
-    """The trial, or one planned before it, is not there yet."""
+    """The trial, or one planned before it, has not reached the rung yet."""
 
 
 @dataclass
 class TrialCurve:
-    """What is known of a trial."""
+    """The values of a trial at the rungs."""
 
     place: int
-    """In the order of the plan, from 0."""
+    """Position in the plan, from 0."""
     values: dict[int, float] = field(default_factory=dict)
-    """The first value at or after each milestone, by rung; higher is better."""
+    """The first value at or after each rung's position, keyed by rung; higher is better."""
     ended: bool = False
 
 
 @dataclass
 class Rung:
-    """What a rung has decided so far."""
+    """The verdicts of one rung so far."""
 
     verdicts: list[Verdict] = field(default_factory=list)
-    """Of the first trials of the plan; the next one is the trial that the rung waits for."""
+    """Verdicts on the first trials of the plan; the rung waits for the next one."""
     peers: list[float] = field(default_factory=list)
-    """What those among them that took part are remembered by, rising."""
+    """Values that later trials are compared with, ascending."""
 
     def judge(self, entry: TrialCurve, value: float, cut: float) -> None:
         """Stop a trial whose value is below the cut."""
@@ -93,7 +93,7 @@ class Rung:
 
 
 def milestones(grace_period: int, reduction_factor: int, max_steps: int) -> tuple[int, ...]:
-    """Return the optimizer steps of the rungs: grace_period times powers, below `max_steps`."""
+    """Return the positions of the rungs: `grace_period` times the powers, below `max_steps`."""
     steps = []
     step = grace_period
     while step < max_steps:
@@ -103,21 +103,21 @@ def milestones(grace_period: int, reduction_factor: int, max_steps: int) -> tupl
 
 
 def quantile(rising: Sequence[float], share: Fraction) -> float:
-    """Return the value with `share` (0 to 1) of the others below it, linear between two of them."""
+    """Return the quantile of ascending values at `share` (0 to 1), interpolated linearly."""
     below, rest = divmod((len(rising) - 1) * share, 1)
     low = rising[below]
     return low + (rising[below + 1] - low) * float(rest) if rest else low
 
 
 class Rule(ABC):
-    """What a scheduler asks; at each rung a rule takes the trials in the order of the plan."""
+    """Decides which trials continue; judges them at each rung in the order of the plan."""
 
     schedulers: ClassVar[tuple[SchedulerName, ...]] = ()
     """Schedulers of the experiment file that use this rule."""
     steps: tuple[int, ...]
-    """Where trials are compared, rising, in the rule's unit."""
+    """Positions of the rungs in the unit of `tune.time_attr`, ascending."""
     waits_at: tuple[int, ...] = ()
-    """Those of `steps` where it may say WAIT; a trial needs a checkpoint there."""
+    """Positions at which a trial may have to pause, and therefore needs a checkpoint."""
 
     def __init__(self, steps: Sequence[int], tune: TuneSpec) -> None:
         """Place a rung at each of `steps`, in ascending order."""
@@ -130,7 +130,7 @@ class Rule(ABC):
         self._rungs = [Rung() for _ in self.steps]
         self._closed = False
         self._cap = len(self.steps)
-        """The rung that no trial leaves unjudged; beyond the last where there is none."""
+        """The rung that no trial passes without a verdict; beyond the last if there is none."""
 
     def add(self, trial_id: str) -> None:
         """Add a trial; the order of these calls is the order of the plan."""
@@ -140,7 +140,7 @@ class Rule(ABC):
         self._plan.append(self._entries[trial_id])
 
     def record(self, trial_id: str, progress: int, value: float) -> None:
-        """Note a report of a finite value; that of a rung is the first at or after it."""
+        """Record a finite value; a rung takes the first one at or after its position."""
         assert isfinite(value)
         values = self._entries[trial_id].values
         for rung, milestone in enumerate(self.steps):
@@ -149,17 +149,17 @@ class Rule(ABC):
         self._decide()
 
     def end(self, trial_id: str) -> None:
-        """Note that a trial will report no more, however it ended."""
+        """Record that a trial will not report again."""
         self._entries[trial_id].ended = True
         self._decide()
 
     def close(self) -> None:
-        """Note that no more trials will be added."""
+        """Record that no more trials will be added."""
         self._closed = True
         self._decide()
 
     def standing(self, trial_id: str) -> Ruling:
-        """Say where a trial stands by now; asked at any time, at no cost that grows."""
+        """Return the current decision about a trial, in constant time."""
         entry = self._entries[trial_id]
         for rung in range(len(self.steps)):
             if self._verdict(entry, rung) is Verdict.STOP:
@@ -168,11 +168,11 @@ class Rule(ABC):
 
     @abstractmethod
     def _judge(self, entry: TrialCurve, rung: int) -> None:
-        """Judge a trial that is at a rung, as all before it are or never will be; or hold it."""
+        """Judge or hold a trial at a rung; all trials before it are there or never will be."""
 
     @abstractmethod
     def _reason(self, rung: int) -> str:
-        """Say why a trial was stopped at a rung."""
+        """Return why a trial was stopped at a rung."""
 
     def _where(self, rung: int) -> str:
         return f"{self._unit} {self.steps[rung]}"
@@ -187,7 +187,7 @@ class Rule(ABC):
         return self._verdict(entry, self._cap) in {Verdict.HELD, Verdict.UNKNOWN}
 
     def _decide(self) -> None:
-        """Decide what can be decided by now; lower rungs first, the others wait for them."""
+        """Make all decisions that are possible now; lower rungs first, since others need them."""
         for rung in range(len(self.steps)):
             self._decide_at(rung)
 
@@ -203,7 +203,7 @@ class Rule(ABC):
                 self._judge(entry, rung)
 
     def _presence(self, entry: TrialCurve, rung: int) -> Verdict:
-        """Say whether the trial takes part in a rung: HELD if it does."""
+        """Return HELD if the trial takes part in a rung, else ABSENT or UNKNOWN."""
         below = self._verdict(entry, rung - 1) if rung else Verdict.PASS
         match below:
             case Verdict.STOP | Verdict.ABSENT:
@@ -217,5 +217,5 @@ class Rule(ABC):
         assert_never(below)
 
     def _is_complete(self, rung: int) -> bool:
-        """Say whether each trial of a closed plan has reached a rung, or never will."""
+        """Return whether each trial of a closed plan has reached a rung, or never will."""
         return self._closed and len(self._rungs[rung].verdicts) == len(self._plan)

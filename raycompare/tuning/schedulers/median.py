@@ -1,4 +1,4 @@
-"""Median stopping: a trial ends below the median of those before it."""
+"""Median stopping: a trial ends if it is below the median of earlier trials."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class MedianStopping(Rule):
     """Stops a trial whose best value so far is worse than the median of earlier trials.
 
     The rule is Vizier's (Golovin et al., KDD 2017, section 3.2.2), in the order of the plan: at
-    each rung the best of a trial's values there and at the rungs below is compared with the running
-    means, over the same rungs, of the trials planned before it that reached the rung. The first
-    `min_samples` are never stopped, and nobody is held.
+    each rung, the trial's best value so far is compared with the running means, over the same
+    rungs, of the trials planned before it that reached the rung. The first `min_samples` trials are
+    never stopped, and no trial is paused.
     """
 
     schedulers = ("median",)

@@ -1,16 +1,16 @@
-"""Halving that trains on only while longer training changes the ranking.
+"""Successive halving that stops when longer training no longer changes the ranking.
 
 PASHA (Bohdal et al., ICLR 2023, https://arxiv.org/abs/2207.06940), in the order of the plan and
-with pauses. Trials are held at a cap, at first the second rung. Each time one more trial of the
-plan is known to be there, the trials there are ranked by their values there, and by those at the
-rung below. Where the rankings agree, it needed no more training to tell these trials apart; where
-they do not, the cap rises by a rung. A plan that is closed and complete with an agreement is over:
-the trials at the cap are stopped, and the best of them is the answer.
+with pauses. Trials are paused at a cap, which is the second rung at first. Whenever another trial
+of the plan reaches the cap, the trials there are ranked by their values at the cap and by those at
+the rung below. If the two rankings agree, more training would not change the ranking; otherwise the
+cap rises by one rung. When all trials have arrived and the rankings agree, the trials at the cap
+are stopped, and the best of them wins.
 
-Rankings agree if each trial is, at the rung below, within a tolerance of the trial whose position
-it has. The tolerance is what noise amounts to: pairs of trials that took the lead from each other
-at least twice can't be told apart, and it is the 90th percentile of how far apart they are at the
-cap; 0 without such pairs, as always below the third rung.
+Rankings agree if the value of each trial at the rung below is within a tolerance of the value of
+the trial that has its rank there. The tolerance is an estimate of the noise: the 90th percentile of
+the distances at the cap between trials that overtook each other at least twice. It is 0 without
+such pairs, and always below the third rung.
 """
 
 from __future__ import annotations
@@ -25,17 +25,18 @@ from raycompare.tuning.schedulers.asha import Rungs
 from raycompare.tuning.schedulers.base import TrialCurve, Verdict, quantile
 
 NOISE = Fraction(9, 10)
-"""The quantile of the distances of pairs that cross which counts as noise, as in the paper."""
+"""Quantile of the distances between crossing curves that counts as noise, as in the paper."""
 
 CROSSINGS = 2
-"""Of two curves, from which on their distance counts as noise, as in the paper."""
+"""Number of crossings of two curves from which their distance counts as noise, as in the paper."""
 
 
 class Pasha(Rungs):
-    """Compares below a cap as `Rungs` does, and holds trials at the cap.
+    """Compares trials like `Rungs` below a cap, and pauses them at the cap.
 
-    When the cap rises, the best 1/`reduction_factor` of the trials held go on and the others are
-    stopped; a later trial is compared there as at any rung. Above the last rung there is no cap.
+    When the cap rises, the best 1/`reduction_factor` of the paused trials continue and the others
+    are stopped; later trials are compared there as at any rung. Beyond the last rung there is no
+    cap.
     """
 
     schedulers = ("pasha",)
@@ -47,7 +48,7 @@ class Pasha(Rungs):
         self.waits_at = self.steps[self._cap :]
         self._held: list[TrialCurve] = []
         self._distances: list[float] = []
-        """At the cap, of the pairs held there whose curves cross again and again; rising."""
+        """Distances at the cap of paused pairs that cross `CROSSINGS` times or more; ascending."""
 
     def _judge(self, entry: TrialCurve, rung: int) -> None:
         if rung < self._cap:
@@ -68,7 +69,7 @@ class Pasha(Rungs):
         cap, below = self._cap, self._cap - 1
         if below < 0:
             return True
-        # Trials that are equal at the cap may stand there as they did before.
+        # Trials that are equal at the cap keep the order that they had below.
         ranked = sorted(self._held, key=lambda entry: (entry.values[cap], entry.values[below]))
         before = sorted(entry.values[below] for entry in self._held)
         tolerance = quantile(self._distances, NOISE) if self._distances else 0.0
@@ -96,7 +97,7 @@ class Pasha(Rungs):
 
 
 def _crossings(one: TrialCurve, other: TrialCurve, last: int) -> int:
-    """Count how often the lead changes, over the rungs up to the last."""
+    """Count how often the lead changes, over the rungs up to `last`."""
     pairs = [(one.values[rung], other.values[rung]) for rung in range(last + 1)]
     leads = [mine > theirs for mine, theirs in pairs if mine != theirs]
     return sum(before != after for before, after in pairwise(leads))

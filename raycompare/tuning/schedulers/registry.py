@@ -30,10 +30,10 @@ RULES = _load_rules()
 
 
 def rung_positions(settings: TuneSpec, budgets: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
-    """Return where the trials of each model are compared, in the unit of `tune.time_attr`.
+    """Return the positions of each model's rungs, in the unit of `tune.time_attr`.
 
-    `budgets` are the steps, or examples, of each model's default run. One bracket for all models
-    has its rungs where the shortest run has them.
+    `budgets` are the steps, or examples, of each model's default run. A bracket shared by all
+    models has the rungs of the shortest run.
     """
     if settings.scheduler not in RULES:
         return dict.fromkeys(budgets, ())
@@ -44,8 +44,8 @@ def rung_positions(settings: TuneSpec, budgets: Mapping[str, int]) -> dict[str, 
 
 def _positions(settings: TuneSpec, budget: int) -> tuple[int, ...]:
     grace = settings.grace_period or math.ceil(budget * DEFAULT_GRACE)
-    found = milestones(grace, settings.reduction_factor, budget)
-    return found[:1] if settings.scheduler == TOP_K else found
+    positions = milestones(grace, settings.reduction_factor, budget)
+    return positions[:1] if settings.scheduler == TOP_K else positions
 
 
 def rules_for(settings: TuneSpec, rungs: Mapping[str, tuple[int, ...]]) -> dict[str, Rule]:
@@ -59,7 +59,7 @@ def rules_for(settings: TuneSpec, rungs: Mapping[str, tuple[int, ...]]) -> dict[
 
 
 def rungs_of(experiment: Experiment, lengths: Mapping[str, Ints]) -> dict[str, tuple[int, ...]]:
-    """Return where each model's trials are compared; `lengths` are the tokens of its texts."""
+    """Return the positions of each model's rungs; `lengths` are the tokens of its texts."""
     budgets = {s.name: _budget(s, lengths[s.name]) for s in all_settings(experiment)}
     return rung_positions(experiment.tune, budgets)
 

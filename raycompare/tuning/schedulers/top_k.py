@@ -1,4 +1,4 @@
-"""The best k of the first rung go on to the end."""
+"""Only the best k trials of the first rung continue."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from raycompare.tuning.schedulers.base import Rule, TrialCurve, Verdict
 
 
 class TopK(Rule):
-    """Holds every trial at the first rung; once all are there, the best `k` go on to the end.
+    """Pauses every trial at the first rung; once all have arrived, the best `top_k` continue.
 
-    Of equal trials the one planned first goes on. A trial that ended before the rung is not
-    counted; one that fails while it is held is, so that the others do not depend on when it fails.
+    In case of a tie, the trial planned first continues. A trial that ends before the rung does not
+    count. A paused trial that fails does, so that the decision does not depend on when it fails.
     """
 
     schedulers = ("top-k-after-first-rung",)
@@ -34,7 +34,7 @@ class TopK(Rule):
             self._choose()
 
     def _choose(self) -> None:
-        """Judge all at once; sorting keeps equal trials in the order of the plan."""
+        """Judge all trials at once; sorting keeps equal ones in the order of the plan."""
         best_first = sorted(self._there, key=lambda entry: -entry.values[self._cap])
         verdicts = self._rungs[self._cap].verdicts
         for rank, entry in enumerate(best_first):
