@@ -70,10 +70,10 @@ def describe_gain(
 
 def _claim(judgement: Judgement, metric: MetricName) -> str:
     if judgement.gap is not None:
-        return f"they cannot be compared: {judgement.gap}"
+        return f"they cannot be compared, because {judgement.gap}"
     (pair,) = judgement.pairs
     if pair.test is None:
-        return f"they cannot be compared: {ONE_SEED}"
+        return f"they cannot be compared, because {ONE_SEED}"
     label = LABELS[judgement.metric]
     if not pair.apart:
         least = f"{score(pair.test.detectable)} {label}"

@@ -103,7 +103,7 @@ def _under_trained(records: Records, model: str) -> Iterator[Flag]:
     if finalists and all(_still_rises(records, trial) for trial in finalists):
         yield Flag(
             about=model,
-            found="every finalist was best at its last evaluation, so it was still improving",
+            found="every finalist was still improving at its last evaluation",
             advice="train it longer with `raycompare extend`",
         )
 

@@ -84,12 +84,11 @@ class MeanTest:
         error = float(np.sqrt(sum(model.seeds for model in both) + examples))
         difference = float(first.scores.mean() - second.scores.mean())
         critical = float(special.stdtrit(degrees, 1 - LEVEL / 2))
+        margin = critical * error
         return cls(
             standard_error=error,
             degrees_of_freedom=degrees,
-            interval=Interval(
-                low=difference - critical * error, high=difference + critical * error
-            ),
+            interval=Interval(low=difference - margin, high=difference + margin),
             p=p_value(difference, error, degrees),
             detectable=unbias(error, degrees)
             * float(special.nctdtrinc(degrees, 1 - PLANNED_POWER, critical)),
@@ -119,11 +118,8 @@ class Networks:
     @classmethod
     def of(cls, answers: FinalistPredictions, first: str, second: str) -> Self:
         """Compare the networks of the first seed of each model."""
-        right = [answers.predictions[model][0] == answers.labels for model in (first, second)]
-        only_first, only_second = (
-            int((right[0] & ~right[1]).sum()),
-            int((right[1] & ~right[0]).sum()),
-        )
+        one, two = (answers.predictions[model][0] == answers.labels for model in (first, second))
+        only_first, only_second = int((one & ~two).sum()), int((two & ~one).sum())
         return cls(
             seeds=(_first_seed(answers, first), _first_seed(answers, second)),
             only_first=only_first,

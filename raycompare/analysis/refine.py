@@ -177,19 +177,14 @@ class _Lesson:
         why = f"{self._best(key)} use no others"
         is_default = kept == [self.settings[0].get(key)] and not isinstance(kept[0], list | dict)
         fewer = Domain.model_validate(kept[0] if is_default else {domain.kind: kept})
-        return fewer, f"{_format_domain(domain)} becomes {_format_domain(fewer)}: {why}"
+        return fewer, f"{_describe_change(domain, fewer)}: {why}"
 
     def _narrow_range(self, key: str, domain: Domain, values: list[float]) -> tuple[Domain, str]:
         whole = domain.kind.endswith("randint")
         fixed_edges = key == "freeze_layers" or (key.startswith("config.") and whole)
         new, note = _range_around(domain, values, fixed_edges)
         lie = f"{self._best(key)} lie between {min(values):.3g} and {max(values):.3g}"
-        words = (
-            "unchanged"
-            if new == domain
-            else f"{_format_domain(domain)} becomes {_format_domain(new)}"
-        )
-        return new, f"{words}: {lie}{note}"
+        return new, f"{_describe_change(domain, new)}: {lie}{note}"
 
     def _best(self, key: str) -> str:
         best = f"the best {len(self.settings) - 1} of {self.tried} trials"
@@ -208,6 +203,10 @@ def _comparable(searched: Sequence[TrialRecord]) -> list[TrialRecord]:
     furthest = sorted((t.steps for t in searched if t.status != "completed"), reverse=True)
     least = min(furthest[: _FEWEST_TRIALS - len(completed)], default=0)
     return [trial for trial in searched if trial.status == "completed" or trial.steps >= least]
+
+
+def _describe_change(old: Domain, new: Domain) -> str:
+    return "unchanged" if new == old else f"{_format_domain(old)} becomes {_format_domain(new)}"
 
 
 def _format_domain(domain: Domain) -> str:

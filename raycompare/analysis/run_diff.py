@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from raycompare.analysis.before_after import AFTER, RunPredictions, judge_runs
 from raycompare.analysis.cost import cost_of
-from raycompare.analysis.leaderboard import ModelRow, Spread, leaderboard, shown_metrics
+from raycompare.analysis.leaderboard import Spread, leaderboard, shown_metrics
 from raycompare.analysis.pairwise import LEVEL, ONE_SEED, MeanTest, holm
 from raycompare.experiment.spec import Experiment
 from raycompare.metrics import MetricName
@@ -180,38 +180,34 @@ def _decides(first: Snapshot) -> MetricName:
     return "matthews_correlation" if metric == "loss" else metric
 
 
-def _rows(side: Snapshot) -> dict[str, ModelRow]:
-    return {row.model: row for row in leaderboard(side.records)}
+def _scores(side: Snapshot, metric: MetricName) -> dict[str, dict[MetricName, Spread]]:
+    return {
+        row.model: {name: row.test[name] for name in shown_metrics(metric) if name in row.test}
+        for row in leaderboard(side.records)
+    }
 
 
 def _models(first: Snapshot, second: Snapshot) -> tuple[ModelDiff, ...]:
-    rows = _rows(first), _rows(second)
     tested = (
         RunPredictions.of(first.folder, first.records),
         RunPredictions.of(second.folder, second.records),
     )
-    shown = shown_metrics(_decides(first))
-    models = [
-        _model(
-            name,
-            tuple({m: r[name].test[m] for m in shown if m in r[name].test} for r in rows),
-            _test(first, second, tested, name),
+    scores = _scores(first, _decides(first)), _scores(second, _decides(first))
+    models = []
+    for name in (name for name in scores[0] if name in scores[1]):
+        result = _test(first, second, tested, name)
+        models.append(
+            ModelDiff(
+                model=name,
+                first=scores[0][name],
+                second=scores[1][name],
+                test=result if isinstance(result, MeanTest) else None,
+                p_holm=None,
+                untested=result if isinstance(result, str) else None,
+            )
         )
-        for name in rows[0]
-        if name in rows[1]
-    ]
     p = iter(holm([model.test.p for model in models if model.test]))
     return tuple(replace(model, p_holm=next(p)) if model.test else model for model in models)
-
-
-def _model(
-    name: str,
-    tests: Sequence[Mapping[MetricName, Spread]],
-    outcome: MeanTest | str,
-) -> ModelDiff:
-    first, second = tests
-    tested, why = (outcome, None) if isinstance(outcome, MeanTest) else (None, outcome)
-    return ModelDiff(model=name, first=first, second=second, test=tested, p_holm=None, untested=why)
 
 
 def _test(

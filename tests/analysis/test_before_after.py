@@ -64,7 +64,7 @@ def test_a_loss_is_judged_by_what_predictions_have(tmp_path: Path):
 
 def test_one_seed_says_nothing_of_others(tmp_path: Path):
     found = sentence(tmp_path, [0.5], [0.9])
-    assert found.endswith(f"1 seed each: they cannot be compared: {ONE_SEED}.")
+    assert found.endswith(f"1 seed each: they cannot be compared, because {ONE_SEED}.")
 
 
 @pytest.mark.parametrize("lost", ["all", "one"])

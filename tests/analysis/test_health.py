@@ -87,7 +87,7 @@ def test_finalists_that_still_got_better_should_train_longer() -> None:
     run.tune("a", 0.5, 0.7)
     run.confirm("a", [0.8, 0.81, 0.79], is_default=True)
     (flag,) = flags(run.records)
-    assert "best at its last evaluation" in flag.found
+    assert "still improving at its last evaluation" in flag.found
     assert flag.advice == "train it longer with `raycompare extend`"
 
 
