@@ -1,8 +1,8 @@
-"""What must hold of a cluster before the first trial, found in one go and within seconds.
+"""Checks of the cluster before the first trial.
 
-Each machine can use the run folder, has the models that come from folders, and computes with the
-versions that the run was started with; and some machine, there or to be started, holds a trial of
-each model. Other machines import this module to answer, so it imports nothing heavy.
+Every machine must be able to use the run folder, have the models that are loaded from folders, and
+have the package versions of the driver. For each model, some machine, running or startable, must
+have room for a trial. Other machines import this module to answer, so it imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ from raycompare.records.versions import code_versions
 
 PEFT = "peft"
 MARKS = ".machines"
-"""A folder of the run folder, gone after the check."""
-SHARED = "a folder that every machine sees under this path, such as NFS, or a bucket"
+"""Subfolder of the run folder, deleted after the check."""
+SHARED = "a folder that every machine can access at this path, such as NFS, or a bucket"
 BUCKET = "--out s3://BUCKET/runs"
 
 
 @dataclass(frozen=True)
 class NodeView:
-    """What another machine sees."""
+    """Report of another machine."""
 
     node_id: str
     versions: Mapping[str, str]
     storage: str | None = None
-    """Why the run folder can't be used from there, if it can't."""
+    """Reason why the machine can't use the run folder; None if it can."""
     missing: tuple[str, ...] = ()
-    """Folders of models that are not there."""
+    """Model folders that the machine lacks."""
     unimportable: tuple[str, ...] = ()
-    """Modules that models need and that are not there."""
+    """Modules that models need and the machine can't import."""
 
 
 def usable_machines(
     experiment: Experiment, folder: RunFolder, nodes: Sequence[Node]
 ) -> tuple[Node, ...]:
-    """Return the machines of the cluster, and those that its autoscaler can start.
+    """Return the machines of the cluster and those that its autoscaler can start.
 
     Raises:
-        ExperimentError: with all that keeps trials from running on them.
+        ExperimentError: trials can't run on them; lists all reasons.
     """
     if not is_remote():
         return tuple(nodes)
@@ -69,14 +69,14 @@ def usable_machines(
 
 
 def _not_started(kind: NodeType, nodes: Sequence[Node]) -> list[Node]:
-    """Return the machines of a kind that can still be started; those there are known by size."""
-    one = kind.as_node()
-    there = sum((node.cpus, node.gpus) == (one.cpus, one.gpus) for node in nodes)
-    return [one] * max(kind.most - there, 0) if kind.resources else []
+    """Return the machines of a type that can still be started; running ones match by size."""
+    new = kind.as_node()
+    running = sum((node.cpus, node.gpus) == (new.cpus, new.gpus) for node in nodes)
+    return [new] * max(kind.most - running, 0) if kind.resources else []
 
 
 def ask_others(experiment: Experiment, folder: RunFolder) -> list[NodeResult[NodeView]]:
-    """Ask each other machine what it sees; the run folder is tried by writing and reading."""
+    """Query every other machine; each one also reads from and writes to the run folder."""
     mark = uuid4().hex
     folder.write_text(f"{MARKS}/mark", mark)
     try:
@@ -101,10 +101,10 @@ def _modules(experiment: Experiment) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*own, *peft]))
 
 
-def _is_there(module: str) -> bool:
+def _is_importable(module: str) -> bool:
     try:
         return find_spec(module) is not None
-    except ImportError:  # of a package above it
+    except ImportError:  # raised by a parent package
         return False
 
 
@@ -116,30 +116,29 @@ def _look(
         versions=code_versions(),
         storage=_try_storage(folder, mark, node_id),
         missing=tuple(place for place in folders if not Path(place).is_dir()),
-        unimportable=tuple(module for module in modules if not _is_there(module)),
+        unimportable=tuple(module for module in modules if not _is_importable(module)),
     )
 
 
 def _try_storage(folder: RunFolder, mark: str, node_id: str) -> str | None:
-    """Read the driver's mark and leave one; return why that can't be done."""
+    """Read the driver's mark and leave another; return why that fails, or None."""
     try:
         if folder.read_text(f"{MARKS}/mark") != mark:
-            return "another folder is there"
+            return "it is a different folder"
         folder.write_text(f"{MARKS}/{node_id}", mark)
     except UserError:
-        return "it is not there"
+        return "it does not exist"
     except OSError as error:
         return str(error)
     return None
 
 
 def _verify_write(answer: NodeResult[NodeView], marks: Sequence[str]) -> NodeResult[NodeView]:
-    """See whether what the machine says it has written is among the marks that are there."""
-    sight = answer.value
-    if sight is None or sight.storage or sight.node_id in marks:
+    """Report a storage failure if the machine's mark did not arrive in the run folder."""
+    view = answer.value
+    if view is None or view.storage or view.node_id in marks:
         return answer
-    lost = replace(sight, storage="what it writes does not come through")
-    return replace(answer, value=lost)
+    return replace(answer, value=replace(view, storage="files written there do not arrive here"))
 
 
 def storage_problems(
@@ -148,28 +147,28 @@ def storage_problems(
     """Find machines that can't use the run folder."""
     failed = {a.hostname: a.value.storage for a in answers if a.value and a.value.storage}
     if failed:
-        told = "; ".join(f"from {hostname} {why}" for hostname, why in failed.items())
-        yield Problem(where="--out", found=f"{folder.uri}: {told}", allowed=SHARED, hint=BUCKET)
+        reasons = "; ".join(f"on {hostname}, {why}" for hostname, why in failed.items())
+        yield Problem(where="--out", found=f"{folder.uri}: {reasons}", allowed=SHARED, hint=BUCKET)
     elif types and not answers and "://" not in folder.uri:
         yield Problem(
             where="--out",
-            found=f"{folder.uri}, a folder of this machine, while others have not joined",
+            found=f"{folder.uri}, a local folder, before any other machine has joined",
             allowed=SHARED,
-            hint=f"{BUCKET}; or --wait-nodes 2 to see whether the next machine shares the folder",
+            hint=f"{BUCKET}; or --wait-nodes 2 to test the folder on the next machine that joins",
         )
 
 
 def version_problems(
     answers: Sequence[NodeResult[NodeView]], here: Mapping[str, str]
 ) -> Iterator[Problem]:
-    """Find machines that do not answer, or whose trials would not be comparable."""
+    """Find machines that do not answer or have other package versions than `here`."""
     for answer in answers:
         if answer.value is None:
             yield Problem(
                 where=answer.hostname,
                 found=str(answer.failure),
-                allowed="a machine of the cluster that runs tasks",
-                hint="its logs are in /tmp/ray/session_latest/logs; start the machine again",
+                allowed="a machine that runs Ray tasks",
+                hint="read its logs in /tmp/ray/session_latest/logs, and restart the machine",
             )
             continue
         other = {k: v for k, v in answer.value.versions.items() if v != here.get(k)}
@@ -178,7 +177,7 @@ def version_problems(
             yield Problem(
                 where=answer.hostname,
                 found=_versions(other),
-                allowed=f"{ours}, as where the run starts",
+                allowed=f"{ours}, as on the machine that starts the run",
                 hint="install constraints.txt on every machine; `ray up` does",
             )
 
@@ -188,65 +187,65 @@ def _versions(versions: Mapping[str, str]) -> str:
 
 
 def model_problems(answers: Sequence[NodeResult[NodeView]]) -> Iterator[Problem]:
-    """Find folders of models that some machine has not."""
+    """Find model folders that some machine lacks."""
     missing = ((a.hostname, a.value.missing) for a in answers if a.value)
     for place, hostnames in _lacking(missing).items():
         yield Problem(
             where="models",
-            found=f"{place}, which is not on {', '.join(hostnames)}",
-            allowed="a hub id, or a folder that every machine has",
+            found=f"{place}, which does not exist on {', '.join(hostnames)}",
+            allowed="a hub id, or a folder that exists on every machine",
             hint="add the folder to file_mounts of the cluster file",
         )
 
 
 def module_problems(answers: Sequence[NodeResult[NodeView]]) -> Iterator[Problem]:
-    """Find modules of models' own classes, and peft, that some machine can't import."""
+    """Find modules of custom model classes, and peft, that some machine can't import."""
     missing = ((a.hostname, a.value.unimportable) for a in answers if a.value)
     for module, hostnames in _lacking(missing).items():
         yield Problem(
             where="models",
             found=f"the module {module}, which can't be imported on {', '.join(hostnames)}",
-            allowed="modules that every machine has",
+            allowed="modules that every machine can import",
             hint="install its package in setup_commands of the cluster file",
         )
 
 
 def _lacking(missing: Iterable[tuple[str, Sequence[str]]]) -> dict[str, list[str]]:
-    """Return the machines that lack each thing."""
-    found: dict[str, list[str]] = {}
-    for hostname, things in missing:
-        for thing in things:
-            found.setdefault(thing, []).append(hostname)
-    return found
+    """Return the hostnames that lack each item."""
+    lacking: dict[str, list[str]] = {}
+    for hostname, items in missing:
+        for item in items:
+            lacking.setdefault(item, []).append(hostname)
+    return lacking
 
 
 def room_problems(
     experiment: Experiment, nodes: Sequence[Node], types: Sequence[NodeType] | None
 ) -> Iterator[Problem]:
-    """Find resources that no machine has, be it there or to be started."""
+    """Find requested resources that no machine has, running or startable."""
     machines = (*nodes, *(kind.as_node() for kind in types or () if kind.resources))
-    asked = {
+    requested = {
         f"{own.section}.resources" if own.model.resources else "resources": own.resources
         for own in all_settings(experiment)
     }
-    for where, resources in asked.items():
+    for where, resources in requested.items():
         if not any(node.fits(resources) for node in machines):
             yield Problem(
                 where=where,
                 found=f"cpu {resources.cpu:g}, gpu {resources.gpus:g}",
-                allowed=f"what one machine of the cluster has: {_have(machines)}",
-                hint=_not_counted(types),
+                allowed=f"at most the resources of one machine: {_list_resources(machines)}",
+                hint=_suggest_room(types),
             )
 
 
-def _have(machines: Sequence[Node]) -> str:
+def _list_resources(machines: Sequence[Node]) -> str:
     return "; ".join(f"{n.hostname}: cpu {n.cpus:g}, gpu {n.gpus:g}" for n in machines)
 
 
-def _not_counted(types: Sequence[NodeType] | None) -> str:
+def _suggest_room(types: Sequence[NodeType] | None) -> str:
     if types is None:
-        return "ask for less; whether an autoscaler could start larger machines is not known here"
+        return "request less; it is unknown whether an autoscaler could start larger machines"
     late = [kind.name for kind in types if not kind.resources]
     if late:
-        return f"ask for less, or --wait-nodes N for machines that join later ({', '.join(late)})"
-    return "ask for less, or add a node type to the cluster file"
+        return f"request less, or --wait-nodes N for machines that join later ({', '.join(late)})"
+    return "request less, or add a node type to the cluster file"

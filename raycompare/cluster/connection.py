@@ -14,8 +14,8 @@ from raycompare.cluster.nodes import _nodes
 
 KEPT_BYTES = str(2**32)
 ALLOCATOR = {
-    # glibc gives memory of this size back to the system when it is freed, and a CPU then spends a
-    # good part of each training step on getting it again, page by page.
+    # By default glibc returns large freed blocks to the system, and a CPU then spends much of each
+    # training step on page faults to get them back.
     "MALLOC_MMAP_THRESHOLD_": KEPT_BYTES,
     "MALLOC_TRIM_THRESHOLD_": KEPT_BYTES,
     "MALLOC_TOP_PAD_": str(2**26),
@@ -32,10 +32,7 @@ WORKER_ENVIRONMENT = {
 
 
 def is_remote() -> bool:
-    """Say whether the run joins a cluster, so that this machine's resources say nothing.
-
-    RAY_ADDRESS names it; without that it is the one that `ray start` has left here.
-    """
+    """Return whether the run joins a cluster: at RAY_ADDRESS, or started here by `ray start`."""
     address = os.environ.get("RAY_ADDRESS")
     return address != "local" if address else _is_started_here()
 
@@ -48,16 +45,16 @@ def _is_started_here() -> bool:
 
 @contextmanager
 def connect(wait_nodes: int = 1, say: Callable[[str], None] = print) -> Iterator[Sequence[Node]]:
-    """Connect to the cluster at RAY_ADDRESS or the one `ray start` left here, or start Ray here.
+    """Connect to a cluster (see `is_remote`), or start Ray on this machine.
 
-    A Ray started here asks for a token at every port, as Ray does by default since 2.59; the
-    dashboard takes the one that `ray get-auth-token` prints.
+    If Ray is started here, every port requires a token, the default since Ray 2.59; for the
+    dashboard, `ray get-auth-token` prints it.
 
-    Yields the machines there are, once there are `wait_nodes`. SIGTERM ends the run as Ctrl-C
-    does, so that it can be resumed.
+    Yields the machines of the cluster once at least `wait_nodes` have joined. SIGTERM ends the run
+    as Ctrl-C does, so that it can be resumed.
 
     Raises:
-        RunError: machines that were waited for have not come.
+        RunError: fewer than `wait_nodes` machines have joined in time.
     """
     import ray
 
@@ -68,7 +65,7 @@ def connect(wait_nodes: int = 1, say: Callable[[str], None] = print) -> Iterator
         log_to_driver=False,
         runtime_env={"env_vars": WORKER_ENVIRONMENT},
     )
-    # ray.init installs a handler of its own, which aborts the driver.
+    # ray.init installs a handler that aborts the driver.
     previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
         wait_for_nodes(wait_nodes, say)

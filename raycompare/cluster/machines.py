@@ -1,4 +1,4 @@
-"""Where Ray runs. Nothing outside this package knows whether that is a laptop or a cluster."""
+"""Machines that run trials, described alike for a laptop and a cluster."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import psutil
 from raycompare.experiment.spec import ResourceSpec
 
 ROUNDING = 1e-9
-"""So that ten trials of a tenth of a card fit on it."""
+"""Tolerance for floating-point shares: ten trials that use 0.1 GPU each fit on one GPU."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class Node:
 
 
 def this_machine() -> Node:
-    """Describe the machine this process runs on; GPUs as CUDA sees them."""
+    """Describe the machine that this process runs on, with the GPUs visible to CUDA."""
     import torch
 
     return Node(

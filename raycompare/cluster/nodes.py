@@ -1,4 +1,4 @@
-"""What a Ray cluster says of itself: its machines, and those that its autoscaler could start."""
+"""The machines of a Ray cluster, and those that its autoscaler can start."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from raycompare.cluster.machines import Node, _cpu_model
 from raycompare.errors import RunError
 
 WAIT_S = 900.0
-"""How long machines have to join: to boot, and to install torch."""
+"""Time for machines to boot, install torch and join, in seconds."""
 ANSWER_S = 60.0
-"""How long a machine has to answer; a worker of Ray has to start there first."""
+"""Time for a machine to start a Ray worker and answer, in seconds."""
 LAUNCHER_CONFIG = Path("~/ray_bootstrap_config.yaml")
-"""Where `ray up` leaves the cluster file on the head, node types filled in, as JSON."""
+"""Cluster file that `ray up` writes on the head as JSON, with the node types filled in."""
 HEAD = "node:__internal_head__"
-"""A resource that Ray gives to the head and to no other node."""
+"""A resource that only the head node has."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
 class NodeType:
-    """A kind of machine that the autoscaler can start."""
+    """A type of machine that the autoscaler can start."""
 
     name: str
     most: int
     resources: Mapping[str, float]
-    """As the cluster file or the cloud has them; empty where they show when a machine joins."""
+    """Resources from the cluster file or the cloud; empty if unknown until a machine joins."""
 
     def as_node(self) -> Node:
-        """Return the machine that would join; it is named by its type."""
+        """Return the machine that would join, named after its type."""
         return Node(
             hostname=f"{self.name} (can be started)",
             cpus=self.resources.get("CPU", 0.0),
@@ -48,7 +48,7 @@ class NodeType:
 
 @dataclass(frozen=True)
 class NodeResult(Generic[T]):
-    """What a machine returned, or why it did not."""
+    """Value returned by a machine, or the reason why it returned none."""
 
     hostname: str
     value: T | None = None
@@ -82,10 +82,7 @@ def _hostnames(nodes: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def on_each_node(ask: Callable[[str], T], seconds: float = ANSWER_S) -> list[NodeResult[T]]:
-    """Call a function on every machine but this one, with the machine's id in Ray.
-
-    It takes no resources, so that also a machine whose CPUs are all in use answers.
-    """
+    """Call a function with the Ray node id on every other machine, even if its CPUs are busy."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -94,7 +91,7 @@ def on_each_node(ask: Callable[[str], T], seconds: float = ANSWER_S) -> list[Nod
 
     here = ray.get_runtime_context().get_node_id()
     remote = ray.remote(num_cpus=0, max_retries=0)(answer)
-    asked = {
+    pending = {
         str(node["NodeManagerHostname"]): remote.options(
             scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         ).remote(node["NodeID"])
@@ -102,10 +99,11 @@ def on_each_node(ask: Callable[[str], T], seconds: float = ANSWER_S) -> list[Nod
         if node["Alive"] and node["NodeID"] != here
     }
     until = monotonic() + seconds
-    return [_answer(name, ref, max(until - monotonic(), 0)) for name, ref in sorted(asked.items())]
+    refs = sorted(pending.items())
+    return [_await_answer(name, ref, max(until - monotonic(), 0)) for name, ref in refs]
 
 
-def _answer(hostname: str, ref: Any, seconds: float) -> NodeResult[T]:
+def _await_answer(hostname: str, ref: Any, seconds: float) -> NodeResult[T]:
     import ray
     from ray.exceptions import GetTimeoutError, RayError
 
@@ -118,19 +116,19 @@ def _answer(hostname: str, ref: Any, seconds: float) -> NodeResult[T]:
 
 
 def startable() -> tuple[NodeType, ...] | None:
-    """Return what the autoscaler can start; None if the cluster does not say.
+    """Return the node types that the autoscaler can start; None if they are unknown.
 
-    Clusters of `ray up` say it in a file on the head, those of KubeRay in the GCS. The state
-    module is Ray's own way to the latter, private as it is (`ray.data` and `ray.train` use it).
+    `ray up` leaves them in a file on the head, KubeRay in the GCS. Ray's private state module is
+    the only access to the GCS (`ray.data` and `ray.train` use it too).
     """
     import ray
     from ray._private.state import state
 
-    told = state.get_cluster_config()
-    if told is not None:
+    cluster = state.get_cluster_config()
+    if cluster is not None:
         return tuple(
             NodeType(name=group.name, most=group.max_count, resources=dict(group.resources))
-            for group in told.node_group_configs
+            for group in cluster.node_group_configs
         )
     read = ray.remote(num_cpus=0, resources={HEAD: 0.001})(_launcher_config)
     config = ray.get(read.remote(), timeout=ANSWER_S)
@@ -143,37 +141,37 @@ def _launcher_config() -> dict[str, Any] | None:
 
 
 def node_types(config: Mapping[str, Any]) -> tuple[NodeType, ...]:
-    """Read the workers' types from the cluster file that `ray up` leaves on the head."""
+    """Read the worker types from the cluster file that `ray up` leaves on the head."""
     return tuple(
-        NodeType(name=name, most=most, resources=described.get("resources", {}))
-        for name, described in config["available_node_types"].items()
-        if (most := described.get("max_workers", 0))
+        NodeType(name=name, most=most, resources=entry.get("resources", {}))
+        for name, entry in config["available_node_types"].items()
+        if (most := entry.get("max_workers", 0))
     )
 
 
 def _nodes() -> list[Node]:
     import ray
 
-    return [_node(described) for described in ray.nodes() if described["Alive"]]
+    return [_read_node(entry) for entry in ray.nodes() if entry["Alive"]]
 
 
 def with_joined(nodes: Sequence[Node]) -> list[Node]:
-    """Return the machines there were, and those that have joined the cluster since."""
-    known = {node.hostname for node in nodes}
-    return [*nodes, *(node for node in _nodes() if node.hostname not in known)]
+    """Return `nodes` and the machines that have joined the cluster since."""
+    hostnames = {node.hostname for node in nodes}
+    return [*nodes, *(node for node in _nodes() if node.hostname not in hostnames)]
 
 
 def trial_machines() -> int:
-    """Count the machines of the cluster that can hold trials now."""
+    """Count the running machines that have CPUs for trials."""
     import ray
 
     return sum(bool(node["Alive"] and node["Resources"].get("CPU")) for node in ray.nodes())
 
 
-def _node(described: dict[str, object]) -> Node:
-    resources = described["Resources"]
+def _read_node(entry: dict[str, object]) -> Node:
+    resources = entry["Resources"]
     assert isinstance(resources, dict)
-    hostname = str(described["NodeManagerHostname"])
+    hostname = str(entry["NodeManagerHostname"])
     here = hostname == socket.gethostname()
     return Node(
         hostname=hostname,

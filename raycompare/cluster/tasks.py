@@ -1,4 +1,4 @@
-"""Runs a function in a worker of Ray that ends with it."""
+"""Runs a function in a Ray worker that exits afterwards."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Pending(Generic[T]):
-    """A call that runs in a worker, or waits for one."""
+    """A call that is running in a worker or waiting for one."""
 
     ref: ray.ObjectRef[T]
 
     def result(self) -> T | TaskFailure:
-        """Wait for the value of the call; describe the error if it raised or lost its worker."""
+        """Wait for the value; return a description of the error if the call or its worker fails."""
         try:
             value: T = ray.get(self.ref)
         except RayError as error:
@@ -40,10 +40,10 @@ def run_alone(
     retries: int,
     node_id: str | None = None,
 ) -> Pending[T]:
-    """Call the function in a process that ends afterwards, so that trials get all its memory back.
+    """Call the function in a process that exits afterwards and so frees all its memory.
 
-    References to the object store among the arguments arrive as their values. A lost worker is
-    replaced up to `retries` times, on another machine if `node_id` is lost.
+    Object references among the arguments are resolved to their values. A lost worker is replaced up
+    to `retries` times, on another machine if `node_id` is lost.
     """
     node: Any = NodeAffinitySchedulingStrategy(node_id, soft=True) if node_id else "DEFAULT"
     remote = ray.remote(
@@ -57,6 +57,6 @@ def run_alone(
 
 
 def describe_failure(error: Exception) -> TaskFailure:
-    """Describe an error of Ray by its cause, if a function of ours raised it, and its traceback."""
+    """Describe a Ray error: the exception raised in the worker, if any, and the traceback."""
     cause = error.cause if isinstance(error, RayTaskError) else error
     return TaskFailure(cause=summarize(cause), error=Text.from_ansi(str(error)).plain)

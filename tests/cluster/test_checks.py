@@ -55,10 +55,10 @@ def test_machines_that_see_the_same_are_no_problem() -> None:
 
 
 def test_a_folder_that_others_do_not_see_is_named_with_them() -> None:
-    answers = [sees("w1"), sees("w2", storage="it is not there")]
+    answers = [sees("w1"), sees("w2", storage="it does not exist")]
     problem = only(storage_problems(LOCAL, answers, []))
     assert problem.where == "--out"
-    assert problem.found == "/runs/1: from w2 it is not there"
+    assert problem.found == "/runs/1: on w2, it does not exist"
     assert "s3://" in str(problem.hint)
 
 
@@ -84,7 +84,7 @@ def test_a_machine_that_does_not_answer_is_a_problem() -> None:
 
 def test_a_model_folder_is_named_once_with_all_that_lack_it() -> None:
     answers = [sees("w1", missing=("/models/a",)), sees("w2", missing=("/models/a",))]
-    assert only(model_problems(answers)).found == "/models/a, which is not on w1, w2"
+    assert only(model_problems(answers)).found == "/models/a, which does not exist on w1, w2"
 
 
 def test_resources_are_those_of_the_section_that_asks() -> None:
@@ -114,7 +114,7 @@ def test_a_gpu_that_is_left_to_the_cluster_is_asked_of_none() -> None:
 
 def test_it_is_said_when_what_could_be_started_is_not_known() -> None:
     asking = experiment("small", resources={"gpu": 1})
-    assert "not known" in str(only(room_problems(asking, [node("head")], None)).hint)
+    assert "unknown whether" in str(only(room_problems(asking, [node("head")], None)).hint)
     late = NodeType(name="local.cluster.node", most=2, resources={})
     hint = only(room_problems(asking, [node("head")], [late])).hint
     assert "--wait-nodes N" in str(hint)
@@ -180,14 +180,14 @@ def test_what_is_written_but_does_not_come_through_is_found(
     monkeypatch.setattr(cluster_checks, "_look", look)
     answering(tmp_path / "run", ["w1"], monkeypatch)
     (answer,) = ask_others(experiment("small"), RunFolder.at(tmp_path / "run"))
-    assert answer.value == NodeView("w1", {}, "what it writes does not come through")
+    assert answer.value == NodeView("w1", {}, "files written there do not arrive here")
 
 
 @pytest.mark.usefixtures("remote")
 def test_all_problems_come_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "model").mkdir()
     asking = experiment({"name": "m", "checkpoint": str(tmp_path / "model")}, resources={"gpu": 3})
-    answers = [sees("w1", storage="it is not there", versions={}, missing=("/model",))]
+    answers = [sees("w1", storage="it does not exist", versions={}, missing=("/model",))]
     monkeypatch.setattr(cluster_checks, "on_each_node", lambda ask: answers)
     with pytest.raises(ExperimentError) as caught:
         usable_machines(asking, RunFolder.at(tmp_path / "run"), [node("head")])

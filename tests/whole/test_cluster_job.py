@@ -34,7 +34,7 @@ def test_what_no_machine_holds_is_refused_before_anything_is_tokenised(
     assert code == 2, said
     assert "tiny on this cluster: 1 mistake; nothing was started." in said
     assert "found    cpu 1, gpu 2" in said
-    assert "whether an autoscaler could start larger machines is not known here" in said
+    assert "it is unknown whether an autoscaler could start larger machines" in said
     assert "--out" not in said, "the nodes share the folder, and it has been tried"
     assert not list(tmp_path.glob("reports/*/tokens"))
     assert not list(tmp_path.glob("reports/*/*/.machines"))
