@@ -234,5 +234,6 @@ def _bell(domain: Domain, values: Sequence[float]) -> Domain:
     mean, sd = cast(tuple[float, ...], domain.args[:2])
     scale = Scale(min(mean - 2 * sd, *values), max(mean + 2 * sd, *values), False, None)
     low, high = (scale.bound(side, values, leaves=False) for side in (DOWN, UP))
+    # Both bounds can round to the same number if the mean is large.
     middle, fourth = float(f"{(low + high) / 2:.3g}"), scale.round_outwards((high - low) / 4, UP)
-    return Domain.model_validate({domain.kind: [middle, fourth, *domain.args[2:]]})
+    return Domain.model_validate({domain.kind: [middle, fourth or sd, *domain.args[2:]]})

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from raycompare.analysis.refine import Refinement, refine, successor
@@ -385,6 +385,7 @@ def drawn(domain: Domain, share: float) -> float:
     return int(value) if domain.kind.endswith("randint") else value
 
 
+@example(Domain.model_validate({"qnormal": [1e6, 0.00195, 0.05]}), [0.0] * 4)
 @given(domains(), st.lists(st.floats(0, 1), min_size=4, max_size=12))
 def test_a_new_range_is_valid_and_holds_the_best_values(domain: Domain, shares: list[float]):
     values = [drawn(domain, share) for share in shares]
