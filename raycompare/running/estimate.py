@@ -113,7 +113,6 @@ def site_of(
 
 
 def _trials(work: ModelWork) -> dict[Stage, tuple[TrialWork, int]]:
-    """Return the work of one trial of each stage, and the number of trials."""
     return {"tune": (work.tune, work.tune_trials), "confirm": (work.confirm, work.confirm_trials)}
 
 

@@ -52,11 +52,7 @@ def room_problems(experiment: Experiment, data: LabelledData, out: str) -> Itera
 
 
 def bytes_needed(experiment: Experiment, data: LabelledData) -> int:
-    """Return the most disk space that a run needs at a time, in bytes.
-
-    The best weights of each model are kept, and each running trial has a checkpoint. Models that
-    are not on this machine yet are not counted.
-    """
+    """Return the bytes that a run needs at most, without models that are not on this machine."""
     finalists = len(experiment.models) * len(experiment.confirm.seeds)
     bytes_per_row = BYTES_PER_PREDICTION + 4 * len(data.label_names)
     weights = [_weights(model) for model in experiment.models]

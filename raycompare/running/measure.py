@@ -52,7 +52,6 @@ def measure_finalists(
 
 
 def _finalists(shared: Shared, journal: Journal) -> dict[str, list[TrialRecord]]:
-    """Return the tested finalists by model, in the order of the experiment."""
     tested = tested_finalists(journal.trials(), journal.evaluations())
     by_model = {
         model.name: [trial for trial in tested if trial.model == model.name]
@@ -94,7 +93,7 @@ class _MeasuringNode:
             finalists,
             whole,
             self.texts,
-            self._weight_bytes(finalists),
+            self._saved_weight_bytes(finalists),
             resources=whole,
             retries=self.shared.experiment.failure.max_failures,
             node_id=self.node_id,
@@ -103,8 +102,7 @@ class _MeasuringNode:
             return InferenceFailure(model=model, cause=record.cause, error=record.error)
         return record
 
-    def _weight_bytes(self, finalists: list[TrialRecord]) -> int | None:
-        """Return the size of the saved weights of a finalist, or None if no weights are saved."""
+    def _saved_weight_bytes(self, finalists: list[TrialRecord]) -> int | None:
         folder = self.shared.folder
         for trial in finalists:
             files = folder.sizes(weights_of(trial.trial_id))
@@ -132,13 +130,9 @@ def _measure(
 ) -> InferenceRecord:
     trial = task_of(shared, plan_of(finalists[0]), resources)
     halvings = max(finalist.halvings or 0 for finalist in finalists)
+    trial, timed = replace(trial, halvings=halvings), shared.experiment.inference.texts
     return measure_inference(
-        InferenceTask(
-            trial=replace(trial, halvings=halvings),
-            texts=texts,
-            timed=shared.experiment.inference.texts,
-            weight_bytes=weight_bytes,
-        )
+        InferenceTask(trial=trial, texts=texts, timed=timed, weight_bytes=weight_bytes)
     )
 
 

@@ -96,7 +96,6 @@ def run(draft: Draft, options: RunOptions, display: Display) -> RunFolder:
 
 @contextmanager
 def _delete_if_refused(folder: RunFolder, is_new: bool) -> Iterator[None]:
-    """Delete the folder of a new run if the checks of the cluster fail."""
     try:
         yield
     except ExperimentError:
@@ -156,7 +155,7 @@ class _Pipeline:
             with clock("tokenize"):
                 shared = share(self.ready, self.folder, machines)
                 surveyed = survey(experiment, self.ready.data)
-            self._note(shared, surveyed)
+            self._record_facts(shared, surveyed)
             for line in sharing(shared.resources):
                 self.display.say(line)
             known_as = identities(experiment, self.ready.data)
@@ -182,8 +181,7 @@ class _Pipeline:
                 with clock("inference"):
                     measure_finalists(shared, self.journal, self.ready.data.test, self.display.say)
 
-    def _note(self, shared: Shared, surveyed: Survey) -> None:
-        """Record what is known before the first trial, for the manifest."""
+    def _record_facts(self, shared: Shared, surveyed: Survey) -> None:
         self.facts.survey = surveyed.to_plain()
         self.facts.lengths, self.facts.cut = shared.lengths, shared.cut
         self.facts.resources = shared.resources
@@ -192,7 +190,6 @@ class _Pipeline:
         }
 
     def _estimate(self, experiment: Experiment) -> list[str]:
-        """Estimate the rest of the run, record the estimate, and return it as lines."""
         data = self.ready.data
         site = site_of(experiment, self.facts.nodes, self.facts.resources)
         expected = estimate(experiment, data, site)
@@ -225,9 +222,8 @@ class _Pipeline:
 
     def _write_manifest(self, complete: bool) -> None:
         self.facts.trackers = self.trackers.failures
-        self.folder.write_manifest(
-            manifest(self.ready, self.begun, self.facts, self.clock, complete)
-        )
+        facts = manifest(self.ready, self.begun, self.facts, self.clock, complete)
+        self.folder.write_manifest(facts)
 
 
 def resume_hint(folder: RunFolder) -> str:

@@ -33,8 +33,7 @@ class Screening:
     say: Callable[[str], None]
 
     @property
-    def experiment(self) -> Experiment:
-        """The experiment, with all its models."""
+    def _experiment(self) -> Experiment:
         return self.shared.experiment
 
     def select(self, settings: ScreenSpec) -> Shared:
@@ -46,11 +45,11 @@ class Screening:
             records = rank(settings, self._screen_models(settings))
             self.shared.folder.write_rows(records, ScreenRecord)
             self._say_ranks(records, settings)
-        return replace(self.shared, experiment=drop_screened(self.experiment, records))
+        return replace(self.shared, experiment=drop_screened(self._experiment, records))
 
     def _screen_models(self, settings: ScreenSpec) -> list[Screened]:
         """Screen the models that are not cached, as many at once as the cluster can hold."""
-        models = self.experiment.models
+        models = self._experiment.models
         cached = {model.name: self._read_cached(model, settings) for model in models}
         running = {m.name: self._start(m, settings) for m in models if cached[m.name] is None}
         return [
@@ -65,7 +64,7 @@ class Screening:
             model.name,
             settings.budget_rows,
             resources=self.shared.resources[model.name],
-            retries=self.experiment.failure.max_failures,
+            retries=self._experiment.failure.max_failures,
         )
 
     def _collect(
@@ -84,12 +83,11 @@ class Screening:
     def _file(self, model: ModelSpec, settings: ScreenSpec) -> str:
         length = self.shared.lengths[model.name]
         content = [self.identities[model.name], settings.budget_rows, length, VERSION]
-        seed = self.experiment.seed
+        seed = self._experiment.seed
         digest = hashlib.sha256(json.dumps([*content, seed]).encode()).hexdigest()
         return f"{digest[:32]}.json"
 
     def _read_cached(self, model: ModelSpec, settings: ScreenSpec) -> Screened | None:
-        """Return the result of an earlier run for the same weights on the same data."""
         name = self._file(model, settings)
         if not self._cache.exists(name):
             return None

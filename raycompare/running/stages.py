@@ -80,7 +80,6 @@ def share(ready: CheckedExperiment, folder: RunFolder, machines: Sequence[Node])
 
 
 def _measure_memory(shared: Shared, settings: ModelSettings) -> Peak:
-    """Measure a trial of the model with its largest batch, alone on a GPU."""
     card = settings.resources.model_copy(update={"gpu": 1.0})
     plan = make_plan("tune", 0, settings.name, _largest_batch(settings.space), seed=0)
     task = task_of(shared, plan, card)
@@ -133,29 +132,28 @@ class Stages:
     """Evaluated points of earlier runs, from which the search learns."""
 
     @property
-    def experiment(self) -> Experiment:
-        """The experiment, without models that the screening dropped."""
+    def _experiment(self) -> Experiment:
         return self.shared.experiment
 
     def tune(self) -> dict[str, Arguments]:
         """Search, and return the configuration chosen for each model that has one."""
-        learns = self.experiment.tune.search_alg == "optuna"
-        propose = self._tpe() if learns else Drawn(self.experiment)
-        turns = with_a_choice(self.experiment, propose.counts)
+        learns = self._experiment.tune.search_alg == "optuna"
+        propose = self._tpe() if learns else Drawn(self._experiment)
+        turns = with_a_choice(self._experiment, propose.counts)
         earlier = self.journal.earlier_plans("tune")
-        plans = tune_plans(self.experiment, turns, propose, earlier, self.identities)
+        plans = tune_plans(self._experiment, turns, propose, earlier, self.identities)
         if turns:
             queue = Queue(stage="tune", plans=plans, most=len(turns), one_by_one=learns)
             self._run(queue, self._scheduler())
             self._require_ended("tune")
         tuned = {slot.model for slot in turns}
-        return choose(self.experiment, self.journal.trials(), tuned)
+        return choose(self._experiment, self.journal.trials(), tuned)
 
     def confirm(self, chosen: Mapping[str, Arguments]) -> None:
         """Train the chosen configuration of each model to the end on every seed, and test it."""
-        plans = confirm_plans(self.experiment, chosen, self.identities)
+        plans = confirm_plans(self._experiment, chosen, self.identities)
         if plans:
-            cap = MaxCost(self.experiment, self.clock)
+            cap = MaxCost(self._experiment, self.clock)
             queue = Queue(stage="confirm", plans=iter(plans), most=len(plans))
             self._run(queue, PlanOrder(cap))
             self._require_ended("confirm")
@@ -165,12 +163,14 @@ class Stages:
         from raycompare.tuning.optuna_search import Tpe  # noqa: PLC0415
 
         journal = self.journal
-        return Tpe(self.experiment, lambda: (journal.trials(), journal.evaluations()), self.earlier)
+        return Tpe(
+            self._experiment, lambda: (journal.trials(), journal.evaluations()), self.earlier
+        )
 
     def _scheduler(self) -> PlanOrder:
-        settings = self.experiment.tune
+        settings = self._experiment.tune
         at_a_time = settings.max_concurrent_trials or at_once(self.shared)
-        limits = Budgets(self.experiment, self.journal, self.clock, at_a_time)
+        limits = Budgets(self._experiment, self.journal, self.clock, at_a_time)
         rules = rules_for(settings, self.shared.rungs)
         if not rules:
             return PlanOrder(limits)
@@ -192,7 +192,7 @@ class Stages:
 
     @cached_property
     def _gauges(self) -> Gauges:
-        return Gauges(self.experiment, self.journal, self.shared.resources, self.clock)
+        return Gauges(self._experiment, self.journal, self.shared.resources, self.clock)
 
     def _admit(self, plans: Iterator[TrialPlan], scheduler: PlanOrder) -> Iterator[TrialPlan]:
         """Yield the plans to run; replay trials that are already finished to the scheduler."""

@@ -52,10 +52,11 @@ def survey_draft(draft: Draft) -> Survey:
 def survey(experiment: Experiment, data: LabelledData) -> Survey:
     """Count rows, labels and duplicates, and measure training texts with every tokenizer."""
     texts = _number_texts(data)
-    contradictory = _contradictory(texts, data)
+    contradictory = _contradictory_texts(texts, data)
     sample = _sample(data.train, experiment.seed)
     measured = [
-        _measure(tokenizer, models, sample) for tokenizer, models in _tokenizers(experiment, data)
+        _measure(tokenizer, models, sample)
+        for tokenizer, models in _distinct_tokenizers(experiment, data)
     ]
     proposed = max((found.proposed for found in measured), default=None)
     asked = experiment.data.max_length
@@ -102,18 +103,16 @@ def _survey_split(part: str, texts: Mapping[str, Ints], data: LabelledData) -> S
     )
 
 
-def _contradictory(texts: Mapping[str, Ints], data: LabelledData) -> Ints:
-    """Return the numbers of the texts with more than one label."""
+def _contradictory_texts(texts: Mapping[str, Ints], data: LabelledData) -> Ints:
     labels = [np.asarray(getattr(data, part)["label"][:], dtype=np.int64) for part in texts]
     pairs = np.stack([np.concatenate([*texts.values()]), np.concatenate(labels)])
     numbers, counts = np.unique(np.unique(pairs, axis=1)[0], return_counts=True)
     return np.asarray(numbers[counts > 1])
 
 
-def _tokenizers(
+def _distinct_tokenizers(
     experiment: Experiment, data: LabelledData
 ) -> list[tuple[PreTrainedTokenizerBase, list[ModelSpec]]]:
-    """Return the distinct tokenizers, each with its models."""
     tokenizers: dict[str, tuple[PreTrainedTokenizerBase, list[ModelSpec]]] = {}
     sources = {model.source: model for model in experiment.models}
     loaded = {source: load_tokenizer(model) for source, model in sources.items()}

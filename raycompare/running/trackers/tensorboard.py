@@ -57,10 +57,7 @@ class TensorBoard(Tracker):
         return BEFORE_FIRST
 
     def _writer(self, trial_id: str) -> SummaryWriter:
-        """Return the trial's writer; close the least recently used one if too many are open.
-
-        Each has a file and a thread, and many trials can be paused at a rung.
-        """
+        """Return the trial's writer; close the least recently used one if too many are open."""
         from tensorboardX import SummaryWriter  # noqa: PLC0415
 
         writer = self._writers.pop(trial_id, None)
