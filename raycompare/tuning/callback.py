@@ -1,4 +1,4 @@
-"""Writes down what Tune sees, and brings the run folder up to date every few seconds."""
+"""Records the events of Tune in the journal, and flushes it to the run folder regularly."""
 
 from __future__ import annotations
 
@@ -21,39 +21,39 @@ from raycompare.tuning.plan_order import PlanOrder
 from raycompare.tuning.searcher import plan_of, unpack
 
 FLUSH_SECONDS, FLUSH_SHARE = 10.0, 0.01
-"""Least time between two flushes of the records, and the most of the driver's time for them."""
+"""Shortest time between two flushes, and largest share of the driver's time that they may take."""
 HALVINGS = "halvings"
-"""The key of a trial's config that says how often to halve what it computes at once."""
+"""Key in a trial's config: how often to halve the number of texts computed at once."""
 
 
 def trial_name(trial: Trial) -> str:
-    """Return the id of the trial's plan, which also names its files."""
+    """Return the id of the trial's plan, which is also used in file names."""
     return plan_of(trial).trial_id
 
 
 class JournalCallback(tune.Callback):
-    """Tells the journal of a run what happens to the trials of a stage."""
+    """Records the events of a stage's trials in the journal."""
 
     def __init__(self, journal: Journal, folder: RunFolder, scheduler: PlanOrder) -> None:
-        """Ask `scheduler` why a trial was ended or not started."""
+        """Take the reasons why trials were stopped or not started from `scheduler`."""
         self._journal, self._folder, self._scheduler = journal, folder, scheduler
         self._flush_at = perf_counter() + FLUSH_SECONDS
 
     def __reduce__(self) -> tuple[type[tune.Callback], tuple[()]]:
-        """Tune pickles callbacks for `Tuner.restore`, which is not used (docs/decisions/0002)."""
+        """Pickle a stub: `Tuner.restore`, which needs it, is not used (docs/decisions/0002)."""
         return tune.Callback, ()
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
-        """Note the start."""
+        """Record the start."""
         self._journal.start(trial_name(trial))
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **_: Any
     ) -> None:
-        """Note the message.
+        """Record the message.
 
         Raises:
-            DiskFullError: the trial could not write what it had to; nor could the others.
+            DiskFullError: the disk was full when the trial wrote its files.
         """
         name, message = trial_name(trial), unpack(result)
         if isinstance(message, TrialFailure) and message.disk_full:
@@ -65,7 +65,7 @@ class JournalCallback(tune.Callback):
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **_: Any
     ) -> None:
-        """Note the end, or that the trial never began."""
+        """Record the end, or that the trial was never started."""
         name = trial_name(trial)
         refusal = self._scheduler.refusals.get(name)
         if refusal:
@@ -77,26 +77,23 @@ class JournalCallback(tune.Callback):
             keep_best_weights(self._journal.trials(), self._folder, self._journal.mode)
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
-        """Have a trial that took all the memory of its machine take less, when it starts again."""
+        """Record the loss; after a lack of memory, halve what the trial computes at once."""
         error = _error_of(trial)
         if isinstance(error, OutOfMemoryError):
             trial.config[HALVINGS] = trial.config.get(HALVINGS, 0) + 1
         self._journal.lose(trial_name(trial), describe_failure(error).cause)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
-        """Note that the trial was lost for good, with the cause."""
+        """Record the failure with its cause."""
         self._journal.fail(trial_name(trial), describe_failure(_error_of(trial)))
 
     def on_step_end(self, iteration: int, trials: list[Trial], **_: Any) -> None:
-        """Write the records now and then, also when nothing has changed.
-
-        A run in a bucket that writes nothing for minutes is reported as silent.
-        """
+        """Write the records regularly, even if unchanged: a run that stops writing looks dead."""
         began = perf_counter()
         if began > self._flush_at:
             self._journal.write(self._folder)
             ended = perf_counter()
-            # Every flush writes all records: the more there are, the more seldom.
+            # Every flush writes all records, so flush less often as their number grows.
             self._flush_at = ended + max(FLUSH_SECONDS, (ended - began) / FLUSH_SHARE)
 
 

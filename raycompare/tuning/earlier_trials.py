@@ -1,9 +1,9 @@
-"""What an earlier run tells the search of a new one: its trials, where all else is equal.
+"""Trials of an earlier run that a new search can use as evaluated points.
 
-A trial is a known point of a model if checkpoint, revision, the changed fields of the config and
-all fixed arguments are the model's own, and its hyperparameters lie in the model's ranges. Names
-do not matter. A hyperparameter that was fixed then and is searched now is read from what was
-fixed; so the untuned default is a point too, where the experiment wrote down its values.
+A trial is a point of a model if it has the same checkpoint, revision, config overrides and fixed
+arguments, and its hyperparameters are in the model's ranges; names may differ. If a hyperparameter
+was fixed and is searched now, the point has its fixed value. So the untuned default is a point too
+if the earlier experiment sets all searched values.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class EarlierRun:
     """The records of a run that has ended."""
 
     place: str
-    """Its folder, as messages name it."""
+    """Folder of the run, as shown in messages."""
     experiment: Experiment
     trials: Sequence[TrialRecord]
     evaluations: Sequence[EvalRecord]
@@ -46,16 +46,16 @@ class EarlierRun:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluatedPoint:
-    """A configuration that was tried, and what came of it."""
+    """A configuration that was tried, with its result."""
 
     model: str
-    """As the new experiment calls it."""
+    """Name of the model in the new experiment."""
     hyperparameters: Mapping[str, JsonValue]
-    """All that is searched now, and nothing else."""
+    """Values of exactly the hyperparameters that the new experiment searches."""
     value: float
-    """The best on validation, by the experiments' metric."""
+    """Best validation value of `tune.metric`."""
     intermediate: tuple[float, ...] = ()
-    """Of a stopped trial, its validation values in the order they came."""
+    """Validation values of a stopped trial, in the order of its evaluations."""
     pruned: bool = False
     """Whether the scheduler stopped the trial."""
 
@@ -69,66 +69,66 @@ class EarlierTrials:
     """A line per model of the earlier run with the number of skipped trials and the reasons."""
 
     def of(self, model: str) -> tuple[EvaluatedPoint, ...]:
-        """Return the points of one model, in the order they were planned."""
+        """Return the points of one model, in plan order."""
         return tuple(point for point in self.points if point.model == model)
 
     def to_json(self) -> str:
-        """Write what `from_json` reads."""
+        """Return the JSON that `from_json` reads."""
         return json.dumps(asdict(self), indent=2, allow_nan=False) + "\n"
 
 
 def from_json(text: str, place: str) -> EarlierTrials:
-    """Read what `Known.to_json` wrote; `place` names the file in messages.
+    """Read the JSON of `EarlierTrials.to_json`; `place` names the file in messages.
 
     Raises:
-        UserError: the text is something else.
+        UserError: the text is not valid.
     """
     try:
         return TypeAdapter(EarlierTrials).validate_json(text)
     except ValidationError as error:
         raise UserError(
-            f"{place} is not as a run wrote it: {error}\n"
-            "Restore the file, or start the run again with --warm-start."
+            f"{place} was changed after the run wrote it: {error}\n"
+            "Restore the file, or start a new run with --warm-start."
         ) from error
 
 
 def known_points(earlier: EarlierRun, now: Experiment, data_hash: str) -> EarlierTrials:
-    """Return what the earlier run knows of the ranges of `now`; `data_hash` is of its data.
+    """Return the trials of the earlier run that fit `now`, whose data has the hash `data_hash`.
 
     Raises:
-        UserError: metric or data differ, or nothing of the earlier run can be told to the search.
+        UserError: metric or data differ, or no trial of the earlier run fits.
     """
     _require_comparable(earlier, now, data_hash)
-    told = [
+    matches = [
         _match_models(earlier, then, now)
         for then in all_settings(earlier.experiment)
         if earlier.tune_trials(then.name)
     ]
-    known = EarlierTrials(
-        points=tuple(point for of_model in told for point in of_model.points),
-        left_out=tuple(line for of_model in told for line in of_model.left_out),
+    usable = EarlierTrials(
+        points=tuple(point for match in matches for point in match.points),
+        left_out=tuple(line for match in matches for line in match.left_out),
     )
-    if not known.points:
-        reasons = "\n".join(f"  {line}" for line in known.left_out)
+    if not usable.points:
+        reasons = "\n".join(f"  {line}" for line in usable.left_out)
         raise UserError(
-            f"--warm-start: nothing of {earlier.place} is known of the models of {now.name}:\n"
-            f"{reasons}\nMake these equal, or leave --warm-start out."
+            f"--warm-start: {earlier.place} has no trials that the models of {now.name} can use:\n"
+            f"{reasons}\nRemove the differences, or run without --warm-start."
         )
-    return known
+    return usable
 
 
 def _require_comparable(earlier: EarlierRun, now: Experiment, data_hash: str) -> None:
     place, metric, faults = earlier.place, earlier.experiment.tune.metric, []
     if metric != now.tune.metric:
         faults.append(
-            f"tune.metric: found {now.tune.metric}, but {place} has values of {metric}. "
+            f"tune.metric: found {now.tune.metric}, but {place} measured {metric}. "
             f"Set tune.metric: {metric}."
         )
     if earlier.data_hash != data_hash:
         faults.append(
             f"data: found texts with the hash {data_hash}, but {place} was trained on "
-            f"{earlier.data_hash}. Bring its `data` section and its `seed` back, which draws the "
-            "splits."
+            f"{earlier.data_hash}. Restore its `data` section, and its `seed`, which determines "
+            "the splits."
         )
     if not any(has_value(trial) for trial in earlier.trials if trial.stage == "tune"):
         faults.append(
@@ -137,7 +137,7 @@ def _require_comparable(earlier: EarlierRun, now: Experiment, data_hash: str) ->
         )
     if faults:
         lines = "\n".join(f"  {fault}" for fault in faults)
-        raise UserError(f"--warm-start does not fit:\n{lines}\nOr leave --warm-start out.")
+        raise UserError(f"--warm-start can't be used:\n{lines}\nOr run without --warm-start.")
 
 
 def _match_models(earlier: EarlierRun, then: ModelSettings, now: Experiment) -> EarlierTrials:
@@ -161,11 +161,12 @@ def _why_not(then: ModelSettings, pairs: Sequence[_SameModel], alike: bool) -> s
         at = f" at revision {revision}" if revision else ""
         return f"no model of this experiment is {checkpoint}{at}"
     if alike:
-        return "the model is the same, but nothing of it is searched"
+        return "the model is the same, but has no search space now"
     nearest = min(pairs, key=lambda pair: (len(pair.differences()), pair.now.name != then.name))
-    found = nearest.differences()
-    more = [f"{len(found) - MOST_DIFFERENCES} more"] if len(found) > MOST_DIFFERENCES else []
-    return f"not as {nearest.now.name} is now: {listing([*found[:MOST_DIFFERENCES], *more])}"
+    differences = nearest.differences()
+    extra = len(differences) - MOST_DIFFERENCES
+    lines = [*differences[:MOST_DIFFERENCES], *([f"and {extra} more"] if extra > 0 else [])]
+    return f"differs from {nearest.now.name}: {'; '.join(lines)}"
 
 
 @dataclass(frozen=True)
@@ -182,11 +183,11 @@ class _SameModel:
         return self.now.complete({})
 
     def differences(self) -> list[str]:
-        """Name what was fixed then, is fixed now, and is not the same."""
+        """Return a line for each setting that is fixed in both experiments but differs."""
         before, searched = self.then.complete({}), {*self.now.space, *self.then.space}
         keys = [key for key in {**before, **self.fixed} if key not in searched]
         return [
-            f"{key} was {_format_setting(before, key)} and is {_format_setting(self.fixed, key)}"
+            f"{key} was {_format_setting(before, key)}, now {_format_setting(self.fixed, key)}"
             for key in keys
             if _format_setting(before, key) != _format_setting(self.fixed, key)
         ]
@@ -210,14 +211,14 @@ class _SameModel:
 
     def _obstacle(self, trial: TrialRecord) -> str | None:
         if not has_value(trial):
-            return "without a value that could be compared"
+            return "without a comparable value"
         settings = self._settings(trial)
         if lacking := [key for key in self.now.space if key not in settings]:
             return f"without a value of {listing(lacking)}"
         inside = all(in_range(domain, settings[key]) for key, domain in self.now.space.items())
-        return None if inside and self._is_fixed_as_now(settings) else "outside the ranges of now"
+        return None if inside and self._matches_fixed(settings) else "outside the current ranges"
 
-    def _is_fixed_as_now(self, settings: Arguments) -> bool:
+    def _matches_fixed(self, settings: Arguments) -> bool:
         keys = {**settings, **self.fixed}.keys() - self.now.space.keys()
         return all(
             _format_setting(settings, key) == _format_setting(self.fixed, key) for key in keys
@@ -233,11 +234,11 @@ class _SameModel:
             model=self.now.name,
             hyperparameters={key: settings[key] for key in self.now.space},
             value=trial.best_value,
-            intermediate=self._course(trial) if pruned else (),
+            intermediate=self._read_values(trial) if pruned else (),
             pruned=pruned,
         )
 
-    def _course(self, trial: TrialRecord) -> tuple[float, ...]:
+    def _read_values(self, trial: TrialRecord) -> tuple[float, ...]:
         rows = [
             row
             for row in self.earlier.evaluations
@@ -249,9 +250,9 @@ class _SameModel:
 
 
 def _format_setting(settings: Arguments, key: str) -> str:
-    """Return a setting as JSON, whole numbers alike however written; 'left out' if it is none."""
+    """Return a setting as JSON, with 2.0 written as 2; "not set" if it is missing."""
     if key not in settings:
-        return "left out"
+        return "not set"
     value = settings[key]
     if isinstance(value, float) and value.is_integer():
         value = int(value)

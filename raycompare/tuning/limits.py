@@ -65,7 +65,7 @@ class Budgets:
         capped = self._cap.refuses(plan)
         if capped:
             return capped
-        self._look()
+        self._read_endings()
         failed = self._failures.get(plan.model, [])
         if plan.model not in self._worked and len(failed) >= self._most_failures:
             return Stop(
@@ -84,7 +84,7 @@ class Budgets:
             return capped
         if plan.is_default:
             return None
-        self._look()
+        self._read_endings()
         return self._spent
 
     @property
@@ -96,12 +96,12 @@ class Budgets:
         budget = self._budget
         if not budget:
             return None
-        kept = f", {duration(self.reserve)} of it kept for the confirm stage" if self._paces else ""
-        return Stop("budget", f"the budget is spent ({budget}{kept})")
+        reserved = f", with {duration(self.reserve)} reserved for the confirm stage"
+        return Stop("budget", f"the budget is spent ({budget}{reserved if self._paces else ''})")
 
     @property
     def _budget(self) -> str:
-        """Return the budget that the confirm stage needs all the rest of; empty if none is."""
+        """Return the budget of which only the reserve is left; empty if there is none."""
         time = self._settings.time_budget_s
         if time and self._journal.elapsed + self.reserve >= time:
             return f"time_budget_s: {time:g}"
@@ -111,15 +111,15 @@ class Budgets:
 
     @property
     def reserve(self) -> float:
-        """Seconds that the confirm stage will take: every model and seed, to its full budget."""
+        """Estimated seconds of the confirm stage: every model and seed, with its full steps."""
         seeds = len(self._experiment.confirm.seeds)
         work = [median(paces) * self._steps[model] for model, paces in self._paces.items()]
-        # Whole rounds: the last trials of a stage leave machines idle.
+        # Round up to whole rounds: machines are idle while the last trials of a stage run.
         rounds = math.ceil(len(work) * seeds / self._at_once) if work else 0
         return rounds * (sum(work) / len(work)) if work else 0.0
 
-    def _look(self) -> None:
-        """Take in the trials that have ended since the last look."""
+    def _read_endings(self) -> None:
+        """Read the trials that have ended since the last call."""
         new = self._journal.endings[self._seen :]
         self._seen += len(new)
         for entry in new:

@@ -1,7 +1,7 @@
-"""Configurations by Optuna's TPE, a study for each model, through Ray Tune's own searcher.
+"""Configurations from Optuna's TPE, with one study per model, through Ray Tune's `OptunaSearch`.
 
-A suggestion is made from the records of the model's trials and the number of its turn, and from
-nothing else: no state of a searcher has to be saved for a run to be resumed.
+A suggestion depends only on the records of the model's trials and on the number of its turn, so a
+run can be resumed without a saved searcher.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ from raycompare.tuning.sampling import tune_domain
 
 VALUE = "value"
 MOST_REPEATS = 20
-"""Suggestions in a row that were tried before, after which a space counts as exhausted."""
+"""Repeated suggestions in a row after which a search space counts as exhausted."""
 RANDOM_SHARE, LEAST_RANDOM, MOST_RANDOM = 1 / 3, 3, 10
-"""Of a model's trials, and the bounds of their number: what is drawn at random before the
-estimator takes over. Optuna's own 10 would be all of a small search."""
+"""Share of a model's trials that are drawn at random before TPE takes over, and the bounds of their
+number. Optuna's default of 10 could be all trials of a small search."""
 
 History = Callable[[], tuple[Sequence[TrialRecord], Sequence[EvalRecord]]]
 
 
 class Tpe:
-    """Proposes what the trials of a model so far make likely to be better."""
+    """Proposes configurations that are likely to improve on a model's trials so far."""
 
     def __init__(
         self, experiment: Experiment, history: History, known: Sequence[EvaluatedPoint] = ()
     ) -> None:
-        """Learn from `history` whenever asked, and from what earlier runs have found."""
+        """Read `history` at each call; `known` are points of earlier runs."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         logging.getLogger("ray.tune.search.optuna").setLevel(logging.ERROR)
         self._experiment, self._history, self._known = experiment, history, tuple(known)
-        self._asked: dict[str, list[Arguments]] = {}
+        self._proposed: dict[str, list[Arguments]] = {}
 
     @property
     def counts(self) -> dict[str, int]:
-        """The configurations of each model, its default counted."""
+        """Number of configurations of each model, including its default."""
         most = self._experiment.tune.num_samples or DEFAULT_SAMPLES
         return {
             settings.name: most if settings.space else 1
@@ -55,18 +55,18 @@ class Tpe:
         }
 
     def __call__(self, slot: Slot) -> Arguments | None:
-        """Return a configuration of the model that was not tried before."""
+        """Return an untried configuration of the model; None if its space is exhausted."""
         space = settings_of(self._experiment, slot.model).space
         trials, evaluations = self._history()
         own = [t for t in trials if t.stage == "tune" and t.model == slot.model]
-        known = [point for point in self._known if point.model == slot.model]
-        points = [*known, *self._points(own, evaluations)]
+        earlier = [point for point in self._known if point.model == slot.model]
+        points = [*earlier, *self._points(own, evaluations)]
         tried = [json.loads(trial.hyperparameters) for trial in own]
-        tried += self._asked.setdefault(slot.model, [])
+        tried += self._proposed.setdefault(slot.model, [])
         for repeat in range(MOST_REPEATS):
             proposed = self._suggest(slot, space, points, repeat)
             if proposed not in tried:
-                self._asked[slot.model].append(proposed)
+                self._proposed[slot.model].append(proposed)
                 return proposed
         return None
 
@@ -74,8 +74,8 @@ class Tpe:
         self, own: Sequence[TrialRecord], evaluations: Sequence[EvalRecord]
     ) -> list[EvaluatedPoint]:
         searched = [trial for trial in own if not trial.is_default]
-        found = (_point(trial, evaluations, self._experiment) for trial in searched)
-        return [point for point in found if point]
+        points = (_read_point(trial, evaluations, self._experiment) for trial in searched)
+        return [point for point in points if point]
 
     def _suggest(
         self, slot: Slot, space: SearchSpace, points: Sequence[EvaluatedPoint], repeat: int
@@ -108,10 +108,10 @@ def _random_trials(samples: int) -> int:
     return min(max(round(samples * RANDOM_SHARE), LEAST_RANDOM), MOST_RANDOM)
 
 
-def _point(
+def _read_point(
     trial: TrialRecord, evaluations: Sequence[EvalRecord], experiment: Experiment
 ) -> EvaluatedPoint | None:
-    """Return what a trial has shown; nothing while it runs, or if it had no evaluation."""
+    """Return the point of a trial; None while it runs or if it has no evaluation."""
     if trial.best_value is None or trial.status not in ("completed", "stopped_early"):
         return None
     metric = experiment.tune.metric

@@ -63,7 +63,7 @@ class PlanOrder(FIFOScheduler):
         """Why a trial was not started, keyed by trial id."""
 
     def __reduce__(self) -> tuple[type[FIFOScheduler], tuple[()]]:
-        """Tune pickles schedulers for `Tuner.restore`, which is not used (docs/decisions/0002)."""
+        """Pickle a stub: `Tuner.restore`, which needs it, is not used (docs/decisions/0002)."""
         return FIFOScheduler, ()
 
     @property

@@ -1,4 +1,4 @@
-"""Plans: which configurations the tune stage tries, which are chosen, and repeated to confirm."""
+"""Plans of trials: the configurations to tune, and the chosen ones that confirm repeats."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from raycompare.tuning.sampling import configurations, grid, grid_size
 
 
 def identities(experiment: Experiment, data: LabelledData) -> dict[str, str]:
-    """Return a hash by model: of its weights' name and revision, of the data, and of the code."""
+    """Return a hash of checkpoint, settings, data and code versions, keyed by model name."""
     return {settings.name: _identity(settings, data) for settings in all_settings(experiment)}
 
 
@@ -39,24 +39,24 @@ def _identity(settings: ModelSettings, data: LabelledData) -> str:
         data.content_hash,
         code_versions(),
     ]
-    if model.building:  # what most models leave out must not change their identity
+    if model.building:  # only if set: the identity of all other models must not change
         content.append(model.building)
     text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 MAX_DRAWS = 100
-"""Draws in a row without a new configuration after which a search space counts as exhausted."""
+"""Repeated draws in a row after which a search space counts as exhausted."""
 
 
 @dataclass(frozen=True)
 class Slot:
-    """A place in the order of the tune stage."""
+    """A position in the order of the tune stage."""
 
     order: int
     model: str
     number: int
-    """Which configuration of the model this is, from 0, its untuned default."""
+    """Index among the configurations of the model; 0 is the untuned default."""
 
 
 class Proposer(Protocol):
@@ -64,10 +64,10 @@ class Proposer(Protocol):
 
     @property
     def counts(self) -> dict[str, int]:
-        """The configurations of each model, its default counted."""
+        """Number of configurations of each model, including its default."""
 
     def __call__(self, slot: Slot) -> Arguments | None:
-        """Return what is searched next; None if the model's search space is exhausted."""
+        """Return the next configuration; None if the model's search space is exhausted."""
 
 
 Identities = Mapping[str, str]
@@ -78,9 +78,9 @@ NO_IDENTITIES: Identities = {}
 def slots(experiment: Experiment, counts: Mapping[str, int]) -> list[Slot]:
     """Return the order in which the models take turns.
 
-    `counts` are the configurations of each model, its default counted. The defaults come first,
-    then rounds in which each model has one turn, in an order drawn anew: whenever a budget ends
-    the search, no model has had more than one turn more than another.
+    `counts` is the number of configurations of each model, including its default. The defaults come
+    first, then rounds in which each model has one turn, in a random order per round. So whenever a
+    budget ends the search, the models differ by at most one turn.
     """
     random = np.random.default_rng(experiment.seed)
     names = [model.name for model in experiment.models]
@@ -91,19 +91,19 @@ def slots(experiment: Experiment, counts: Mapping[str, int]) -> list[Slot]:
             for place in random.permutation(len(names))
             if number < counts[names[place]]
         ]
-    found = [Slot(order, model, number) for order, (model, number) in enumerate(turns)]
-    return found[: experiment.tune.max_trials]
+    planned = [Slot(order, model, number) for order, (model, number) in enumerate(turns)]
+    return planned[: experiment.tune.max_trials]
 
 
 def with_a_choice(experiment: Experiment, counts: Mapping[str, int]) -> list[Slot]:
-    """Return the turns of those models that have more than one configuration."""
-    found = slots(experiment, counts)
-    turns = [slot.model for slot in found]
-    return [slot for slot in found if turns.count(slot.model) > 1]
+    """Return the turns of the models with more than one configuration."""
+    planned = slots(experiment, counts)
+    turns = [slot.model for slot in planned]
+    return [slot for slot in planned if turns.count(slot.model) > 1]
 
 
 class Drawn:
-    """Proposes what can be known beforehand: random draws, or all of a grid."""
+    """Proposes configurations that are fixed in advance: random draws, or a whole grid."""
 
     def __init__(self, experiment: Experiment) -> None:
         """Draw from a separate stream per model, so that adding one does not change the others."""
@@ -111,16 +111,16 @@ class Drawn:
 
     @property
     def counts(self) -> dict[str, int]:
-        """The configurations of each model, its default counted."""
+        """Number of configurations of each model, including its default."""
         return {model: len(drawn) for model, drawn in self._drawn.items()}
 
     def __call__(self, slot: Slot) -> Arguments | None:
-        """Return the configuration of this number."""
+        """Return the configuration of the slot."""
         return self._drawn[slot.model][slot.number]
 
 
 def _draw_configurations(settings: ModelSettings) -> Iterator[Arguments]:
-    """Yield the default, written {}, then distinct configurations."""
+    """Yield the default as {}, then distinct configurations."""
     space, tune = settings.space, settings.experiment.tune
     yield {}
     if not space:
@@ -140,7 +140,7 @@ def _draw_configurations(settings: ModelSettings) -> Iterator[Arguments]:
 
 
 def random_of(*key: int | str) -> np.random.Generator:
-    """Make the random numbers that belong to a key alone."""
+    """Return a random generator that is seeded by the key."""
     return np.random.default_rng([_number(part) for part in key])
 
 
@@ -157,10 +157,10 @@ def tune_plans(
     earlier: Mapping[int, TrialRecord],
     identities: Identities,
 ) -> Iterator[TrialPlan]:
-    """Plan the tune stage; a configuration is proposed when its plan is asked for.
+    """Yield the plans of the tune stage; each configuration is proposed when its plan is taken.
 
-    `earlier` are the trials that an interrupted run has planned, by their order: these stay as
-    they are, whatever would be proposed now.
+    `earlier` holds the trials that an interrupted run has planned, keyed by order; their
+    configurations are reused.
     """
     exhausted: set[str] = set()
     for slot in turns:
@@ -179,7 +179,7 @@ def tune_plans(
 
 
 def drawn_plans(experiment: Experiment) -> list[TrialPlan]:
-    """Plan a whole tune stage whose search does not learn, for every model there is."""
+    """Plan a whole tune stage with a search that does not learn, for all models."""
     drawn = Drawn(experiment)
     return list(tune_plans(experiment, slots(experiment, drawn.counts), drawn, {}, {}))
 
@@ -198,7 +198,7 @@ def confirm_plans(
 def make_plan(
     stage: Stage, order: int, model: str, searched: Arguments, seed: int, identity: str = ""
 ) -> TrialPlan:
-    """Make one plan; its id is a hash of what decides the outcome, so that it is known again."""
+    """Make a plan, whose id is a hash of all that determines its results."""
     content = json.dumps([stage, model, searched, seed, identity], sort_keys=True)
     digest = hashlib.sha256(content.encode()).hexdigest()[:8]
     slug = re.sub(r"[^A-Za-z0-9.]+", "-", model).strip("-")
@@ -216,10 +216,10 @@ def make_plan(
 def choose(
     experiment: Experiment, trials: Sequence[TrialRecord], tuned: set[str]
 ) -> dict[str, Arguments]:
-    """Choose each model's configuration: the best on validation among its completed trials.
+    """Choose the configuration of each model with the best validation value of a completed trial.
 
-    Where none was completed it is the best of those that got furthest; a model without any
-    evaluation is left out. A model that was not tuned keeps its default.
+    If no trial was completed, choose among those that trained longest. Models that were not tuned
+    keep their default; tuned models without any evaluation are omitted.
     """
     chosen: dict[str, Arguments] = {}
     for model in experiment.models:
@@ -236,10 +236,10 @@ def _best(experiment: Experiment, trials: Sequence[TrialRecord]) -> TrialRecord 
     tried = [t for t in trials if t.stage == "tune" and t.best_value is not None]
     furthest = max((trial.steps for trial in tried), default=0)
     completed = [t for t in tried if t.status == "completed"]
-    found: TrialRecord | None = None
+    best: TrialRecord | None = None
     for trial in completed or [t for t in tried if t.steps == furthest]:
         assert trial.best_value is not None
-        than = found.best_value if found else None
-        if better(trial.best_value, than, MODES[experiment.tune.metric]):
-            found = trial
-    return found
+        so_far = best.best_value if best else None
+        if better(trial.best_value, so_far, MODES[experiment.tune.metric]):
+            best = trial
+    return best

@@ -1,4 +1,4 @@
-"""What each trial takes of the cluster; with `gpu: auto` as many share a card as fit on it."""
+"""Resources of each trial; with `gpu: auto`, as many trials share a GPU as fit on it."""
 
 from __future__ import annotations
 
@@ -12,42 +12,42 @@ from raycompare.experiment.spec import AUTO, Experiment, ResourceSpec
 from raycompare.training.memory import Peak
 
 HEADROOM = 0.15
-"""Of the measured need, kept free for what two steps don't show."""
+"""Share of the measured memory that is added as a margin, since only a few steps are measured."""
 MOST_PER_GPU = 8
-"""Trials that share a card take turns on it. What that gains ends when the card is never idle."""
+"""Most trials per GPU: they take turns on it, so more gain nothing once it is never idle."""
 SMALLEST_SHARE = 10_000
-"""Ray counts a GPU in parts of one ten-thousandth."""
+"""Ray divides a GPU into 1/10,000 parts."""
 
 
 def resolve(
     experiment: Experiment, nodes: Sequence[Node], measure: Callable[[ModelSettings], Peak]
 ) -> dict[str, ResourceSpec]:
-    """Return the resources of a trial of each model, by the model's name.
+    """Return the resources of one trial of each model, keyed by model name.
 
-    `measure` trains a model on a card; it is called where the experiment says `gpu: auto` and the
-    cluster has GPUs.
+    `measure` trains a model on a GPU; it is called for models with `gpu: auto` if the cluster has
+    GPUs.
 
     Raises:
-        UserError: no machine of the cluster can hold a trial.
+        UserError: no machine of the cluster has room for a trial.
     """
     with_gpus = [node for node in nodes if node.gpus]
-    found: dict[str, ResourceSpec] = {}
+    resolved: dict[str, ResourceSpec] = {}
     for settings in all_settings(experiment):
-        asked = settings.resources
-        gpu = asked.gpu
+        requested = settings.resources
+        gpu = requested.gpu
         if gpu == AUTO:
-            gpu = share_of_card(measure(settings), asked.cpu, with_gpus) if with_gpus else 0.0
+            gpu = share_of_card(measure(settings), requested.cpu, with_gpus) if with_gpus else 0.0
         elif gpu is None:
             gpu = 1.0 if with_gpus else 0.0
-        found[settings.name] = asked.model_copy(update={"gpu": gpu})
-    _require_room(found, nodes)
-    return found
+        resolved[settings.name] = requested.model_copy(update={"gpu": gpu})
+    _require_room(resolved, nodes)
+    return resolved
 
 
 def share_of_card(peak: Peak, cpu: float, nodes: Sequence[Node]) -> float:
-    """Return the part of a card that one trial takes, so that whole trials fill it.
+    """Return the share of a GPU per trial such that a whole number of trials fills it.
 
-    Memory, the CPUs that each trial needs to feed the card, and `MOST_PER_GPU` set the limit.
+    Memory, the CPUs that each trial needs to feed the GPU, and `MOST_PER_GPU` limit the number.
     """
     by_memory = floor(peak.total / (peak.needed * (1 + HEADROOM)))
     by_cpus = min(floor(node.cpus / node.gpus / cpu) for node in nodes)
@@ -56,7 +56,7 @@ def share_of_card(peak: Peak, cpu: float, nodes: Sequence[Node]) -> float:
 
 
 def sharing(resources: Mapping[str, ResourceSpec]) -> list[str]:
-    """Say which models' trials share a card."""
+    """Return a line for each model whose trials share a GPU."""
     return [
         f"{model}: {floor(1 / spec.gpus)} trials share a GPU"
         for model, spec in resources.items()
@@ -66,9 +66,9 @@ def sharing(resources: Mapping[str, ResourceSpec]) -> list[str]:
 
 def _require_room(resources: Mapping[str, ResourceSpec], nodes: Sequence[Node]) -> None:
     have = "; ".join(f"{n.hostname}: cpu {n.cpus:g}, gpu {n.gpus:g}" for n in nodes)
-    for model, asked in resources.items():
-        if not any(node.fits(asked) for node in nodes):
+    for model, spec in resources.items():
+        if not any(node.fits(spec) for node in nodes):
             raise UserError(
-                f"a trial of {model} takes cpu {asked.cpu:g}, gpu {asked.gpus:g}, "
-                f"and no machine has that ({have}). Ask for less under `resources`."
+                f"a trial of {model} requests cpu {spec.cpu:g}, gpu {spec.gpus:g}, but no machine "
+                f"has that ({have}). Request less under `resources`."
             )

@@ -1,4 +1,4 @@
-"""Configurations drawn from a search space, with the domains of Ray Tune."""
+"""Draws configurations from a search space, with the domains of Ray Tune."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from raycompare.experiment.space import Domain, SearchSpace
 from raycompare.experiment.spec import Arguments
 
 _TUNE_NAMES = {"normal": "randn", "qnormal": "qrandn", "grid": "choice"}
-"""Kinds that have another name in Ray Tune; of a grid, its domain draws at random."""
+"""Kinds with a different name in Ray Tune; the domain of a grid draws its values at random."""
 
 
 def tune_domain(domain: Domain) -> TuneDomain:
-    """Return Ray Tune's own domain for a range; a grid becomes a choice."""
-    made: TuneDomain = getattr(tune, _TUNE_NAMES.get(domain.kind, domain.kind))(*domain.args)
-    return made
+    """Return the Ray Tune domain of a range; a grid becomes a choice."""
+    converted: TuneDomain = getattr(tune, _TUNE_NAMES.get(domain.kind, domain.kind))(*domain.args)
+    return converted
 
 
 def draw(space: SearchSpace, random: np.random.Generator) -> Arguments:
-    """Draw every range but the grids, in the order of the space."""
+    """Draw a value from every range except grids, in the order of the space."""
     return {
         key: _plain(tune_domain(domain).sample(random_state=random))
         for key, domain in space.items()
@@ -38,21 +38,21 @@ def _plain(value: Any) -> Any:
 
 
 def grid(space: SearchSpace) -> Iterator[Arguments]:
-    """Yield every combination of the ranges that list their values, the last range first."""
+    """Yield every combination of the ranges that list their values; the last varies fastest."""
     listed = {key: domain.choices for key, domain in space.items() if domain.is_listed}
     return (dict(zip(listed, values, strict=True)) for values in product(*listed.values()))
 
 
 def grid_size(space: SearchSpace) -> int:
-    """Count the combinations of `grid`; 1 where no range lists its values."""
+    """Count the combinations of `grid`; 1 if no range lists its values."""
     return math.prod(len(domain.choices) for domain in space.values() if domain.is_listed)
 
 
 def configurations(space: SearchSpace, random: np.random.Generator) -> Iterator[Arguments]:
-    """Yield configurations without end.
+    """Yield configurations endlessly.
 
-    The combinations of the grids take turns in one random order, so that any number of
-    configurations covers them evenly; everything else is drawn anew each time.
+    Grid combinations are cycled in one random order, so that any number of configurations covers
+    them evenly; all other values are drawn anew each time.
     """
     for turn in _turns(space, random):
         both = {**draw(space, random), **turn}

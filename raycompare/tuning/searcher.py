@@ -1,4 +1,4 @@
-"""How plans reach Tune: one after another, when it asks for them."""
+"""Passes plans to Tune, one at a time when it requests them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class HasConfig(Protocol):
 
 
 def config_of(plan: TrialPlan) -> dict[str, Any]:
-    """Make the config that Tune hands to a trial."""
+    """Return the config that Tune passes to a trial."""
     return asdict(plan)
 
 
 def plan_of(trial: HasConfig) -> TrialPlan:
-    """Read the plan back from a trial of Tune."""
+    """Return the plan of a Tune trial."""
     return TrialPlan(**trial.config[PLAN])
 
 
@@ -35,35 +35,31 @@ def pack(message: Message) -> dict[str, Any]:
 
 
 def unpack(result: Mapping[str, Any]) -> Message:
-    """Read the message of a result."""
+    """Return the message of a result."""
     message: Message = result[MESSAGE]
     return message
 
 
-class Planned(tune.search.Searcher):
-    """Passes plans to Tune one after another.
-
-    A grid of the plans would also work, but Tune copies the whole grid for each trial.
-    """
+class PlanSearcher(tune.search.Searcher):
+    """Passes plans to Tune one at a time; Tune would copy a whole grid of plans for each trial."""
 
     def __init__(
         self, plans: Iterator[TrialPlan], has_room: Callable[[int], bool] | None = None
     ) -> None:
-        """Pass on plans in this order.
+        """Pass on plans in this order, if `has_room` allows it for the number of live trials.
 
-        `has_room` gets the number of trials that have not ended, and returns whether another plan
-        may be made. A plan that depends on earlier trials should be made when it can start.
+        A plan that depends on earlier trials should be made only when it can start.
         """
         super().__init__()
         self._plans, self._has_room = plans, has_room
         self._live: set[str] = set()
 
     def __reduce__(self) -> tuple[type[tune.search.Searcher], tuple[()]]:
-        """Tune pickles searchers for `Tuner.restore`, which is not used (docs/decisions/0002)."""
+        """Pickle a stub: `Tuner.restore`, which needs it, is not used (docs/decisions/0002)."""
         return tune.search.Searcher, ()
 
     def suggest(self, trial_id: str) -> Any:
-        """Return the config of the next trial, or None if Tune should ask again later."""
+        """Return the config of the next trial, or None if Tune should call again later."""
         if self._has_room and not self._has_room(len(self._live)):
             return None
         plan = next(self._plans, None)

@@ -1,4 +1,4 @@
-"""One stage of an experiment as one `tune.Tuner`: plans in, messages out to the journal."""
+"""Runs a stage of an experiment as one `tune.Tuner`, and records its messages in the journal."""
 
 from __future__ import annotations
 
@@ -38,40 +38,40 @@ from raycompare.tuning.callback import (
     trial_name,
 )
 from raycompare.tuning.plan_order import PlanOrder
-from raycompare.tuning.searcher import PLAN, Planned, pack
+from raycompare.tuning.searcher import PLAN, PlanSearcher, pack
 
 Trainable = Callable[[dict[str, Any]], None]
-"""What Tune calls in a worker, with the config of a trial."""
+"""Function that Tune calls in a worker with the config of a trial."""
 
 TUNE_ENVIRONMENT = {
-    # The journal is the log; Tune's own loggers cost milliseconds a report.
+    # The journal is the log; Tune's loggers would cost milliseconds per report.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    # Tune's newer output prints boxes of its own even when told to be silent.
+    # Tune's newer output prints boxes even at verbosity 0.
     "RAY_AIR_NEW_OUTPUT": "0",
-    # Failures are shown and recorded with their causes; Tune would log each traceback too.
+    # raycompare shows and records failures; Tune would log each traceback in addition.
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
 }
 
 
 @dataclass(frozen=True)
 class Shared:
-    """What all trials of a run read; goes to the object store once."""
+    """Input common to all trials of a run; put into the object store once."""
 
     experiment: Experiment
     folder: RunFolder
     label_names: tuple[str, ...]
     data: Mapping[tuple[str, Length], ray.ObjectRef[SearchData]]
-    """The tokenised splits but test, by the model's name and the length that texts are cut to."""
+    """Tokenised splits without test, keyed by model name and the length that texts are cut to."""
     lengths: Mapping[str, int]
-    """Tokens that texts are cut to, by the name of the model, unless a trial searches it."""
+    """Tokens that texts are cut to unless a trial searches the length, keyed by model name."""
     rungs: Mapping[str, tuple[int, ...]]
-    """Where trials of the tune stage are compared, in `tune.time_attr`, by the model's name."""
+    """Positions of the rungs of the tune stage in `tune.time_attr`, keyed by model name."""
     resources: Mapping[str, ResourceSpec]
-    """What a trial takes of the cluster, by the model's name."""
+    """Resources of one trial, keyed by model name."""
     machines: Sequence[Node] = ()
-    """Those of the cluster, and those that it can start."""
+    """Machines of the cluster, and those that its autoscaler can start."""
     cut: Mapping[str, float] = field(default_factory=dict)
-    """The share of training texts that are as long as they may be, by the model's name."""
+    """Share of training texts that reach the maximum length, keyed by model name."""
     test: Mapping[tuple[str, Length], ray.ObjectRef[HeldOut]] = field(default_factory=dict)
     """The test splits, which workers of the tune stage do not get."""
 
@@ -84,7 +84,7 @@ class Shared:
         return settings_of(self.experiment, plan.model)
 
     def evaluations_of(self, plan: TrialPlan) -> tuple[int, ...]:
-        """Return the steps to evaluate at; none where the experiment says when to evaluate."""
+        """Return the steps to evaluate at; empty if the experiment sets its own evaluations."""
         settings = self.settings_of(plan)
         if settings.sets_evaluation or plan.stage != "tune":
             return ()
@@ -107,11 +107,11 @@ class TuneReporter:
         return TrialFiles(self.folder, self.plan.trial_id)
 
     def report(self, message: Message) -> None:
-        """Hand the message to Tune; does not return if the scheduler stops the trial."""
+        """Send the message to Tune; does not return if the scheduler stops the trial."""
         tune.report(pack(message))
 
     def save_predictions(self, table: pa.Table) -> None:
-        """Write the predictions of a finalist."""
+        """Store the predictions of a finalist."""
         self.folder.write_predictions(self.plan.trial_id, table)
 
     def save_weights(self, folder: Path) -> None:
@@ -119,16 +119,16 @@ class TuneReporter:
         self._files.save_weights(folder)
 
     def save_checkpoint(self, folder: Path) -> None:
-        """Store a checkpoint in place of the one before."""
+        """Store a checkpoint, replacing the previous one."""
         self._files.save_checkpoint(folder)
 
     def checkpoint(self) -> Path | None:
-        """Return the checkpoint that any worker has left of this trial."""
+        """Return the latest checkpoint of this trial from any worker, if there is one."""
         return self._files.checkpoint(Path("checkpoint"))
 
 
 def run_trial(config: dict[str, Any], shared: Shared) -> None:
-    """Run one plan in a worker of Ray; Tune keeps the worker for the next trial."""
+    """Run one plan in a Ray worker, which Tune reuses for the next trial."""
     plan = TrialPlan(**config[PLAN])
     task = task_of(shared, plan, shared.resources[plan.model])
     task = replace(task, halvings=config.get(HALVINGS, 0))
@@ -136,7 +136,7 @@ def run_trial(config: dict[str, Any], shared: Shared) -> None:
 
 
 def task_of(shared: Shared, plan: TrialPlan, resources: ResourceSpec) -> TrialTask:
-    """Gather all that a trial needs to know."""
+    """Build the task of a plan."""
     experiment = shared.experiment
     settings, evaluate_at = shared.settings_of(plan), shared.evaluations_of(plan)
     arguments = settings.arguments(plan.hyperparameters)
@@ -166,14 +166,14 @@ def _data_of(shared: Shared, plan: TrialPlan) -> SearchData:
 
 @dataclass(frozen=True, kw_only=True)
 class Queue:
-    """The trials of a stage that are to be run."""
+    """The trials of a stage to run."""
 
     stage: Stage
     plans: Iterator[TrialPlan]
     most: int
-    """Of plans; there may be fewer."""
+    """Maximum number of plans."""
     one_by_one: bool = False
-    """Whether a plan learns from the trials before it, so that none is made before it can run."""
+    """Whether plans learn from earlier trials, so that each is made only when it can start."""
 
 
 def run_stage(
@@ -183,25 +183,25 @@ def run_stage(
     scheduler: PlanOrder,
     trainable: Trainable | None = None,
 ) -> None:
-    """Run the plans, and note in the journal what becomes of them.
+    """Run the plans, and record their messages and ends in the journal.
 
     `trainable` takes the config of a plan and reports its messages; by default it fine-tunes.
-    Returns when all have ended, the budget is spent, or the user interrupted; the journal knows
-    which.
+    Returns when all trials have ended, the budget is spent, or the user has interrupted the run.
 
     Raises:
-        DiskFullError: there is no room for what a trial has to write.
+        DiskFullError: the disk was full when a trial wrote its files.
     """
     settings = shared.experiment.tune
     os.environ.update(TUNE_ENVIRONMENT, TUNE_MAX_PENDING_TRIALS_PG=str(_most_pending()))
-    logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # sums up failures once more
+    logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # it repeats the failures
     most = settings.max_concurrent_trials or (at_once(shared) if queue.one_by_one else 0)
+    # Tune's limit includes paused trials, which could all wait for one that never starts.
+    has_room = partial(_has_room, scheduler, most) if most else None
     scheduler.most_at_once = settings.max_concurrent_trials
     tuner = tune.Tuner(
         trainable or _fine_tuning(shared.for_stage(queue.stage)),
         tune_config=tune.TuneConfig(
-            # Tune's own limit counts paused trials too: all could wait for one that never starts.
-            search_alg=Planned(queue.plans, partial(_has_room, scheduler, most) if most else None),
+            search_alg=PlanSearcher(queue.plans, has_room),
             num_samples=queue.most,
             scheduler=scheduler,
             reuse_actors=True,
@@ -219,22 +219,22 @@ def run_stage(
     try:
         tuner.fit()
     except tune.TuneError as error:
-        raise _own(error) from None
+        raise _unwrap(error) from None
     journal.write(shared.folder)
 
 
-def _own(error: Exception) -> BaseException:
-    """Return what a scheduler or callback of ours has raised; Tune wraps it in an error of text."""
+def _unwrap(error: Exception) -> BaseException:
+    """Return the error of our scheduler or callback; Tune wraps it in one with its traceback."""
     return next((e for e in chain(error) if isinstance(e, RaycompareError | OSError)), error)
 
 
 def _has_room(scheduler: PlanOrder, most: int, live: int) -> bool:
-    """Say whether a trial that is planned now can start now."""
+    """Return whether a trial that is planned now can start at once."""
     return live - scheduler.waiting < most
 
 
 def at_once(shared: Shared) -> int:
-    """Return how many trials of the largest model the machines hold, at least one."""
+    """Return how many trials of the largest model the machines hold together, at least 1."""
     cpu = max(spec.cpu for spec in shared.resources.values())
     gpu = max(spec.gpus for spec in shared.resources.values())
     return max(sum(machine.holds(cpu, gpu) for machine in shared.machines), 1)
@@ -249,10 +249,10 @@ def _fine_tuning(shared: Shared) -> Trainable:
 
 
 def _most_pending() -> int:
-    """Return how many trials may wait for a worker at once; this is what Tune takes for a grid.
+    """Return how many trials may wait for a worker, as Tune sets it for a grid.
 
-    For a searcher it would be one. Tune ends the idle workers that no waiting trial can take over,
-    and a cluster that grows by itself grows by what waits.
+    For a searcher, Tune would set 1. But it ends idle workers that no waiting trial can take over,
+    and an autoscaler adds machines according to the trials that wait.
     """
     return max(200, int(1.1 * ray.cluster_resources().get("CPU", 1.0)))
 

@@ -105,14 +105,14 @@ def test_names_of_models_do_not_matter_but_their_weights_do():
         (
             {"config": {"num_hidden_layers": 2}},
             {"config": {"num_hidden_layers": 3}},
-            "not as m is now: config.num_hidden_layers was 2 and is 3",
+            "differs from m: config.num_hidden_layers was 2, now 3",
         ),
         (
             {"training": {"optim": "sgd"}},
             {"training": {"bf16": True}},
-            'not as m is now: optim was "sgd" and is left out and bf16 was left out and is true',
+            'differs from m: optim was "sgd", now not set; bf16 was not set, now true',
         ),
-        ({}, {"search_space": {"x": 4.0}}, "the model is the same, but nothing of it is searched"),
+        ({}, {"search_space": {"x": 4.0}}, "the model is the same, but has no search space now"),
     ],
 )
 def test_a_model_that_is_not_the_same_is_left_out_and_the_difference_named(
@@ -122,13 +122,13 @@ def test_a_model_that_is_not_the_same_is_left_out_and_the_difference_named(
         experiment({"name": "m", **then}), experiment({"name": "m", **now}), trial(x=4.0)
     )
     assert f"  m: {why}\n" in message
-    assert message.startswith("--warm-start: nothing of reports/old is known of the models of")
+    assert message.startswith("--warm-start: reports/old has no trials that the models of")
 
 
 def test_what_is_cut_to_another_length_is_not_the_same():
     now = experiment(data={"dataset": "d", "max_length": 64})
     message = refusal(experiment(data={"dataset": "d"}), now, trial(x=4.0))
-    assert "max_length was 256 and is 64" in message
+    assert "max_length was 256, now 64" in message
 
 
 def test_a_number_may_be_written_with_or_without_a_point():
@@ -152,8 +152,7 @@ def test_points_outside_the_ranges_of_now_are_left_out_and_counted():
     known = told(experiment(), now, trial(x=4.0), trial(x=2.0), trial(x=6.0), *useless)
     assert known.points == (point(x=4.0),)
     assert known.left_out == (
-        "m: 7 of 8 trials skipped: 2 outside the ranges of now and 5 without a value that could "
-        "be compared",
+        "m: 7 of 8 trials skipped: 2 outside the current ranges and 5 without a comparable value",
     )
 
 
@@ -223,10 +222,10 @@ def test_all_that_does_not_fit_is_said_at_once():
     with pytest.raises(UserError) as raised:
         known_points(earlier(experiment()), experiment(tune={"metric": "loss"}), "bb")
     message = str(raised.value)
-    assert "tune.metric: found loss, but reports/old has values of matthews_correlation." in message
+    assert "tune.metric: found loss, but reports/old measured matthews_correlation." in message
     assert "data: found texts with the hash bb, but reports/old was trained on aa." in message
     assert "reports/old: no trial of the tune stage has a value." in message
-    assert message.endswith("Or leave --warm-start out.")
+    assert message.endswith("Or run without --warm-start.")
 
 
 def test_a_real_run_is_known_to_its_refinement():
@@ -279,7 +278,7 @@ def test_what_is_known_survives_the_round_trip(known: EarlierTrials):
 
 @pytest.mark.parametrize("text", ["", "[]", '{"points": [{"model": 1}]}'])
 def test_a_file_of_something_else_is_the_users_error(text: str):
-    with pytest.raises(UserError, match=r"reports/x/known\.json is not as a run wrote it"):
+    with pytest.raises(UserError, match=r"reports/x/known\.json was changed after the run"):
         from_json(text, "reports/x/known.json")
 
 

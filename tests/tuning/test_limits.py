@@ -144,7 +144,8 @@ def test_the_time_that_confirm_needs_is_kept_for_it(clock: Clock) -> None:
     assert limits.refuses(plan("a", 4)) is None
     clock.now = 85.1
     assert limits.refuses(plan("a", 4)) == Stop(
-        "budget", "the budget is spent (time_budget_s: 100, 15 s of it kept for the confirm stage)"
+        "budget",
+        "the budget is spent (time_budget_s: 100, with 15 s reserved for the confirm stage)",
     )
 
 
@@ -229,7 +230,7 @@ def test_dollars_are_kept_for_the_confirm_stage_on_the_machines_of_now(clock: Cl
     assert limits.refuses(plan("a", 4)) is None
     clock.now = 3595.1
     assert limits.refuses(plan("a", 4)) == Stop(
-        "budget", "the budget is spent (max_usd: 3, 5.0 s of it kept for the confirm stage)"
+        "budget", "the budget is spent (max_usd: 3, with 5.0 s reserved for the confirm stage)"
     )
 
 

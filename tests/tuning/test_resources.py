@@ -77,7 +77,7 @@ def test_left_out_a_trial_takes_a_card_where_there_are_any() -> None:
 
 
 def test_a_trial_that_no_machine_can_hold_is_refused() -> None:
-    with pytest.raises(UserError, match=r"b takes cpu 99, gpu 0, .*head: cpu 4, gpu 0"):
+    with pytest.raises(UserError, match=r"b requests cpu 99, gpu 0, .*head: cpu 4, gpu 0"):
         resolve(experiment("{cpu: 99}", "{cpu: 1}"), [CPU_NODE], never)
 
 

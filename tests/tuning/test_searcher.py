@@ -3,7 +3,7 @@ from __future__ import annotations
 import pickle
 
 from raycompare.records.messages import TrialPlan
-from raycompare.tuning.searcher import PLAN, Planned
+from raycompare.tuning.searcher import PLAN, PlanSearcher
 
 
 def plans(number: int) -> list[TrialPlan]:
@@ -16,10 +16,10 @@ def plans(number: int) -> list[TrialPlan]:
 
 
 def test_plans_are_handed_out_in_order_until_there_are_no_more() -> None:
-    searcher = Planned(iter(plans(2)))
+    searcher = PlanSearcher(iter(plans(2)))
     given = [searcher.suggest(name) for name in ("x", "y", "z")]
     assert [each[PLAN]["trial_id"] for each in given[:2] if isinstance(each, dict)] == ["t0", "t1"]
-    assert given[2] == Planned.FINISHED
+    assert given[2] == PlanSearcher.FINISHED
 
 
 def test_a_plan_that_learns_is_not_made_before_there_is_room_for_it() -> None:
@@ -30,7 +30,7 @@ def test_a_plan_that_learns_is_not_made_before_there_is_room_for_it() -> None:
             made.append(plan.trial_id)
             yield plan
 
-    searcher = Planned(learning(), lambda live: live < 2)  # type: ignore[arg-type]
+    searcher = PlanSearcher(learning(), lambda live: live < 2)  # type: ignore[arg-type]
     assert pickle.dumps(searcher), "as Tune does, though a generator can't be"
     assert searcher.suggest("x")
     assert searcher.suggest("y")

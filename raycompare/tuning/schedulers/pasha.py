@@ -19,8 +19,9 @@ from bisect import insort
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
+from typing import ClassVar
 
-from raycompare.experiment.settings import TuneSpec
+from raycompare.experiment.settings import SchedulerName, TuneSpec
 from raycompare.tuning.schedulers.asha import Rungs
 from raycompare.tuning.schedulers.base import TrialCurve, Verdict, quantile
 
@@ -39,7 +40,7 @@ class Pasha(Rungs):
     cap.
     """
 
-    schedulers = ("pasha",)
+    schedulers: ClassVar[tuple[SchedulerName, ...]] = ("pasha",)
 
     def __init__(self, steps: Sequence[int], tune: TuneSpec) -> None:
         """Place a rung at each of `steps`, in ascending order; a single one is the cap."""
