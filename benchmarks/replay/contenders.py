@@ -20,7 +20,7 @@ from benchmarks.replay.simulator import STEP
 from raycompare.experiment.settings import TuneSpec
 from raycompare.metrics import MODES
 from raycompare.records.messages import TrialPlan
-from raycompare.tuning.plan_order import Comparing
+from raycompare.tuning.plan_order import RuleScheduler
 from raycompare.tuning.schedulers.base import DEFAULT_GRACE
 from raycompare.tuning.schedulers.registry import rules_for, rung_positions
 
@@ -139,7 +139,7 @@ def _factory(recording: Recording, settings: TuneSpec, grace: Fraction) -> Sched
         rungs |= rung_positions(of_model, {model: budget})
 
     def make(plans: Sequence[TrialPlan]) -> TrialScheduler:
-        scheduler = Comparing(rules_for(settings, rungs), METRIC)
+        scheduler = RuleScheduler(rules_for(settings, rungs), METRIC)
         for plan in plans:
             scheduler.add(plan)
         scheduler.close()

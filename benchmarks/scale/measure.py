@@ -20,7 +20,7 @@ from raycompare.metrics import MODES, MetricName
 from raycompare.records.journal import Journal
 from raycompare.records.run_folder import RunFolder
 from raycompare.records.trial_state import TrialState
-from raycompare.tuning.plan_order import Comparing
+from raycompare.tuning.plan_order import RuleScheduler
 from raycompare.tuning.plans import drawn_plans
 from raycompare.tuning.schedulers.asha import Rungs
 from raycompare.tuning.schedulers.base import milestones
@@ -71,7 +71,7 @@ def measure(nodes: int, trials: int, work: Work) -> Measured:
     """Run the trials on a cluster of this many nodes, each of which holds one trial."""
     experiment = _experiment(trials)
     plans = drawn_plans(experiment)
-    scheduler = Comparing({model: _rungs(work) for model in MODELS}, METRIC)
+    scheduler = RuleScheduler({model: _rungs(work) for model in MODELS}, METRIC)
     journal = Journal(METRIC, MODES[METRIC])
     starts: dict[str, float] = {}
 

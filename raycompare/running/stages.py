@@ -31,16 +31,16 @@ from raycompare.training.arguments import TEXTS, TOKENS
 from raycompare.training.memory import Peak, measure
 from raycompare.tuning.earlier_trials import EvaluatedPoint
 from raycompare.tuning.limits import Budgets, MaxCost
-from raycompare.tuning.plan_order import Comparing, PlanOrder
+from raycompare.tuning.plan_order import PlanOrder, RuleScheduler
 from raycompare.tuning.plans import (
-    Drawn,
+    FixedProposer,
     Identities,
     Proposer,
     choose,
     confirm_plans,
     make_plan,
+    slots_to_search,
     tune_plans,
-    with_a_choice,
 )
 from raycompare.tuning.resources import resolve
 from raycompare.tuning.schedulers.registry import rules_for, rungs_of
@@ -138,8 +138,8 @@ class Stages:
     def tune(self) -> dict[str, Arguments]:
         """Search, and return the configuration chosen for each model that has one."""
         learns = self._experiment.tune.search_alg == "optuna"
-        propose = self._tpe() if learns else Drawn(self._experiment)
-        turns = with_a_choice(self._experiment, propose.counts)
+        propose = self._tpe() if learns else FixedProposer(self._experiment)
+        turns = slots_to_search(self._experiment, propose.counts)
         earlier = self.journal.earlier_plans("tune")
         plans = tune_plans(self._experiment, turns, propose, earlier, self.identities)
         if turns:
@@ -174,7 +174,7 @@ class Stages:
         rules = rules_for(settings, self.shared.rungs)
         if not rules:
             return PlanOrder(limits)
-        return Comparing(rules, settings.metric, settings.time_attr, limits)
+        return RuleScheduler(rules, settings.metric, settings.time_attr, limits)
 
     def _run(self, planned: Queue, scheduler: PlanOrder) -> None:
         queue = replace(planned, plans=self._admit(planned.plans, scheduler))

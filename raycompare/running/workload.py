@@ -23,7 +23,7 @@ from raycompare.experiment.spec import Arguments, Experiment, ModelSpec
 from raycompare.models.heads import config_fields
 from raycompare.models.pretrained import build_without_weights, load_config, load_tokenizer
 from raycompare.training.arguments import BY_LENGTH, ORDER, batch_size_of, planned_steps
-from raycompare.tuning.plans import Drawn, with_a_choice
+from raycompare.tuning.plans import FixedProposer, slots_to_search
 from raycompare.tuning.schedulers.registry import rung_positions
 
 TRAIN_FLOP, EVAL_FLOP = 6, 2
@@ -76,8 +76,8 @@ def workload(experiment: Experiment, data: LabelledData, pads: bool) -> Iterator
     `pads` says whether batches are padded to their longest text, as on a GPU; on CPUs, a batch is
     computed in parts of similar length.
     """
-    counts = Drawn(experiment).counts
-    turns = [slot.model for slot in with_a_choice(experiment, counts)]
+    counts = FixedProposer(experiment).counts
+    turns = [slot.model for slot in slots_to_search(experiment, counts)]
     sampled: dict[tuple[object, Length], Ints] = {}
     for settings in all_settings(experiment):
         length = settings.max_length({})

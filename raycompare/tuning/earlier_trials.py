@@ -201,13 +201,11 @@ class _SameModel:
     def left_out(self) -> Iterator[str]:
         """Yield a line with the reasons, if trials are skipped."""
         trials = self.earlier.tune_trials(self.then.name)
-        found = Counter(obstacle for trial in trials if (obstacle := self._obstacle(trial)))
-        if found:
-            reasons = listing([f"{count} {reason}" for reason, count in found.items()])
-            yield (
-                f"{self.then.name}: {found.total()} of {number_of(len(trials), 'trial')} skipped: "
-                f"{reasons}"
-            )
+        obstacles = Counter(obstacle for trial in trials if (obstacle := self._obstacle(trial)))
+        if obstacles:
+            reasons = listing([f"{count} {reason}" for reason, count in obstacles.items()])
+            planned = number_of(len(trials), "trial")
+            yield f"{self.then.name}: {obstacles.total()} of {planned} skipped: {reasons}"
 
     def _obstacle(self, trial: TrialRecord) -> str | None:
         if not has_value(trial):

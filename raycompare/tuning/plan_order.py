@@ -44,11 +44,11 @@ class PlanOrder(FIFOScheduler):
     worker after another and never train.
     """
 
-    # A buffered report would reach the scheduler after the next one is already made.
+    # A buffered report would reach the scheduler only after the trial has made the next one.
     _supports_buffered_results = False
 
     def __init__(self, gate: StartPolicy | None = None) -> None:
-        """Begin at the first trial."""
+        """Let `gate` refuse and end trials; without one, all may run."""
         super().__init__()  # type: ignore[no-untyped-call]
         self._gate = gate
         self._finished = 0
@@ -88,9 +88,9 @@ class PlanOrder(FIFOScheduler):
         """Return the first trial that may start or continue and has no worker starting for it."""
         starting = _trials_with_a_starting_worker(tune_controller)
         released = self._release(tune_controller)
-        begun = [*self._lost_ones(), *(released if self._has_room(tune_controller) else ())]
-        found: Trial | None = next((trial for trial in begun if trial not in starting), None)
-        return found or self._first_that_may_start(tune_controller, starting)
+        begun = [*self._lost_trials(), *(released if self._has_room(tune_controller) else ())]
+        first: Trial | None = next((trial for trial in begun if trial not in starting), None)
+        return first or self._next_new_trial(tune_controller, starting)
 
     def _has_room(self, tune_controller: TuneController) -> bool:
         if self.most_at_once is None:
@@ -99,7 +99,7 @@ class PlanOrder(FIFOScheduler):
         busy = sum(trial.status in begun for trial in tune_controller.get_trials())
         return busy < self.most_at_once
 
-    def _lost_ones(self) -> list[Trial]:
+    def _lost_trials(self) -> list[Trial]:
         self._lost = {k: trial for k, trial in self._lost.items() if trial.status == Trial.PENDING}
         return list(self._lost.values())
 
@@ -117,11 +117,11 @@ class PlanOrder(FIFOScheduler):
                 self.stops[plan.trial_id] = stop
                 del self.paused[trial_id]
                 tune_controller.stop_trial(trial)
-            elif self.standing(plan).say is Decision.GO:
+            elif self.standing(plan).decision is Decision.GO:
                 free.append(trial)
         return free
 
-    def _first_that_may_start(
+    def _next_new_trial(
         self, tune_controller: TuneController, starting: set[Trial]
     ) -> Trial | None:
         trials: list[Trial] = tune_controller.get_trials()
@@ -152,7 +152,7 @@ class PlanOrder(FIFOScheduler):
         if stop:
             self.stops[plan.trial_id] = stop
             return str(TrialScheduler.STOP)
-        if self.standing(plan).say is Decision.WAIT:
+        if self.standing(plan).decision is Decision.WAIT:
             self.paused[plan.trial_id] = trial
             return str(TrialScheduler.PAUSE)
         return str(TrialScheduler.CONTINUE)
@@ -162,7 +162,7 @@ class PlanOrder(FIFOScheduler):
 
     def _stop(self, plan: TrialPlan) -> Stop | None:
         standing = self.standing(plan)
-        if standing.say is Decision.STOP:
+        if standing.decision is Decision.STOP:
             return Stop("rung", standing.reason)
         return self._gate.cuts(plan) if self._gate else None
 
@@ -200,7 +200,7 @@ def _trials_with_a_starting_worker(tune_controller: TuneController) -> set[Trial
     return {trial for actor in starting if (trial := controller._actor_to_trial.get(actor))}
 
 
-class Comparing(PlanOrder):
+class RuleScheduler(PlanOrder):
     """Applies each model's rule to decide which trials continue, pause or end."""
 
     def __init__(

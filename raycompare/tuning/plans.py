@@ -95,14 +95,14 @@ def slots(experiment: Experiment, counts: Mapping[str, int]) -> list[Slot]:
     return planned[: experiment.tune.max_trials]
 
 
-def with_a_choice(experiment: Experiment, counts: Mapping[str, int]) -> list[Slot]:
+def slots_to_search(experiment: Experiment, counts: Mapping[str, int]) -> list[Slot]:
     """Return the turns of the models with more than one configuration."""
     planned = slots(experiment, counts)
     turns = [slot.model for slot in planned]
     return [slot for slot in planned if turns.count(slot.model) > 1]
 
 
-class Drawn:
+class FixedProposer:
     """Proposes configurations that are fixed in advance: random draws, or a whole grid."""
 
     def __init__(self, experiment: Experiment) -> None:
@@ -180,7 +180,7 @@ def tune_plans(
 
 def drawn_plans(experiment: Experiment) -> list[TrialPlan]:
     """Plan a whole tune stage with a search that does not learn, for all models."""
-    drawn = Drawn(experiment)
+    drawn = FixedProposer(experiment)
     return list(tune_plans(experiment, slots(experiment, drawn.counts), drawn, {}, {}))
 
 

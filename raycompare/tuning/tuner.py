@@ -195,7 +195,7 @@ def run_stage(
     os.environ.update(TUNE_ENVIRONMENT, TUNE_MAX_PENDING_TRIALS_PG=str(_most_pending()))
     logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # it repeats the failures
     most = settings.max_concurrent_trials or (at_once(shared) if queue.one_by_one else 0)
-    # Tune's limit includes paused trials, which could all wait for one that never starts.
+    # Tune's own limit counts paused trials, which could all wait for one that never starts.
     has_room = partial(_has_room, scheduler, most) if most else None
     scheduler.most_at_once = settings.max_concurrent_trials
     tuner = tune.Tuner(

@@ -12,7 +12,7 @@ from ray.tune.schedulers import TrialScheduler
 from raycompare.errors import RunError
 from raycompare.experiment.settings import TuneSpec
 from raycompare.records.messages import Message, Stop, TrialPlan
-from raycompare.tuning.plan_order import Comparing, PlanOrder
+from raycompare.tuning.plan_order import PlanOrder, RuleScheduler
 from raycompare.tuning.schedulers.asha import Rungs
 from raycompare.tuning.schedulers.base import Rule
 from raycompare.tuning.schedulers.top_k import TopK
@@ -30,9 +30,9 @@ def plan(model: str, order: int) -> TrialPlan:
 PLANS = [plan("slow", 0), plan("fast", 1), plan("slow", 2), plan("fast", 3)]
 
 
-def comparing(rules: dict[str, Rule] | None = None, **settings: Any) -> Comparing:
+def comparing(rules: dict[str, Rule] | None = None, **settings: Any) -> RuleScheduler:
     rules = rules or {model: Rungs((10, 20), TuneSpec()) for model in ("slow", "fast")}
-    made = Comparing(rules, "accuracy", **settings)
+    made = RuleScheduler(rules, "accuracy", **settings)
     for each in PLANS:
         made.add(each)
     made.close()

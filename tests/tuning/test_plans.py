@@ -9,14 +9,14 @@ from pydantic import TypeAdapter
 from raycompare.experiment.spec import Experiment
 from raycompare.records.rows import TrialRecord
 from raycompare.tuning.plans import (
-    Drawn,
+    FixedProposer,
     Slot,
     choose,
     confirm_plans,
     drawn_plans,
     slots,
+    slots_to_search,
     tune_plans,
-    with_a_choice,
 )
 
 
@@ -135,7 +135,7 @@ def test_where_none_was_completed_those_that_got_furthest_are_compared() -> None
 
 def test_models_take_turns_so_that_a_budget_costs_each_the_same() -> None:
     of = experiment(models=["a", "b", "c"], tune={"num_samples": 6})
-    turns = [slot.model for slot in slots(of, Drawn(of).counts)]
+    turns = [slot.model for slot in slots(of, FixedProposer(of).counts)]
     for end in range(3, len(turns) + 1):
         counts = Counter(turns[:end])
         assert max(counts.values()) - min(counts.values()) <= 1
@@ -144,7 +144,7 @@ def test_models_take_turns_so_that_a_budget_costs_each_the_same() -> None:
 
 def test_max_trials_is_shared_by_the_models() -> None:
     of = experiment(tune={"num_samples": 5, "max_trials": 6})
-    assert Counter(slot.model for slot in slots(of, Drawn(of).counts)) == {"a": 3, "b": 3}
+    assert Counter(slot.model for slot in slots(of, FixedProposer(of).counts)) == {"a": 3, "b": 3}
 
 
 def test_a_model_with_one_configuration_is_not_tuned() -> None:
@@ -152,7 +152,7 @@ def test_a_model_with_one_configuration_is_not_tuned() -> None:
         search_space={},
         models=["a", {"name": "b", "search_space": {"optim": {"choice": ["sgd", "adafactor"]}}}],
     )
-    assert {slot.model for slot in with_a_choice(of, Drawn(of).counts)} == {"b"}
+    assert {slot.model for slot in slots_to_search(of, FixedProposer(of).counts)} == {"b"}
 
 
 def test_a_grid_is_tried_whole() -> None:

@@ -16,7 +16,7 @@ from raycompare.errors import RunError
 from raycompare.experiment.settings import SCHEDULERS, SchedulerName
 from raycompare.records.journal import Journal
 from raycompare.records.run_folder import RunFolder
-from raycompare.tuning.plan_order import Comparing, PlanOrder
+from raycompare.tuning.plan_order import PlanOrder, RuleScheduler
 from raycompare.tuning.plans import drawn_plans
 from raycompare.tuning.schedulers.registry import TOP_K, rules_for, rung_positions
 from raycompare.tuning.tuner import Queue, Shared, run_stage
@@ -38,7 +38,7 @@ def run(trainable: Any, place: Path, cpus: float | None = None, **settings: Any)
     journal = Journal("accuracy", "max")
     rungs = rung_positions(of.tune, {"a": 40, "b": 40})
     rules = rules_for(of.tune, rungs)
-    scheduler = Comparing(rules, "accuracy") if rules else PlanOrder()
+    scheduler = RuleScheduler(rules, "accuracy") if rules else PlanOrder()
     for plan in plans:
         journal.add(plan)
         scheduler.add(plan)

@@ -35,7 +35,7 @@ from benchmarks.replay.summary import (
     summarise,
 )
 from raycompare.experiment.settings import TuneSpec
-from raycompare.tuning.plan_order import Comparing
+from raycompare.tuning.plan_order import RuleScheduler
 from raycompare.tuning.schedulers.registry import rung_positions
 from tests.synthetic_curves import (
     BEST_CONFIG,
@@ -195,7 +195,7 @@ def test_waiting_for_others_lengthens_the_makespan_and_costs_nothing(archive: Ar
 def test_the_default_is_the_program_with_nothing_set(archive: Archive) -> None:
     (default,) = (each for each in contenders(archive.recording) if each.is_default)
     scheduler = default.make([])
-    assert isinstance(scheduler, Comparing)
+    assert isinstance(scheduler, RuleScheduler)
     budgets = dict.fromkeys(MODELS, BUDGET)
     steps = {model: rule.steps for model, rule in scheduler._rules.items()}
     assert steps == rung_positions(TuneSpec(), budgets) == dict.fromkeys(MODELS, (80, 160))

@@ -49,7 +49,7 @@ class Decision(Enum):
 class Ruling:
     """A decision with its reason."""
 
-    say: Decision
+    decision: Decision
     reason: str = ""
     """Reason for a stop, as shown in the report."""
 
@@ -93,7 +93,7 @@ class Rung:
 
 
 def milestones(grace_period: int, reduction_factor: int, max_steps: int) -> tuple[int, ...]:
-    """Return the positions of the rungs: `grace_period` times the powers, below `max_steps`."""
+    """Return `grace_period` times the powers of `reduction_factor`, while below `max_steps`."""
     steps = []
     step = grace_period
     while step < max_steps:

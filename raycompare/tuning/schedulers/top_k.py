@@ -23,10 +23,10 @@ class TopK(Rule):
         self.waits_at = self.steps
         self._cap = 0
         self._k = tune.top_k
-        self._there: list[TrialCurve] = []
+        self._arrived: list[TrialCurve] = []
 
     def _judge(self, entry: TrialCurve, rung: int) -> None:
-        self._there.append(entry)
+        self._arrived.append(entry)
 
     def _decide_at(self, rung: int) -> None:
         super()._decide_at(rung)
@@ -35,11 +35,11 @@ class TopK(Rule):
 
     def _choose(self) -> None:
         """Judge all trials at once; sorting keeps equal ones in the order of the plan."""
-        best_first = sorted(self._there, key=lambda entry: -entry.values[self._cap])
+        best_first = sorted(self._arrived, key=lambda entry: -entry.values[self._cap])
         verdicts = self._rungs[self._cap].verdicts
         for rank, entry in enumerate(best_first):
             verdicts[entry.place] = Verdict.PASS if rank < self._k else Verdict.STOP
         self._cap = len(self.steps)
 
     def _reason(self, rung: int) -> str:
-        return f"not among the best {self._k} of {len(self._there)} at {self._where(rung)}"
+        return f"not among the best {self._k} of {len(self._arrived)} at {self._where(rung)}"

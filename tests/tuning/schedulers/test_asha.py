@@ -173,7 +173,7 @@ class Cluster:
             return
         self.reports[trial] += 1
         self.report(self.rule, trial, self.reports[trial])
-        match self.rule.standing(trial).say:
+        match self.rule.standing(trial).decision:
             case Decision.STOP:
                 self.end(trial, self.running)
             case Decision.WAIT:
@@ -181,13 +181,13 @@ class Cluster:
                 self.paused.append(trial)
 
     def moves_on(self, trial: str) -> bool:
-        say = self.rule.standing(trial).say
-        if say is Decision.STOP:
+        decision = self.rule.standing(trial).decision
+        if decision is Decision.STOP:
             self.end(trial, self.paused)
-        elif say is Decision.GO:
+        elif decision is Decision.GO:
             self.paused.remove(trial)
             self.ready.append(trial)
-        return say is not Decision.WAIT
+        return decision is not Decision.WAIT
 
     def report(self, rule: Rule, trial: str, step: int) -> None:
         rule.record(trial, step, self.world.curves[int(trial)][step - 1])
@@ -212,7 +212,8 @@ def complete(curves: Curves) -> World:
 
 def reasons(standings: dict[str, Ruling]) -> dict[str, str]:
     """Return why each trial was stopped that was."""
-    return {trial: found.reason for trial, found in standings.items() if found.say is Decision.STOP}
+    stopped = {t: r for t, r in standings.items() if r.decision is Decision.STOP}
+    return {trial: ruling.reason for trial, ruling in stopped.items()}
 
 
 def stops(curves: Curves, workers: int = 1, seed: int = 0) -> dict[str, str]:

@@ -76,7 +76,7 @@ def test_trials_wait_where_it_is_announced_and_none_is_left_waiting(
     cluster = Cluster(make("max"), world, workers, seed)
     for _ in cluster.events():
         assert {cluster.reports[trial] for trial in cluster.paused} <= set(cluster.rule.waits_at)
-    assert Decision.WAIT not in [cluster.rule.standing(trial).say for trial in world.trials]
+    assert Decision.WAIT not in [cluster.rule.standing(trial).decision for trial in world.trials]
     assert sorted(cluster.ended) == world.trials
 
 
@@ -89,7 +89,7 @@ def test_the_default_is_stopped_only_where_trials_wait_and_at_the_first_rung_onl
     cluster = Cluster(make("max"), world, workers, seed)
     first = cluster.rule.steps[0]
     for _ in cluster.events():
-        if cluster.rule.standing("0").say is Decision.STOP:
+        if cluster.rule.standing("0").decision is Decision.STOP:
             assert cluster.reports["0"] >= cluster.rule.waits_at[0]
             missing = {t for t in world.trials if cluster.reports[t] < first} - {*cluster.ended}
             assert cluster.rule.waits_at[0] > first or not missing
