@@ -1,4 +1,4 @@
-"""The model card of a finalist, from the records of its run: Markdown under YAML front matter."""
+"""Model card of a finalist, from the records of its run: Markdown with YAML front matter."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from raycompare.analysis.comparison import Comparison
 from raycompare.analysis.leaderboard import shown_metrics, spread
 from raycompare.experiment.hyperparameters import settings_of
 from raycompare.experiment.spec import ModelSpec
-from raycompare.formatting import count, escape, number_of, score, setting, table
+from raycompare.formatting import count, escape, listing, number_of, score, setting, table
 from raycompare.metrics import LABELS, MetricName
 from raycompare.records.rows import EvalRecord, TrialRecord
 from raycompare.report.sections.scores import leaderboard_section
@@ -24,57 +24,57 @@ HUB_METRICS: Mapping[MetricName, tuple[str, str]] = {
     "macro_f1": ("f1", "Macro F1"),
     "matthews_correlation": ("matthews_correlation", "MCC"),
 }
-"""Name and title of a metric on the hub (huggingface.co/docs/hub/model-cards)."""
+"""Name and title of each metric on the hub (huggingface.co/docs/hub/model-cards)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SavedModel:
-    """What the files of a model say of it."""
+    """Properties of a saved model, from its files."""
 
     labels: Mapping[int, str]
-    """Names by the ids that it predicts."""
+    """Label names keyed by the predicted ids."""
     max_length: int
-    """Tokens that texts were cut to in training."""
+    """Number of tokens that texts were truncated to in training."""
     pooling: str | None = None
-    """How it pools, where `from_pretrained` alone does not do it."""
+    """Pooling that `from_pretrained` alone does not restore; None otherwise."""
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """The labels in the order of their ids."""
+        """Labels in the order of their ids."""
         return tuple(self.labels[key] for key in sorted(self.labels))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """All that a model card is made of."""
+    """Contents of a model card."""
 
     comparison: Comparison
     trial: TrialRecord
-    """The finalist whose weights these are."""
+    """Finalist that the weights belong to."""
     test: EvalRecord
-    """Its test."""
+    """Test of that finalist."""
     saved: SavedModel
 
     @property
     def spec(self) -> ModelSpec:
-        """The model as the experiment has it."""
+        """The model in the experiment."""
         return self.comparison.experiment.model_named(self.trial.model)
 
     @property
     def is_on_hub(self) -> bool:
-        """Whether the data set is one of the hub, so that others can find it by its name."""
+        """Whether the data set is on the hub, where others find it by its name."""
         return self._from_hub(self.comparison.experiment.data.dataset)
 
     def _from_hub(self, name: str) -> bool:
         return name in self.comparison.manifest.data.get("from_hub", ())
 
     def text(self) -> str:
-        """Return the card."""
+        """Return the card as Markdown."""
         data = self.comparison.experiment.data
         parts = [
             f"---\n{self.front_matter()}---",
             f"# {escape(self.trial.model)} on {escape(data.dataset)}",
-            self._what(),
+            self._describe(),
             f"## Use\n\n{usage(self.saved, pairs=len(data.text) > 1)}",
             self._test(),
             f"## Data\n\n{self._data()}",
@@ -84,7 +84,7 @@ class Card:
         return "\n\n".join(parts) + "\n"
 
     def front_matter(self) -> str:
-        """Return what the hub reads of a card, as YAML; ids only of what is on the hub."""
+        """Return the metadata for the hub as YAML, with ids only for what is on the hub."""
         data = self.comparison.experiment.data
         content: dict[str, Any] = {
             "library_name": "raycompare" if self.saved.pooling else "transformers",
@@ -104,7 +104,7 @@ class Card:
         return out.getvalue()
 
     def _index(self) -> dict[str, Any]:
-        """Return the test of these very weights, not a mean over seeds, as the hub lists it."""
+        """Return the test of these weights, not a mean over seeds, in the hub's format."""
         data = self.comparison.experiment.data
         rows = self.comparison.manifest.data["rows"]["test"]
         whole = isinstance(data.splits.test, str) and data.limit.test is None
@@ -128,15 +128,14 @@ class Card:
             "results": [{"task": task, "dataset": dataset, "metrics": metrics}],
         }
 
-    def _what(self) -> str:
-        labels = self.saved.labels
-        names = ", ".join(escape(labels[key]) for key in sorted(labels))
+    def _describe(self) -> str:
+        names = [escape(name) for name in self.saved.label_names]
         return (
-            f"A classifier of text with {len(labels)} labels: {names}. Fine-tuned from "
-            f"`{self.spec.checkpoint}` by raycompare, experiment "
+            f"A text classifier with {len(names)} labels: {', '.join(names)}. Fine-tuned from "
+            f"`{self.spec.checkpoint}` with raycompare, experiment "
             f"`{self.comparison.experiment.name}`, run `{self.comparison.manifest.run_id}`, trial "
-            f"`{self.trial.trial_id}`: of its seeds, the best on validation.\n\n"
-            f"The verdict of the run: {self.comparison.verdict}"
+            f"`{self.trial.trial_id}`, the seed with the best validation score.\n\n"
+            f"Verdict of the run: {self.comparison.verdict}"
         )
 
     def _test(self) -> str:
@@ -153,7 +152,7 @@ class Card:
     def _data(self) -> str:
         data = self.comparison.manifest.data
         splits = [(escape(split), count(rows)) for split, rows in data.get("rows", {}).items()]
-        about = f"{escape(str(data['dataset']))}, hash of what was used {data.get('hash')}."
+        about = f"{escape(str(data['dataset']))}, hash of the data used: {data.get('hash')}."
         return f"{about}\n\n{table(('split', 'rows'), splits)}"
 
     def _training(self) -> str:
@@ -165,33 +164,32 @@ class Card:
             (f"`{key}`", setting(fixed[key]), "fixed") for key in sorted(fixed.keys() - searched)
         ]
         seeds = ", ".join(map(str, experiment.confirm.seeds))
-        said = (
-            f"Seed {trial.seed} of {seeds}; {count(trial.best_step)} steps to the best evaluation, "
-            f"of {count(trial.steps)} that were trained. The run's experiment.yaml has the rest."
+        note = (
+            f"Seed {trial.seed} of {seeds}. The checkpoint is from step {count(trial.best_step)} "
+            f"of {count(trial.steps)}. For other settings, see experiment.yaml of the run."
         )
-        return f"{table(('hyperparameter', 'value', ''), values)}\n\n{said}" if values else said
+        return f"{table(('hyperparameter', 'value', ''), values)}\n\n{note}" if values else note
 
     def _limits(self) -> str:
         rows = self.comparison.manifest.data.get("rows", {}).get("test")
         lines = [
-            f"It was tested once, on {count(rows)} rows of the data set above. Texts of another "
-            "kind, time or language were not tested.",
-            f"Of a longer text only the first {number_of(self.saved.max_length, 'token')} are "
-            "read.",
-            "Every text gets one of the labels, also one that none of them fits, and the "
-            "probabilities were not calibrated.",
+            f"The model was tested once, on {count(rows)} rows of the data set above, and not on "
+            "texts of another kind, time or language.",
+            f"Only the first {number_of(self.saved.max_length, 'token')} of a text are used.",
+            "Every text gets one of the labels, even if none of them fits, and the probabilities "
+            "are not calibrated.",
         ]
         tied = (
             self.comparison.tied if self.trial.model == self.comparison.leaderboard[0].model else ()
         )
         if tied:
-            names = ", ".join(escape(name) for name in tied)
-            lines.append(f"It comes first, but {names} can't be told apart from it.")
+            names, are = listing([escape(name) for name in tied]), "are" if len(tied) > 1 else "is"
+            lines.append(f"It comes first, but {names} {are} not significantly different from it.")
         return "\n".join(f"- {line}" for line in lines)
 
 
 def usage(saved: SavedModel, pairs: bool) -> str:
-    """Show how to load the model so that it predicts as it did when it was tested."""
+    """Show how to load the model so that it predicts as in its test."""
     example = '{"text": "...", "text_pair": "..."}' if pairs else '"..."'
     imports, model = _loading(saved)
     code = (
@@ -200,8 +198,8 @@ def usage(saved: SavedModel, pairs: bool) -> str:
         f"classify({example})"
     )
     notes = [
-        f"`truncation=True` cuts texts to {number_of(saved.max_length, 'token')}, as in training; "
-        "without it the pipeline doesn't truncate."
+        f"`truncation=True` truncates texts to {number_of(saved.max_length, 'token')}, as in "
+        "training; by default the pipeline doesn't truncate."
     ]
     if saved.pooling:
         notes.append(escape(not_plain(saved.pooling)))
@@ -209,7 +207,7 @@ def usage(saved: SavedModel, pairs: bool) -> str:
 
 
 def _loading(saved: SavedModel) -> tuple[str, str]:
-    """Return the imports that the pipeline needs, and its arguments for model and tokenizer."""
+    """Return the imports of the pipeline, and its arguments for model and tokenizer."""
     if saved.pooling is None:
         return "from transformers import pipeline", "path"
     return (
@@ -219,9 +217,9 @@ def _loading(saved: SavedModel) -> tuple[str, str]:
 
 
 def not_plain(pooling: str) -> str:
-    """Say what does not work with a pooled model, and what does."""
+    """Explain how to load a pooled model, and what does not work."""
     return (
         f"The model was trained with pooling: {pooling}, which transformers' own classes don't "
-        "have: from_pretrained, or pipeline with a path, would load it and predict wrongly. Load "
-        "it with raycompare.load_model, or use raycompare predict, serve or export --onnx."
+        "support: from_pretrained, or pipeline with a path, would load it and predict wrongly. "
+        "Load it with raycompare.load_model, or use raycompare predict, serve or export --onnx."
     )

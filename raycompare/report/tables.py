@@ -1,4 +1,4 @@
-"""Every table of the report with every digit, as rows for CSV and Parquet."""
+"""All tables of the report at full precision, for CSV and Parquet."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ Row = Mapping[str, object]
 
 
 def tables(comparison: Comparison) -> dict[str, pa.Table]:
-    """Return the tables that have rows, by name."""
-    found: dict[str, Iterable[Row]] = {
+    """Return the tables that have rows, keyed by name."""
+    rows: dict[str, Iterable[Row]] = {
         "leaderboard": _leaderboard(comparison),
         "pairs": map(_pair, comparison.judgement.pairs),
         "hyperparameters": map(_configuration, comparison.configurations),
@@ -41,13 +41,13 @@ def tables(comparison: Comparison) -> dict[str, pa.Table]:
         "packages": _packages(comparison),
         **{figure.name: figure.rows() for figure in figures_of(comparison)},
     }
-    made = {name: _table(list(rows)) for name, rows in found.items()}
+    made = {name: _table(list(own)) for name, own in rows.items()}
     made["trials"] = table_of(comparison.trials, TrialRecord)
     return {name: table for name, table in made.items() if table.num_rows}
 
 
 def csv_text(table: pa.Table) -> str:
-    """Return a table as CSV; an empty cell where there is no value."""
+    """Return a table as CSV, with empty cells for missing values."""
     sink = pa.BufferOutputStream()
     pa_csv.write_csv(table, sink, pa_csv.WriteOptions(quoting_style="needed"))
     return str(sink.getvalue().to_pybytes().decode())
@@ -82,12 +82,15 @@ def _baseline(comparison: Comparison, row: BaselineRow) -> Row:
 
 
 def _place(comparison: Comparison, rank: int, row: ModelRow) -> Row:
+    ranks = comparison.judgement.ranks.get(row.model)
     return {
         "rank": rank if row.test else None,
         "model": row.model,
         "kind": "model",
         "tied_with_first": row.model in comparison.tied,
-        **_standing(comparison, row),
+        "tier": comparison.judgement.tiers.get(row.model),
+        "best_rank": ranks.best if ranks else None,
+        "worst_rank": ranks.worst if ranks else None,
         "seeds": row.seeds_done,
         "seeds_planned": row.seeds_planned,
         **_scores(row),
@@ -109,15 +112,6 @@ def _scores(row: ModelRow) -> dict[str, float | None]:
         scores[f"test_{name}_mean"] = spread.mean if spread else None
         scores[f"test_{name}_sd"] = spread.sd if spread else None
     return scores
-
-
-def _standing(comparison: Comparison, row: ModelRow) -> dict[str, object]:
-    ranks = comparison.judgement.ranks.get(row.model)
-    return {
-        "tier": comparison.judgement.tiers.get(row.model),
-        "best_rank": ranks.best if ranks else None,
-        "worst_rank": ranks.worst if ranks else None,
-    }
 
 
 def _intervals(comparison: Comparison, model: str) -> dict[str, float | None]:

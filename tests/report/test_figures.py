@@ -187,7 +187,7 @@ def test_of_very_many_models_a_figure_has_lines_for_the_leaders_and_says_so():
         assert len(figures[name].axes[0].get_lines()) == MOST_LINES
     paths = {name: {"": "light.png", "-dark": "dark.png"} for name in figures}
     section = figures_section(run.compare(), paths)
-    assert "The first 12 of 40 models; tables/expected_best.csv has all." in section
+    assert "Only the first 12 of 40 models; tables/expected_best.csv has all." in section
 
 
 def test_a_cell_of_the_confusion_figure_has_its_share_and_a_readable_ink():

@@ -74,7 +74,7 @@ def test_broken_folders_are_listed_with_the_reason(tmp_path: Path) -> None:
     assert sorted(broken) == ["empty", "figures", "run-3", "run-4", "run-5", "run-6", "run-7"]
     assert all(broken.values())
     assert "Expected a run folder" in broken["run-7"]
-    assert "no file of a run is in it" in broken["empty"]
+    assert "it contains no files of a run" in broken["empty"]
     assert len(remarks(found)) == 7
 
 

@@ -193,7 +193,7 @@ def test_a_folder_before_its_first_records_has_a_status(tmp_path: Path) -> None:
     for name in ("trials.parquet", "evaluations.parquet"):
         (tmp_path / name).unlink()
     status = look(folder)
-    assert remarks(status)[0] == "no trial is planned yet; at most 6 more to confirm"
+    assert remarks(status)[0] == "no trials are planned yet; at most 6 more to confirm"
     assert [row.model for row in status.models] == ["a", "b"]
 
 
@@ -246,7 +246,7 @@ def test_a_user_who_has_seen_enough_stops_nothing(tmp_path: Path) -> None:
     console = Console(file=StringIO(), width=150)
     with FileLock(tmp_path / LOCK):
         follow(folder, console, stop)
-    assert "The run goes on by itself." in console.file.getvalue()  # type: ignore[attr-defined]
+    assert "the run continues." in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_a_run_that_is_over_is_looked_at_once(tmp_path: Path) -> None:

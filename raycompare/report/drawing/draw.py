@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     Drawing = Figure
-    """For modules that must not import Matplotlib."""
+    """Type of a drawn figure, for modules that must not import Matplotlib."""
 
 DPI = 130
 
@@ -26,7 +26,7 @@ def draw_figures(comparison: Comparison) -> dict[str, Figure]:
 
 
 def draw_images(comparison: Comparison) -> dict[str, Mapping[str, bytes]]:
-    """Draw every figure that has data; return its PNGs keyed by the suffix of their names."""
+    """Draw every figure that has data as PNGs, keyed by the suffix of the theme."""
     return {
         figure.name: {theme.suffix: _png(figure, theme) for theme in THEMES}
         for figure in shown_figures(comparison)
@@ -45,10 +45,10 @@ def draw(figure: ReportFigure, theme: Theme = LIGHT) -> Figure:
 
 
 def _png(figure: ReportFigure, theme: Theme) -> bytes:
-    """Return the same PNG for the same figure, whenever it is drawn."""
+    """Return a PNG, always the same bytes for the same figure."""
     from matplotlib import rc_context
 
     stream = BytesIO()
-    with rc_context(theme.settings):  # colours are looked up again when it is saved
+    with rc_context(theme.settings):  # savefig looks colours up again
         draw(figure, theme).savefig(stream, format="png", dpi=DPI, metadata={"Software": None})
     return stream.getvalue()

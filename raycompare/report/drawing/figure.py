@@ -1,4 +1,4 @@
-"""The base class of a figure of the report."""
+"""Base class of the figures of the report."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class ReportFigure(ABC):
     """A figure of one comparison: a picture in report.md, a plot in report.html, and a table.
 
-    Each module of `raycompare.report.figures` has one subclass. The name of the module is the name
-    of the figure and of its files.
+    Each module of `raycompare.report.figures` has one subclass. The module's name is the name of
+    the figure and of its files.
     """
 
     comparison: Comparison
@@ -30,37 +30,37 @@ class ReportFigure(ABC):
 
     @property
     def name(self) -> str:
-        """The name of the figure's files."""
+        """Name of the figure's files."""
         return type(self).__module__.rpartition(".")[2]
 
     @property
     def title(self) -> str:
-        """The heading of the figure."""
+        """Heading of the figure."""
         return self.name.replace("_", " ").capitalize()
 
     @property
     def models(self) -> list[str]:
-        """The models in the order of the leaderboard."""
+        """Names of the models in the order of the leaderboard."""
         return [row.model for row in self.comparison.leaderboard]
 
     @property
     def metric(self) -> MetricName:
-        """The metric that decides."""
+        """Deciding metric of the experiment."""
         return self.comparison.metric
 
     @property
     def metric_label(self) -> str:
-        """The name of that metric in texts."""
+        """Display name of the metric."""
         return LABELS[self.metric]
 
     @property
     @abstractmethod
     def data(self) -> object:
-        """What the figure shows."""
+        """Data that the figure shows; nothing is drawn if it is empty."""
 
     @property
     def has_data(self) -> bool:
-        """Whether there is anything to show."""
+        """Whether the figure is shown."""
         return bool(self.data)
 
     @abstractmethod
@@ -68,17 +68,17 @@ class ReportFigure(ABC):
         """Explain how to read the figure, in Markdown."""
 
     def page_caption(self) -> str:
-        """Explain how to read the plot of the HTML page, in Markdown."""
+        """Explain how to read the plot of the HTML page, in Markdown; default: the caption."""
         return self.caption()
 
     @abstractmethod
     def draw(self, figure: Figure) -> None:
-        """Draw with Matplotlib on an empty figure with a constrained layout."""
+        """Draw on an empty Matplotlib figure with a constrained layout."""
 
     @abstractmethod
     def plot(self) -> Plot:
         """Return the plot of the HTML page."""
 
     def rows(self) -> Iterable[Mapping[str, object]]:
-        """Return the rows of the figure's table; no rows, no table."""
+        """Return the rows of the figure's table; without rows, there is no table."""
         return ()

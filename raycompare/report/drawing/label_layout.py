@@ -1,4 +1,4 @@
-"""Where labels stand beside their points, so that none hides another label or a point."""
+"""Places labels next to their points, so that none hides another label or a point."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from math import cos, hypot, pi, sin
 
 NEAR, FAR, STEP = 7.0, 90.0, 7.0
-"""How far from its point a label may begin, in the unit of the boxes: points of a figure."""
+"""Smallest and largest distance of a label from its point, and the step, in points."""
 DIRECTIONS = 16
 SMALLEST_STEP = 1e-6
 PER_HIDDEN, PER_DISTANCE = 100.0, 2.0
-"""What counts how much beside the area of lines that a label crosses; found by looking."""
+"""Weights of hidden area and of distance, relative to the area of crossed lines; set by eye."""
 
 
 @dataclass(frozen=True)
@@ -24,26 +24,26 @@ class Box:
     top: float
 
     def overlap(self, other: Box) -> float:
-        """Return the area that both cover."""
+        """Return the area of the intersection."""
         width = min(self.right, other.right) - max(self.left, other.left)
         height = min(self.top, other.top) - max(self.bottom, other.bottom)
         return max(width, 0.0) * max(height, 0.0)
 
     def distance(self, x: float, y: float) -> float:
-        """Return how far the point lies from the nearest side; 0 within."""
+        """Return the distance of a point from the box; 0 within."""
         across = max(self.left - x, x - self.right, 0.0)
         along = max(self.bottom - y, y - self.top, 0.0)
         return hypot(across, along)
 
     @property
     def area(self) -> float:
-        """Its own area."""
+        """Width times height."""
         return (self.right - self.left) * (self.top - self.bottom)
 
 
 @dataclass(frozen=True)
 class Anchor:
-    """A point with the size of its label."""
+    """A point and the size of its label."""
 
     x: float
     y: float
@@ -53,20 +53,20 @@ class Anchor:
 
 @dataclass(frozen=True)
 class Ground:
-    """What labels stand on."""
+    """Background that labels are placed on."""
 
     frame: Box
-    """They should stay in it."""
+    """Labels should stay inside this box."""
     points: Sequence[Box]
-    """They should hide none."""
+    """Labels should hide none of these."""
     lines: Sequence[Box]
-    """They may hide some, where every other place is far."""
+    """Labels may hide parts of these if all other places are far away."""
 
 
 def place_labels(anchors: Sequence[Anchor], ground: Ground) -> list[Box]:
-    """Return the box of each label, one after another: the near place where it hides least.
+    """Place the labels one after another, each where it hides least.
 
-    Among equals the nearest, and to the right before to the left.
+    Of equally good places, the nearest is used, and right before left.
     """
     placed: list[Box] = []
     for anchor in anchors:
@@ -79,21 +79,21 @@ def _candidates(anchor: Anchor) -> Iterator[Box]:
     distance = NEAR
     while distance <= FAR:
         for turn in range(DIRECTIONS):
-            # 0, then a turn up, a turn down, and so on to the left side.
+            # Right first, then alternately above and below, ending on the left.
             angle = (turn + 1) // 2 * (-1) ** turn * -2 * pi / DIRECTIONS
             yield _beside(anchor, distance, angle)
         distance += STEP
 
 
 def _beside(anchor: Anchor, distance: float, angle: float) -> Box:
-    """Return the box that begins so far away in the direction of the angle."""
+    """Return the box at this distance in the direction of the angle."""
     left = _start(anchor.x, distance * cos(angle), anchor.width)
     bottom = _start(anchor.y, distance * sin(angle), anchor.height)
     return Box(left, bottom, left + anchor.width, bottom + anchor.height)
 
 
 def _start(at: float, away: float, size: float) -> float:
-    """Return where a box begins along one axis; it is centred where it is not moved away."""
+    """Return the start of a box along one axis; centred if it is not moved away."""
     if abs(away) < SMALLEST_STEP:
         return at - size / 2
     return at + away if away > 0 else at + away - size

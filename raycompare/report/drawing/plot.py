@@ -1,7 +1,7 @@
-"""A figure of the HTML page as plain data for Plotly, which colours it when the page is shown.
+"""Figures of the HTML page as plain data for Plotly; page.js adds the colours of the theme.
 
-Plotly interprets some HTML in its texts (`<b>`, `<a>`), so names that users chose must be escaped.
-A trace with a `place` in its `meta` gets the colour and the dash of the model at that place.
+Plotly interprets some HTML in texts (`<b>`, `<a>`), so names chosen by users must be escaped. A
+trace with a `place` in its `meta` gets the colour and line style of the model at that place.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Plot:
 
 
 def make_plot(traces: Iterable[dict[str, Any]], x: str, y: str, **layout: Any) -> Plot:
-    """Return a plot with titles on both axes; `layout` overrides the defaults of all plots."""
+    """Return a plot with titles on both axes; `layout` overrides the defaults."""
     return Plot(
         list(traces),
         {
@@ -49,7 +49,7 @@ def make_axis(title: str, **settings: Any) -> dict[str, Any]:
 def make_trace(model: str, place: int, **content: Any) -> dict[str, Any]:
     """Return the trace of the model at this place of the leaderboard.
 
-    The leading models are visible at once, the others after a click on their names in the legend.
+    Only the first MOST_LINES models are visible before their names in the legend are clicked.
     """
     visible = True if place < MOST_LINES else "legendonly"
     common = {"type": "scatter", "name": escape(model), "visible": visible}

@@ -16,23 +16,23 @@ from raycompare.report.drawing.style import SMALL, label
 POINTS_PER_INCH = 72
 LINE_HEIGHT = 1.2
 NEAR_ENOUGH = 10.0
-"""Points of a figure. A label that is farther from its point has a line to it."""
+"""Distance in points above which a label is connected to its point by a line."""
 Spot = tuple[float, float]
-"""A point in the units of the axes."""
-Line = tuple[Spot, Spot, float]
-"""Two ends, and a width in points of the figure."""
+"""A position in the units of the axes."""
+Segment = tuple[Spot, Spot, float]
+"""Two ends, and a width in points."""
 
 
 def name_points(
     axes: Axes,
     names: Mapping[str, Spot],
     points: Sequence[Spot],
-    lines: Sequence[Line],
+    lines: Sequence[Segment],
     point_size: float,
 ) -> None:
-    """Name some of the points; the layout is made first, and the names don't change it.
+    """Write names next to points without changing the layout of the figure.
 
-    The names hide none of the points, and as little of the lines as they can.
+    Names hide no points, and as little of the lines as possible.
     """
     figure = axes.get_figure(root=True)
     assert figure is not None
@@ -64,7 +64,7 @@ def name_points(
 
 
 def _connect(anchor: Anchor, box: Box, point_size: float) -> dict[str, object] | None:
-    """Return a line from the nearest side of a label to its point; none where it is near."""
+    """Return a line from a label to its point; None if the label is near enough."""
     if box.distance(anchor.x, anchor.y) <= NEAR_ENOUGH:
         return None
     across = (anchor.x - box.left) / anchor.width
@@ -86,7 +86,7 @@ def _anchor(to_points: Transform, spot: Spot, text: str) -> Anchor:
 
 
 def _box(to_points: Transform, first: Spot, last: Spot, width: float) -> Box:
-    """Return the box of a line, in points of the figure."""
+    """Return the bounding box of a line, in points."""
     corners = to_points.transform([first, last])
     left, bottom = corners.min(axis=0) - width / 2
     right, top = corners.max(axis=0) + width / 2

@@ -12,7 +12,7 @@ from raycompare.report.drawing.figure import ReportFigure
 
 
 def load_figures() -> list[type[ReportFigure]]:
-    """Import the modules; return their figures in the order in which they are shown."""
+    """Import the modules and return their figures in order."""
     names = [f"{figures.__name__}.{module.name}" for module in iter_modules(figures.__path__)]
     return sorted((kind for name in names for kind in _defined_in(name)), key=lambda k: k.order)
 

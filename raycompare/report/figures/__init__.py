@@ -1,1 +1,1 @@
-"""The figures of the report, one in each module."""
+"""Figures of the report, one per module."""

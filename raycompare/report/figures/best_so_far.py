@@ -1,4 +1,4 @@
-"""The best validation value of each model while the run went on."""
+"""Best validation score of each model over the time of the run."""
 
 from __future__ import annotations
 
@@ -11,27 +11,20 @@ from raycompare.metrics import MODES, MetricName, better
 from raycompare.records.rows import EvalRecord
 from raycompare.report.drawing.figure import ReportFigure
 from raycompare.report.drawing.plot import Plot, make_plot, make_trace
-from raycompare.report.drawing.style import (
-    MEDIUM,
-    Line,
-    draw_lines,
-    leaders,
-    name_leaders,
-    time_unit,
-)
+from raycompare.report.drawing.style import Line, draw_lines, leaders, name_leaders, time_unit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 class BestSoFarFigure(ReportFigure):
-    """A line per model over the clock of the run."""
+    """A line per model over the time of the run."""
 
     order = 20
 
     @cached_property
     def data(self) -> dict[str, Line]:
-        """Each model's improvements in the tune stage, and its last evaluation."""
+        """Improvements of each model in the tune stage, followed by its last evaluation."""
         rows: defaultdict[str, list[EvalRecord]] = defaultdict(list)
         for row in self.comparison.records.evaluations:
             if row.stage == "tune" and row.split == "validation":
@@ -39,26 +32,23 @@ class BestSoFarFigure(ReportFigure):
         return {m: improvements(rows[m], self.metric) for m in self.models if rows[m]}
 
     def caption(self) -> str:
-        """Explain the clock, and that trials share it."""
         return (
-            f"Best validation {self.metric_label} so far against the wall-clock of the run, tune "
-            "stage only. Trials of different models ran side by side."
+            f"Best validation {self.metric_label} so far over the wall-clock time of the run, tune "
+            "stage only. Trials of different models ran at the same time."
             f"{name_leaders(len(self.data), self.name)}"
         )
 
     def draw(self, figure: Figure) -> None:
-        """Draw steps with a dot at each improvement."""
         drawn = leaders(self.data)
         unit, length = time_unit(max(seconds[-1] for seconds, _ in drawn.values()))
         lines = {m: ([x / length for x in seconds], y) for m, (seconds, y) in drawn.items()}
         look = {"drawstyle": "steps-post", "markevery": slice(0, -1)}
         axes = draw_lines(figure, lines, self.metric, **look)
         axes.set_xlim(left=0)
-        axes.set_xlabel(f"{unit} since the run began", fontsize=MEDIUM)
-        axes.set_ylabel(f"best validation {self.metric_label} so far", fontsize=MEDIUM)
+        axes.set_xlabel(f"{unit} since the run began")
+        axes.set_ylabel(f"best validation {self.metric_label} so far")
 
     def plot(self) -> Plot:
-        """Return steps over minutes."""
         traces = [
             make_trace(
                 model,
@@ -74,14 +64,13 @@ class BestSoFarFigure(ReportFigure):
         return make_plot(traces, "minutes", f"best validation {self.metric_label} so far")
 
     def rows(self) -> Iterator[dict[str, object]]:
-        """Return a row per improvement."""
         for model, (times, values) in self.data.items():
             for seconds, value in zip(times[:-1], values[:-1], strict=True):
                 yield {"model": model, "seconds": seconds, "value": value}
 
 
 def improvements(rows: Sequence[EvalRecord], metric: MetricName) -> Line:
-    """Return seconds and values of each improvement, and the best value at the last evaluation."""
+    """Return times in seconds and values of improvements; the last point repeats the best value."""
     best: list[tuple[float, float]] = []
     sign = 1 if MODES[metric] == "min" else -1
     for time, signed in sorted((r.experiment_seconds, sign * getattr(r, metric)) for r in rows):

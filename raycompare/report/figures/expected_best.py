@@ -1,4 +1,4 @@
-"""The best of any number of trials of a model, averaged over all orders of its trials."""
+"""Expected best validation score for each number of trials of a model."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy as np
 from raycompare.metrics import MODES, MetricName
 from raycompare.report.drawing.figure import ReportFigure
 from raycompare.report.drawing.plot import Plot, make_axis, make_plot, make_trace
-from raycompare.report.drawing.style import MEDIUM, draw_lines, leaders, name_leaders
+from raycompare.report.drawing.style import draw_lines, leaders, name_leaders
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-OPTUNA = " Optuna learns from its trials, so the later ones are better than their average."
+OPTUNA = " Optuna learns from earlier trials, so later ones are better than average."
 FEW_TRIALS = 20
-"""Trials that an axis of the page can number one by one."""
+"""Largest number of trials at which the axis of the page labels each."""
 
 
 class ExpectedBestFigure(ReportFigure):
@@ -28,10 +28,10 @@ class ExpectedBestFigure(ReportFigure):
 
     @cached_property
     def data(self) -> dict[str, list[float]]:
-        """The expected best validation value of 1, 2, ... trials of the tune stage.
+        """Expected best validation scores of 1, 2, ... trials of the tune stage.
 
-        Models with one trial have no curve. A trial counts with its best value, also where it was
-        stopped early.
+        Models with one trial are left out. Trials that were stopped early count with their best
+        value.
         """
         values: dict[str, list[float]] = {model: [] for model in self.models}
         for trial in self.comparison.records.trials:
@@ -40,17 +40,16 @@ class ExpectedBestFigure(ReportFigure):
         return {model: best_of(own, self.metric) for model, own in values.items() if len(own) > 1}
 
     def caption(self) -> str:
-        """Explain the average, and where it misleads."""
         optuna = self.comparison.experiment.tune.search_alg == "optuna"
         return (
-            f"The best validation {self.metric_label} of so many trials, on average over which "
-            "of the model's trials they are. Where a curve still rises at its end, more trials may "
-            "find better. Trials that were stopped early count with what they had."
+            f"Expected best validation {self.metric_label} of a number of trials, averaged over "
+            "all choices of that many trials of the model. If a curve still rises at its end, more "
+            "trials may find better configurations. Trials that were stopped early count with "
+            "their best value so far."
             f"{OPTUNA if optuna else ''}{name_leaders(len(self.data), self.name)}"
         )
 
     def draw(self, figure: Figure) -> None:
-        """Draw a dot for each number of trials."""
         from matplotlib.ticker import MaxNLocator
 
         lines = {
@@ -59,11 +58,10 @@ class ExpectedBestFigure(ReportFigure):
         }
         axes = draw_lines(figure, lines, self.metric)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_xlabel("trials of the model", fontsize=MEDIUM)
-        axes.set_ylabel(f"expected best validation {self.metric_label}", fontsize=MEDIUM)
+        axes.set_xlabel("trials of the model")
+        axes.set_ylabel(f"expected best validation {self.metric_label}")
 
     def plot(self) -> Plot:
-        """Return a dot for each number of trials."""
         traces = [
             make_trace(
                 model,
@@ -80,23 +78,22 @@ class ExpectedBestFigure(ReportFigure):
         return make_plot(traces, "", f"expected best validation {self.metric_label}", xaxis=axis)
 
     def rows(self) -> Iterator[dict[str, object]]:
-        """Return a row per number of trials."""
         for model, values in self.data.items():
             for number, value in enumerate(values, 1):
                 yield {"model": model, "trials": number, "value": value}
 
 
 def best_of(values: Sequence[float], metric: MetricName) -> list[float]:
-    """Return the mean best of 1, 2, ... of the values, over all orders in which they can come.
+    """Return the expected best of 1, 2, ... values drawn without replacement.
 
-    Drawn without putting back, which has no bias (Tang et al. 2020, "Showing Your Work Doesn't
-    Always Work"; Dodge et al. 2019 draw with putting back).
+    This estimate is unbiased (Tang et al. 2020, "Showing Your Work Doesn't Always Work"), unlike
+    that of Dodge et al. (2019), which draws with replacement.
     """
     sign = 1.0 if MODES[metric] == "max" else -1.0
     rising = np.sort(sign * np.asarray(values, float))
     number = len(rising)
     expected = []
-    chances = np.full(number, 1 / number)  # of the value at each place to be the best of those
+    chances = np.full(number, 1 / number)  # that the value at each place is the best one drawn
     for drawn in range(1, number + 1):
         expected.append(sign * float(chances @ rising))
         # C(place, drawn) / C(number, drawn + 1), from C(place, drawn - 1) / C(number, drawn)

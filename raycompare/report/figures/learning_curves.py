@@ -1,4 +1,4 @@
-"""The validation values of every trial against its optimizer steps."""
+"""Validation scores of the trials over optimizer steps."""
 
 from __future__ import annotations
 
@@ -17,80 +17,66 @@ from raycompare.metrics import MODES, MetricName
 from raycompare.records.rows import TrialRecord
 from raycompare.report.drawing.figure import ReportFigure
 from raycompare.report.drawing.plot import Plot, make_plot, make_trace
-from raycompare.report.drawing.style import (
-    MEDIUM,
-    colour,
-    ink,
-    label,
-    legend_above,
-    tidy,
-    y_limits,
-)
+from raycompare.report.drawing.style import colour, ink, label, legend_above, y_limits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MOST_CURVES = 30
-"""Curves of one model in its panel; more lines than that hide each other."""
+"""Largest number of curves in the panel of a model."""
 PANEL_COLUMNS = {1: 1, 2: 2, 3: 3, 4: 2, 5: 3, 6: 3, 7: 4, 8: 4}
 MOST_COLUMNS = 4
 SOME_OTHERS = "some of the other trials, from the best to the worst"
 GAP = (None,)
-"""Between two curves of one trace."""
+"""Separates two curves of one trace."""
 PALE, STRONG = 0.45, 1.0
 
 
 class LearningCurvesFigure(ReportFigure):
-    """A panel per model: its trials thin, the best one thick; of very many only some."""
+    """A panel per model, with its best trial as a thick line."""
 
     order = 10
 
     @cached_property
-    def all_curves(self) -> tuple[Curve, ...]:
-        """The curve of every evaluated trial."""
+    def _all_curves(self) -> tuple[Curve, ...]:
         return learning_curves(self.comparison.records)
 
     @cached_property
     def data(self) -> list[Curve]:
-        """The curves that are drawn."""
-        return select_curves(self.all_curves, self.metric)
+        return select_curves(self._all_curves, self.metric)
 
     @property
-    def hidden(self) -> int:
-        """How many curves are not drawn."""
-        return len(self.all_curves) - len(self.data)
+    def _hidden(self) -> int:
+        return len(self._all_curves) - len(self.data)
 
     def caption(self) -> str:
-        """Explain lines and crosses, and which trials are drawn."""
         lines = [
-            f"Validation {self.metric_label} against optimizer steps, one panel per model: "
-            f"{'some trials' if self.hidden else 'every trial'} of the tune stage, or of the "
-            "confirm stage where a model was not tuned. The thick line is the model's best trial, "
-            "a cross marks where a trial was stopped early."
+            f"Validation {self.metric_label} over optimizer steps, one panel per model: "
+            f"{'some trials' if self._hidden else 'all trials'} of the tune stage, or of the "
+            "confirm stage if the model was not tuned. The thick line is the model's best trial; "
+            "a cross marks the end of a trial that was stopped early."
         ]
-        if self.hidden:
+        if self._hidden:
             lines.append(
-                f"Of each model at most {MOST_CURVES} are drawn, at even distances from the best "
-                "to the worst by their best value; evaluations.parquet has the other "
-                f"{number_of(self.hidden, 'trial')}."
+                f"At most {MOST_CURVES} trials of each model are drawn, evenly spaced from the "
+                "best to the worst by their best value; evaluations.parquet has the other "
+                f"{number_of(self._hidden, 'trial')}."
             )
         if self.metric == "loss":
-            lines.append("Losses far above the best trials' leave the axis.")
+            lines.append("Losses far above those of the best trials are outside the axes.")
         return " ".join(lines)
 
     def page_caption(self) -> str:
-        """Explain what the pointer does."""
-        hidden = f" {self.hidden:,} more are in evaluations.parquet." if self.hidden else ""
+        hidden = f" {self._hidden:,} more are in evaluations.parquet." if self._hidden else ""
         return (
-            f"Validation {self.metric_label} against optimizer steps. Point at a curve to see its "
-            "trial; a click on a model hides it, a double click hides the others. The thick line "
-            "is the model's best trial, an open circle the end of a trial that was stopped early."
-            f"{hidden}"
+            f"Validation {self.metric_label} over optimizer steps. Hover over a curve to identify "
+            "its trial. Click a model to hide it, double-click to hide all others. The thick line "
+            "is the model's best trial; an open circle marks the end of a trial that was stopped "
+            f"early.{hidden}"
         )
 
     def draw(self, figure: Figure) -> None:
-        """Draw the panels on common axes."""
         by_model = _by_model(self.data)
         drawn = [model for model in self.models if model in by_model]
         columns = PANEL_COLUMNS.get(len(drawn), MOST_COLUMNS)
@@ -100,14 +86,14 @@ class LearningCurvesFigure(ReportFigure):
         panels: list[Axes] = list(grid.flat)
         for index, (panel, model) in enumerate(zip(panels, drawn, strict=False)):
             _draw_panel(panel, by_model[model], colour(index))
-            panel.set_title(label(model), fontsize=MEDIUM)
+            panel.set_title(label(model))
             panel.xaxis.set_tick_params(labelbottom=index + columns >= len(drawn))
         for unused in panels[len(drawn) :]:
             unused.set_visible(False)
         panels[0].set_xlim(left=0)
         panels[0].set_ylim(*self._limits())
-        figure.supxlabel("optimizer steps", fontsize=MEDIUM)
-        figure.supylabel(f"validation {self.metric_label}", fontsize=MEDIUM)
+        figure.supxlabel("optimizer steps")
+        figure.supylabel(f"validation {self.metric_label}")
         self._draw_legend(figure)
 
     def _limits(self) -> tuple[float, float]:
@@ -117,7 +103,7 @@ class LearningCurvesFigure(ReportFigure):
     def _draw_legend(self, figure: Figure) -> None:
         from matplotlib.lines import Line2D
 
-        others = SOME_OTHERS if self.hidden else "other trials"
+        others = SOME_OTHERS if self._hidden else "other trials"
         handles = [Line2D([], [], color=ink(), linewidth=2.2, label="best trial of the model")]
         if not all(curve.is_best for curve in self.data):
             handles.append(Line2D([], [], color=ink(), linewidth=0.9, alpha=0.6, label=others))
@@ -128,7 +114,6 @@ class LearningCurvesFigure(ReportFigure):
         legend_above(figure, handles)
 
     def plot(self) -> Plot:
-        """Return two traces per model: the best trial, and the others behind it."""
         trials = {trial.trial_id: trial for trial in self.comparison.trials}
         by_model = _by_model(self.data)
         traces = [
@@ -143,10 +128,10 @@ class LearningCurvesFigure(ReportFigure):
 def select_curves(
     curves: Sequence[Curve], metric: MetricName, most: int = MOST_CURVES
 ) -> list[Curve]:
-    """Select some curves of each model, at most this many, in their order.
+    """Select at most this many curves of each model, keeping their order.
 
-    They are the best trial and others at even distances in the order of their best values, so
-    that the worst is kept too and a panel shows how the trials spread.
+    The selection contains the best trial, the worst, and evenly spaced ones between them by best
+    value, so a panel shows how the trials spread.
     """
     ranked = sorted(curves, key=lambda curve: (not curve.is_best, _rank(curve, metric)))
     kept = {
@@ -175,19 +160,12 @@ def _select_evenly(ranked: Sequence[Curve], most: int) -> Sequence[Curve]:
 
 def _draw_panel(panel: Axes, curves: Iterable[Curve], line_colour: str) -> None:
     for curve in sorted(curves, key=lambda curve: curve.is_best):
-        width, alpha = (2.2, 1.0) if curve.is_best else (0.9, 0.45)
-        marker = "." if len(curve.steps) == 1 else None
-        panel.plot(
-            curve.steps,
-            curve.values,
-            color=line_colour,
-            linewidth=width,
-            alpha=alpha,
-            marker=marker,
-        )
+        width, alpha = (2.2, STRONG) if curve.is_best else (0.9, PALE)
+        (line,) = panel.plot(curve.steps, curve.values, color=line_colour, linewidth=width)
+        line.set(alpha=alpha, marker="." if len(curve.steps) == 1 else "")
         if curve.stopped_early:
             panel.plot(curve.steps[-1], curve.values[-1], "x", color=ink(), markersize=5)
-    tidy(panel)
+    panel.grid(axis="y")
 
 
 def _trace(
@@ -216,7 +194,7 @@ def _symbols(curve: Curve) -> list[str]:
 
 
 def _describe(trial: TrialRecord) -> str:
-    """Name a trial and what was searched, for a small box."""
+
     searched = json.loads(trial.hyperparameters)
     values = [f"{name} {_short(searched[name])}" for name in sorted(searched)]
     return "<br>".join(map(escape, [trial.trial_id, *(values or ["untuned default"])]))

@@ -1,4 +1,4 @@
-"""Which models give the most for the time that a text takes: score against latency."""
+"""Test score of the models over their latency, with the Pareto front."""
 
 from __future__ import annotations
 
@@ -13,54 +13,51 @@ from raycompare.analysis.recommendation import on_one_processor
 from raycompare.metrics import MODES
 from raycompare.report.drawing.figure import ReportFigure
 from raycompare.report.drawing.plot import Plot, make_axis, make_plot, make_trace
-from raycompare.report.drawing.style import MEDIUM, colour, ink, tidy
+from raycompare.report.drawing.style import colour, ink
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from raycompare.report.drawing.point_labels import Line, Spot
+    from raycompare.report.drawing.point_labels import Segment, Spot
 
 LOG_FROM = 10.0
-"""The ratio of the longest to the shortest time from which the axis is logarithmic."""
+"""Ratio of the longest to the shortest time above which the axis is logarithmic."""
 MOST_LABELLED = 12
-"""Models whose names fit beside their points; of more, only those on the front are named."""
+"""Number of models above which only those on the front are named."""
 POINT_SIZE, THIN, THICK = 6.0, 1.0, 1.8
 GREY = "#888888"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ParetoPoint:
-    """A tested model that was measured."""
+    """A model that was tested, and measured for inference."""
 
     model: str
     latency_ms: float
-    """The median latency of a text."""
+    """Median latency of a text."""
     value: float
-    """The mean test value."""
+    """Mean test score."""
     low: float | None
-    """Bound of the 95 % interval; None, as `high` is, where there is no interval."""
+    """Lower bound of the 95 % interval; None without an interval."""
     high: float | None
     on_front: bool
-    """No other model is as quick and as good, and better in one of the two."""
+    """Whether no other model is at least as fast and as good, and better in one of the two."""
 
     @property
     def spot(self) -> Spot:
-        """Where the point is drawn."""
+        """Position in the units of the axes."""
         return self.latency_ms, self.value
 
 
 class ParetoFigure(ReportFigure):
-    """A point per model, and a line through those that no other model dominates."""
+    """A point per model, and a line along the Pareto front."""
 
     order = 50
 
     @cached_property
     def data(self) -> list[ParetoPoint]:
-        """The models that were tested and measured, in the order of the leaderboard.
-
-        There are none where the models were measured on different processors.
-        """
+        """Measured models, best first; empty if they were measured on different processors."""
         inference, intervals = self.comparison.inference, self.comparison.judgement.intervals
         if not on_one_processor(inference):
             return []
@@ -85,48 +82,44 @@ class ParetoFigure(ReportFigure):
         ]
 
     @property
-    def best(self) -> list[ParetoPoint]:
-        """The points on the front, quickest first."""
+    def _best(self) -> list[ParetoPoint]:
+        """Points on the front, fastest first."""
         return sorted((p for p in self.data if p.on_front), key=lambda point: point.latency_ms)
 
     @property
     def has_data(self) -> bool:
-        """Whether there are two models to compare."""
         return len(self.data) > 1
 
     def caption(self) -> str:
-        """Explain the points and the line."""
         return (
-            f"Mean test {self.metric_label} with its 95 % interval, where it has one, against the "
-            "median latency of a text. No model is both quicker and better than those on the line."
+            f"Mean test {self.metric_label} with its 95 % interval, if there is one, over the "
+            "median latency of a text. No model is both faster and better than those on the line."
         )
 
     def draw(self, figure: Figure) -> None:
-        """Draw points with their intervals and names, and the front as steps."""
         from raycompare.report.drawing.point_labels import name_points
 
         figure.set_size_inches(8.0, 5.0)
         axes = figure.subplots()
-        best, others = self.best, [point for point in self.data if not point.on_front]
+        best, others = self._best, [point for point in self.data if not point.on_front]
         _draw_points(axes, others, ink())
         _draw_points(axes, best, colour(0))
         times, values = [p.latency_ms for p in best], [p.value for p in best]
         axes.plot(times, values, color=colour(0), linewidth=THICK, drawstyle="steps-post", zorder=1)
         _scale(axes, [point.latency_ms for point in self.data])
-        axes.set_xlabel("milliseconds for a text, median", fontsize=MEDIUM)
-        axes.set_ylabel(f"test {self.metric_label}", fontsize=MEDIUM)
-        tidy(axes, grid="both")
+        axes.set_xlabel("median latency of a text, ms")
+        axes.set_ylabel(f"test {self.metric_label}")
+        axes.grid()
         named = [*best, *others] if len(self.data) <= MOST_LABELLED else best
         names = {point.model: point.spot for point in named}
         lines = [*_intervals(self.data), *_steps(best)]
         name_points(axes, names, [point.spot for point in self.data], lines, POINT_SIZE)
 
     def plot(self) -> Plot:
-        """Return points with their intervals, and the front as a dotted line."""
         line = {
             "type": "scatter",
-            "x": [point.latency_ms for point in self.best],
-            "y": [point.value for point in self.best],
+            "x": [point.latency_ms for point in self._best],
+            "y": [point.value for point in self._best],
             "mode": "lines",
             "line": {"dash": "dot", "color": GREY},
             "hoverinfo": "skip",
@@ -152,19 +145,17 @@ class ParetoFigure(ReportFigure):
             )
             for point in self.data
         ]
-        latency = make_axis("ms for a text, median", type="log")
+        latency = make_axis("median latency of a text, ms", type="log")
         return make_plot([line, *points], "", f"test {self.metric_label}", xaxis=latency)
 
     def rows(self) -> Iterator[dict[str, object]]:
-        """Return a row per model."""
         return map(asdict, self.data)
 
 
 def front(points: Mapping[str, tuple[float, float]], higher_is_better: bool) -> set[str]:
-    """Return the names of the points that no other dominates; a point is (latency, value).
+    """Return the names of the points (latency, value) that no other point dominates.
 
-    From the quickest on, those that are better than all before; points that are equal stand or
-    fall together.
+    These are, from the fastest on, the ones better than all before. Equal points are kept together.
     """
     sign = -1.0 if higher_is_better else 1.0
     kept: set[str] = set()
@@ -197,14 +188,13 @@ def _scale(axes: Axes, times: Sequence[float]) -> None:
         axes.set_xlim(left=0)
 
 
-def _intervals(points: Sequence[ParetoPoint]) -> Iterator[Line]:
+def _intervals(points: Sequence[ParetoPoint]) -> Iterator[Segment]:
     for point in points:
         if point.low is not None and point.high is not None:
             yield (point.latency_ms, point.low), (point.latency_ms, point.high), THIN
 
 
-def _steps(best: Sequence[ParetoPoint]) -> Iterator[Line]:
-    """Yield the lines that the front is drawn with."""
+def _steps(best: Sequence[ParetoPoint]) -> Iterator[Segment]:
     for (start, value), (end, next_value) in pairwise(point.spot for point in best):
         yield (start, value), (end, value), THICK
         yield (end, value), (end, next_value), THICK

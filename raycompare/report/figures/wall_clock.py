@@ -1,4 +1,4 @@
-"""How long a confirm trial of each model took."""
+"""Mean duration of a confirm trial of each model."""
 
 from __future__ import annotations
 
@@ -10,15 +10,7 @@ from typing import TYPE_CHECKING
 from raycompare.formatting import duration
 from raycompare.report.drawing.figure import ReportFigure
 from raycompare.report.drawing.plot import ROW_HEIGHT, Plot, make_plot
-from raycompare.report.drawing.style import (
-    MEDIUM,
-    SMALL,
-    colour,
-    label,
-    legend_above,
-    tidy,
-    time_unit,
-)
+from raycompare.report.drawing.style import MEDIUM, SMALL, colour, label, legend_above, time_unit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,7 +23,7 @@ class WallClockFigure(ReportFigure):
 
     @cached_property
     def data(self) -> list[tuple[str, float, float]]:
-        """Name, mean seconds of training and of evaluation of each confirmed model."""
+        """Name, mean training and mean evaluation time in seconds of each confirmed model."""
         return [
             (row.model, row.train_seconds, row.eval_seconds or 0.0)
             for row in self.comparison.leaderboard
@@ -39,14 +31,12 @@ class WallClockFigure(ReportFigure):
         ]
 
     def caption(self) -> str:
-        """Say what the times leave out."""
         return (
-            "Mean wall-clock of one confirm trial, without loading the model or the final test. "
-            "Trials that shared a machine slowed each other down."
+            "Mean wall-clock time of a confirm trial, without loading the model and the final "
+            "test. Trials that share a machine slow each other down."
         )
 
     def draw(self, figure: Figure) -> None:
-        """Draw horizontal bars, each with its total."""
         figure.set_size_inches(8.0, 1.3 + 0.36 * len(self.data))
         axes = figure.subplots()
         totals = [training + evaluation for _, training, evaluation in self.data]
@@ -62,12 +52,11 @@ class WallClockFigure(ReportFigure):
         axes.set_yticks(places, [label(model) for model, _, _ in self.data], fontsize=MEDIUM)
         axes.invert_yaxis()
         axes.set_xlim(0, max(totals) / length * 1.14)
-        axes.set_xlabel(f"{unit} per trial, mean over the confirm trials", fontsize=MEDIUM)
-        tidy(axes, grid="x")
+        axes.set_xlabel(f"{unit} per trial, mean over the confirm trials")
+        axes.grid(axis="x")
         legend_above(figure, axes.get_legend_handles_labels()[0])
 
     def plot(self) -> Plot:
-        """Return horizontal bars in minutes."""
         models, *times = zip(*self.data[::-1], strict=True)
         bars = [
             {
@@ -85,6 +74,5 @@ class WallClockFigure(ReportFigure):
         return make_plot(bars, "minutes of a confirm trial", "", barmode="stack", height=height)
 
     def rows(self) -> Iterator[dict[str, object]]:
-        """Return a row per model."""
         for model, train, evaluation in self.data:
             yield {"model": model, "train_seconds": train, "eval_seconds": evaluation}

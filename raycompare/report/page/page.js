@@ -1,34 +1,34 @@
 "use strict";
 (() => {
-  const FEWEST_ROWS = 6; // of a table that is worth a filter
+  const FEWEST_ROWS = 6; // smallest table that gets a filter
   const DASHES = ["solid", "dash", "dot"];
   const UNITS = { ms: 0.001, s: 1, m: 60, h: 3600 };
   const { figures, themes } = JSON.parse(document.getElementById("page-data").textContent);
-  const wish = matchMedia("(prefers-color-scheme: dark)");
+  const prefersDark = matchMedia("(prefers-color-scheme: dark)");
 
   // ---- tables
 
-  // The number that a cell begins with, durations in seconds; null for words.
+  // Returns the number at the start of a cell, durations in seconds; null for words.
   function number(text) {
     const time = text.match(/^(\d+) (h|m) (\d+) (m|s)$/);
     if (time) return time[1] * UNITS[time[2]] + time[3] * UNITS[time[4]];
-    const found = text.match(
+    const match = text.match(
       /^(?:under |< |\[)?\$?([+-]?[\d,]*\.?\d+(?:e[+-]?\d+)?)(?: (ms|s)| MB| ±.*| of .*| to .*| GPU s| CPU s| GiB|%|,.*\])?$/i,
     );
-    return found ? Number(found[1].replaceAll(",", "")) * (UNITS[found[2]] ?? 1) : null;
+    return match ? Number(match[1].replaceAll(",", "")) * (UNITS[match[2]] ?? 1) : null;
   }
 
   function keys(rows, column) {
     const texts = rows.map((row) => row.cells[column].textContent.trim());
     const numbers = texts.map(number);
-    const known = numbers.filter((value) => value !== null).length;
+    const numeric = numbers.filter((value) => value !== null).length;
     const empty = texts.filter((text) => text === "-" || text === "").length;
-    return known > 0 && 2 * known >= texts.length - empty
+    return numeric > 0 && 2 * numeric >= texts.length - empty
       ? numbers
       : texts.map((text) => (text === "-" || text === "" ? null : text.toLowerCase()));
   }
 
-  // What has no value comes last, in either direction; among equals the order stays.
+  // Cells without a value come last in both directions; the sort is stable.
   function order(table, rows, column, direction) {
     let sorted = rows;
     if (direction !== "none") {
@@ -62,7 +62,7 @@
     });
   }
 
-  // A row is shown if it has every word that is asked for, and the explorer keeps its trial.
+  // A row is shown if it contains all words, and if the explorer keeps its trial.
   function makeFilter(table) {
     const rows = [...table.tBodies[0].rows];
     const box = document.createElement("div");
@@ -72,7 +72,7 @@
     box.className = "filter";
     input.type = "search";
     count.setAttribute("role", "status");
-    label.append("Rows with ", input);
+    label.append("Filter rows ", input);
     box.append(label, count);
     table.parentElement.before(box);
     let kept = () => true;
@@ -97,7 +97,7 @@
 
   function isDark() {
     const chosen = document.documentElement.dataset.theme;
-    return chosen ? chosen === "dark" : wish.matches;
+    return chosen ? chosen === "dark" : prefersDark.matches;
   }
 
   function painted(figure, theme) {
@@ -122,7 +122,7 @@
         font: { color: theme.ink, family: "system-ui, sans-serif" },
         hoverlabel: { bgcolor: theme.paper, font: { color: theme.ink } },
         modebar: { bgcolor: theme.paper, color: theme.ink },
-        uirevision: 1, // a change of colours keeps what is zoomed and hidden
+        uirevision: 1, // keeps zoom and hidden traces when the theme changes
         ...(layout.xaxis && { xaxis: { ...axis, ...layout.xaxis } }),
         ...(layout.yaxis && { yaxis: { ...axis, ...layout.yaxis } }),
         ...(innerWidth < 700 && { legend: { orientation: "h", y: -0.3 } }),
@@ -136,7 +136,7 @@
       responsive: true,
       displaylogo: false,
       plotlyServerURL: "",
-      // One uploads the figure and its data; the others select what nothing is done with.
+      // The first uploads the figure and its data; selections have no use here.
       modeBarButtonsToRemove: ["sendChartToCloud", "select2d", "lasso2d"],
     };
     return Promise.all(
@@ -147,7 +147,7 @@
     );
   }
 
-  // What the ranges on the axes of the explorer leave, as a set of trial ids; null for all.
+  // Returns the ids of the trials within the ranges on the explorer's axes; null for all.
   function keptTrials(trace) {
     const limits = trace.dimensions.filter((axis) => axis.constraintrange);
     if (limits.length === 0) return null;
@@ -174,7 +174,7 @@
     });
   }
 
-  // Plotly comes packed, which more than halves the page.
+  // Plotly is embedded compressed, which more than halves the size of the page.
   async function unpackPlotly() {
     const packed = atob(document.getElementById("page-plotly").textContent);
     const bytes = Uint8Array.from(packed, (letter) => letter.charCodeAt(0));
@@ -201,7 +201,7 @@
       document.documentElement.dataset.theme = isDark() ? "light" : "dark";
       draw();
     });
-    wish.addEventListener("change", draw);
+    prefersDark.addEventListener("change", draw);
     document.documentElement.dataset.ready = "yes";
   }
 

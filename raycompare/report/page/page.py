@@ -1,7 +1,7 @@
-"""The report as one HTML file: tables that sort and filter, figures that answer the pointer.
+"""The report as one HTML file with sortable, filterable tables and interactive figures.
 
-It needs no network. What it shows comes from users as well, so nothing of theirs is markup: the
-Markdown's own HTML is let through by name, and the page forbids every script but its own two.
+The page needs no network. Text from users is never markup: of raw HTML, only the report's own
+elements are kept, and the page's policy allows only its own two scripts.
 """
 
 from __future__ import annotations
@@ -33,16 +33,13 @@ _unfold = re.compile(r"</details>\n?")
 _no_letters = re.compile(r"[^a-z0-9]+")
 
 
-class Shown(NamedTuple):
-    """A figure of the page."""
-
+class _Shown(NamedTuple):
     caption: str
-    """How to read it, in Markdown."""
     plot: Plot
 
 
 def page(comparison: Comparison, before: str, after: str) -> str:
-    """Return the page; `before` and `after` are the report's Markdown around its figures."""
+    """Return the page; `before` and `after` are the report's Markdown around the figures."""
     script = _file("page.js")
     figures = _shown(comparison)
     return Template(_file("page.html")).substitute(
@@ -64,7 +61,7 @@ def page(comparison: Comparison, before: str, after: str) -> str:
 
 
 def html(markdown: str) -> str:
-    """Render Markdown; of raw HTML only the report's own folds are kept, all else is text."""
+    """Render Markdown; of raw HTML, only the report's folds are kept, everything else is text."""
     parser = MarkdownIt("commonmark", {"html": True}).enable("table")
     parser.add_render_rule("html_inline", _as_text)
     parser.add_render_rule("html_block", _folds_only)
@@ -98,25 +95,28 @@ def _name_headings(tokens: Sequence[Token]) -> None:
     for token, inside in pairwise(tokens):
         if token.type == "heading_open":
             name = _no_letters.sub("-", inside.content.lower()).strip("-")
-            token.attrSet("id", f"section-{name}")  # no name of a user's is that of a script's data
+            token.attrSet("id", f"section-{name}")  # can't be the id of a script
 
 
-def _shown(comparison: Comparison) -> dict[str, Shown]:
-    """Return the figures that have data by name, the trial explorer first."""
+def _shown(comparison: Comparison) -> dict[str, _Shown]:
+    """Return the figures that have data keyed by name, the trial explorer first."""
     trials = explorer(comparison)
-    first = {"trial_explorer": Shown(explain_explorer(comparison), trials)} if trials.traces else {}
-    others = shown_figures(comparison)
-    return first | {one.name: Shown(one.page_caption(), one.plot()) for one in others}
+    shown = {}
+    if trials.traces:
+        shown["trial_explorer"] = _Shown(explain_explorer(comparison), trials)
+    for figure in shown_figures(comparison):
+        shown[figure.name] = _Shown(figure.page_caption(), figure.plot())
+    return shown
 
 
 def _to_json(plot: Plot) -> Any:
-    """Return a plot as Plotly's JSON; Plotly checks it, and puts null for what is not finite."""
+    """Return a plot as Plotly's JSON, checked by Plotly, with null for non-finite numbers."""
     import plotly.graph_objects as go
 
     return json.loads(go.Figure(plot.traces, plot.layout).to_json())
 
 
-def _figures(figures: Mapping[str, Shown]) -> str:
+def _figures(figures: Mapping[str, _Shown]) -> str:
     shown = [_figure(name, figure.caption) for name, figure in figures.items()]
     return "\n".join(['<h2 id="section-figures">Figures</h2>', *shown]) if shown else ""
 
@@ -142,7 +142,7 @@ def _theme(theme: Theme) -> dict[str, Any]:
 
 
 def _colours() -> str:
-    """Return the colours of both themes as CSS variables, the reader's choice last."""
+    """Return the colours of both themes as CSS variables; the reader's choice takes precedence."""
     light, dark = _variables(LIGHT), _variables(DARK)
     return (
         f":root {{ {light} }}\n"
@@ -161,12 +161,12 @@ def _variables(theme: Theme) -> str:
 
 
 def _data(content: Mapping[str, Any]) -> str:
-    """Return JSON that can't end the element that it stands in."""
+    """Return JSON that can't close the element around it."""
     return json.dumps(content, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
 def _policy(*scripts: str) -> str:
-    """Allow these scripts and no other. Plotly compiles its shaders' code, hence the eval."""
+    """Return a policy that allows only these scripts; Plotly needs eval to compile shaders."""
     hashes = " ".join(f"'sha256-{_digest(script)}'" for script in scripts)
     return (
         f"default-src 'none'; script-src {hashes} 'unsafe-eval'; style-src 'unsafe-inline'; "
@@ -187,7 +187,7 @@ def _plotly() -> str:
 
 @cache
 def _compress_plotly() -> str:
-    """Return Plotly's script in 40 % of its size; the page unpacks it."""
+    """Return Plotly's script compressed to 40 % of its size; the page unpacks it."""
     return base64.b64encode(gzip.compress(_plotly().encode(), mtime=0)).decode()
 
 

@@ -1,4 +1,4 @@
-"""The trial explorer of the HTML page: every evaluated trial of a stage as a line over its axes."""
+"""Trial explorer of the HTML page: the evaluated trials of a stage in parallel coordinates."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from raycompare.records.rows import TrialRecord
 from raycompare.report.drawing.plot import Plot
 
 LOG_SPAN = 20
-"""Positive values whose largest is so many times the smallest have an axis of powers of ten."""
+"""Ratio of the largest to the smallest positive value from which an axis is logarithmic."""
 BELOW = 0.12
-"""Of an axis, by which trials without a value stand under it."""
+"""Distance below the axis at which missing values are drawn, as a share of its length."""
 MOST_NAMED, MOST_TICKS = 20, 6
 LONGEST = 20
 NOT_SET = "not set"
@@ -26,11 +26,11 @@ NOT_SET = "not set"
 def explain_explorer(comparison: Comparison) -> str:
     """Explain how to read and use the explorer, in Markdown."""
     return (
-        "Each line is a trial of the tune stage; of the confirm stage where nothing was tuned. "
-        "Drag along an axis to keep the trials in that range, also in the table of trials below; "
-        "click the axis to keep all again; drag its name to move it. Bluer lines have a better "
-        f"{LABELS[comparison.metric]}. The untuned default has what the experiment fixes, or "
-        "stands under the axis."
+        "Each line is a trial of the tune stage, or of the confirm stage if nothing was tuned. "
+        "Drag along an axis to keep only the trials in that range, also in the table of trials "
+        "below; click the axis to reset it; drag its name to move it. Bluer lines have a better "
+        f"{LABELS[comparison.metric]}. Hyperparameters of the untuned default are those fixed in "
+        'the experiment, or "not set" below the axis.'
     )
 
 
@@ -73,15 +73,15 @@ def explorer(comparison: Comparison) -> Plot:
 
 
 def _settings(comparison: Comparison, trial: TrialRecord) -> dict[str, Any]:
-    """Return what was searched over what was fixed."""
+
     fixed = settings_of(comparison.experiment, trial.model).training
     return {**fixed, **json.loads(trial.hyperparameters)}
 
 
 def _axis(name: str, values: Sequence[Any]) -> dict[str, Any]:
-    known = [value for value in values if value is not None]
-    if known and all(_is_number(value) for value in known):
-        return {"label": escape(name), **_numbers(values, known)}
+    present = [value for value in values if value is not None]
+    if present and all(_is_number(value) for value in present):
+        return {"label": escape(name), **_numbers(values, present)}
     return {"label": escape(name), **_names(values)}
 
 
@@ -89,13 +89,13 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _numbers(values: Sequence[Any], known: Sequence[float]) -> dict[str, Any]:
-    low, high = min(known), max(known)
+def _numbers(values: Sequence[Any], present: Sequence[float]) -> dict[str, Any]:
+    low, high = min(present), max(present)
     is_log = low > 0 and high / low >= LOG_SPAN
     place = math.log10 if is_log else float
     bottom, top = place(low), place(high)
     missing = bottom - BELOW * ((top - bottom) or 1.0)
-    has_missing = len(known) < len(values)
+    has_missing = len(present) < len(values)
     axis: dict[str, Any] = {"values": [missing if v is None else place(v) for v in values]}
     axis["range"] = [missing if has_missing else bottom, top if top > bottom else bottom + 1]
     step = (top - bottom) / (MOST_TICKS - 1)
@@ -107,7 +107,7 @@ def _numbers(values: Sequence[Any], known: Sequence[float]) -> dict[str, Any]:
 
 
 def _names(values: Sequence[Any]) -> dict[str, Any]:
-    """Place what is no number at 0, 1, ... in the order in which it comes."""
+    """Place texts at 0, 1, ... in the order of their first occurrence."""
     texts = [NOT_SET if value is None else str(value) for value in values]
     places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
     shown = list(places)[:: max(1, math.ceil(len(places) / MOST_NAMED))]

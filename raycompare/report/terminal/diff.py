@@ -1,4 +1,4 @@
-"""What `raycompare diff` prints."""
+"""Output of `raycompare diff`."""
 
 from __future__ import annotations
 
@@ -12,23 +12,18 @@ from raycompare.formatting import NOTHING, change, dollars, duration, listing, s
 from raycompare.metrics import LABELS
 
 
-def text(found: RunDiff) -> str:
-    """Return a page for a terminal: what was changed, then what came of it."""
+def text(diff: RunDiff) -> str:
+    """Return the differences of the runs, then those of their results, for a terminal."""
     parts = [
-        _sides(found.first, found.second),
-        *_section("experiment", found.experiment),
-        *_section("data", found.data),
-        *_section("versions", found.versions),
-        *_section("machines, how many of a kind", found.machines),
-        *_results(found),
-        *(f"Mind: {caveat}." for caveat in found.caveats),
+        f"first   {_side(diff.first)}\nsecond  {_side(diff.second)}",
+        _section("experiment", diff.experiment),
+        _section("data", diff.data),
+        _section("versions", diff.versions),
+        _section("machines (number of each kind)", diff.machines),
+        *_results(diff),
+        *(f"Note: {caveat}." for caveat in diff.caveats),
     ]
     return "\n\n".join(parts)
-
-
-def _sides(first: Side, second: Side) -> str:
-    lines = [f"{name}  {_side(side)}" for name, side in (("first ", first), ("second", second))]
-    return "\n".join(lines)
 
 
 def _side(side: Side) -> str:
@@ -36,28 +31,27 @@ def _side(side: Side) -> str:
     return f"{side.folder}: {side.state}, {duration(side.seconds)}{usd}"
 
 
-def _section(title: str, changes: Sequence[Difference]) -> Iterator[str]:
+def _section(title: str, changes: Sequence[Difference]) -> str:
     if not changes:
-        yield f"{title}: the same"
-        return
+        return f"{title}: the same"
     lines = [f"  {row.where}: {_value(row.first)} -> {_value(row.second)}" for row in changes]
-    yield "\n".join([f"{title}:", *lines])
+    return "\n".join([f"{title}:", *lines])
 
 
 def _value(value: object) -> str:
     return NOT_THERE if value == NOT_THERE else json.dumps(value)
 
 
-def _results(found: RunDiff) -> Iterator[str]:
-    for model in found.models:
-        yield _model(found, model)
-    for side, names in ((found.first, found.only_first), (found.second, found.only_second)):
+def _results(diff: RunDiff) -> Iterator[str]:
+    for model in diff.models:
+        yield _model(diff, model)
+    for side, names in ((diff.first, diff.only_first), (diff.second, diff.only_second)):
         if names:
             yield f"only in {side.run_id}: {listing(names)}"
 
 
-def _model(found: RunDiff, row: ModelDiff) -> str:
-    lines = [f"{row.model}: {_claim(found, row)}"]
+def _model(diff: RunDiff, row: ModelDiff) -> str:
+    lines = [f"{row.model}: {_claim(diff, row)}"]
     differences = row.differences
     for metric in row.first or row.second:
         values = f"{_mean(row.first.get(metric))} -> {_mean(row.second.get(metric))}"
@@ -70,12 +64,13 @@ def _mean(value: Spread | None) -> str:
     return spread(value) if value else NOTHING
 
 
-def _claim(found: RunDiff, row: ModelDiff) -> str:
+def _claim(diff: RunDiff, row: ModelDiff) -> str:
     if row.test is None or row.p_holm is None:
         return f"not tested: {row.untested}"
-    label, interval = LABELS[found.metric], row.test.interval
-    seen = f"{label} {change(interval.low)} to {change(interval.high)}, 95 %; {p_text(row.p_holm)}"
+    label, interval = LABELS[diff.metric], row.test.interval
+    bounds = f"{label} {change(interval.low)} to {change(interval.high)}, 95 %"
+    test = f"{bounds}; {p_text(row.p_holm)}"
     if not row.apart:
         least = score(row.test.detectable)
-        return f"can't be told apart ({seen}; a gap under {least} can't be seen)"
-    return f"{'better' if interval.low > 0 else 'worse'} in the second ({seen})"
+        return f"not significantly different ({test}; differences below {least} not detectable)"
+    return f"{'better' if interval.low > 0 else 'worse'} in the second run ({test})"

@@ -1,4 +1,4 @@
-"""`raycompare status --follow`: a run that goes on, until it ends."""
+"""`raycompare status --follow`: shows a run until it ends."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from raycompare.records.snapshot import Snapshot
 from raycompare.report.terminal.status import RunStatus, status_of, view
 
 HERE_SECONDS, REMOTE_SECONDS = 2.0, 15.0
-"""Between two looks at a folder on a disk, and in a bucket, where each costs a few requests."""
+"""Intervals for a folder on a disk, and for one in a bucket, where each look costs requests."""
 
 Wait = Callable[[float], None]
 
 
 def look(folder: RunFolder) -> RunStatus:
-    """Say how a run stands now.
+    """Return the current status of a run.
 
     Raises:
-        UserError: the folder is not that of a run.
+        UserError: the folder is not a run folder.
     """
     now = datetime.now(UTC)
     return status_of(Snapshot.of(folder, now), now)
 
 
 def looks(folder: RunFolder, wait: Wait = time.sleep) -> Iterator[RunStatus]:
-    """Look again and again, for the last time when the run has ended."""
+    """Yield the status repeatedly, for the last time when the run has ended."""
     here = folder.local_path("") is not None
     while True:
         status = look(folder)
@@ -43,10 +43,10 @@ def looks(folder: RunFolder, wait: Wait = time.sleep) -> Iterator[RunStatus]:
 
 
 def follow(folder: RunFolder, console: Console, wait: Wait = time.sleep) -> None:
-    """Show a run until it ends or the user has seen enough: a live table, or lines in a file.
+    """Show a run until it ends or Ctrl-C is pressed: a live table, or lines if not a terminal.
 
     Raises:
-        UserError: the folder is not that of a run.
+        UserError: the folder is not a run folder.
     """
     try:
         if console.is_terminal:
@@ -54,7 +54,7 @@ def follow(folder: RunFolder, console: Console, wait: Wait = time.sleep) -> None
         else:
             _in_lines(folder, console, wait)
     except KeyboardInterrupt:
-        console.print("The run goes on by itself.", markup=False)
+        console.print("Stopped watching; the run continues.", markup=False)
 
 
 def _live(folder: RunFolder, console: Console, wait: Wait) -> None:
@@ -64,18 +64,18 @@ def _live(folder: RunFolder, console: Console, wait: Wait) -> None:
 
 
 def _in_lines(folder: RunFolder, console: Console, wait: Wait) -> None:
-    said = ""
+    last = ""
     for status in looks(folder, wait):
         line = line_of(status)
-        if line != said:
+        if line != last:
             console.print(f"{datetime.now(UTC):%H:%M:%S}  {line}", markup=False, soft_wrap=True)
-        said = line
+        last = line
     console.print(view(status), soft_wrap=True)
 
 
 def line_of(status: RunStatus) -> str:
-    """Say in one line what changes while a run goes on."""
-    known = [row for row in status.models if row.best_validation is not None]
-    best = ", ".join(f"{row.model} {score(row.best_validation)}" for row in known) or NOTHING
+    """Return the progress of a run in one line."""
+    rows = [row for row in status.models if row.best_validation is not None]
+    best = ", ".join(f"{row.model} {score(row.best_validation)}" for row in rows) or NOTHING
     stages = [f"{stage.name} {stage.ended}/{stage.trials}" for stage in status.stages]
     return f"{', '.join(stages)} trials ended; best validation {LABELS[status.metric]}: {best}"

@@ -1,8 +1,8 @@
-"""`raycompare ls`: the runs in a folder, newest first, and the folders that are none."""
+"""`raycompare ls`: the runs in a folder, newest first, and folders that can't be read as runs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from raycompare.analysis.cost import cost_of
-from raycompare.analysis.leaderboard import ModelRow, Spread, leaderboard, spread
+from raycompare.analysis.leaderboard import Spread, leaderboard, spread
 from raycompare.errors import UserError
 from raycompare.formatting import NOTHING, dollars, duration
 from raycompare.metrics import LABELS, MetricName
@@ -21,8 +21,8 @@ from raycompare.records.run_folder import RunFolder
 from raycompare.records.snapshot import SHARED_FOLDERS, Snapshot, State
 
 OF_A_RUN = (EXPERIMENT, STARTED, MANIFEST, TRIALS, EVALUATIONS)
-"""A folder with one of these is that of a run, or what is left of it."""
-EXPECTED = "expected run folders as NAME/RUN_ID, as `raycompare run` writes them"
+"""A folder with any of these files is a run folder, possibly an incomplete one."""
+EXPECTED = "expected run folders named NAME/RUN_ID, as `raycompare run` writes them"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,18 +33,18 @@ class RunLine:
     name: str
     folder: str
     created_at: str
-    """UTC, ISO 8601; empty if nothing in the folder says."""
+    """Start in UTC, ISO 8601; empty if unknown."""
     state: State
     models: tuple[str, ...]
     winner: str | None
-    """The model with the best mean test value; None if none was tested."""
+    """Model with the best mean test score; None if none was tested."""
     metric: MetricName
     test: Spread | None
-    """Of the winner, by the metric."""
+    """Test score of the winner."""
     usd: float | None
-    """None without a price."""
+    """Cost in dollars; None without a price."""
     seconds: float
-    """Wall-clock; of a run that has not ended, up to its last evaluation."""
+    """Wall-clock time; up to the last evaluation if the run has not ended."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,33 +57,33 @@ class Broken:
 
 @dataclass(frozen=True, kw_only=True)
 class RunList:
-    """What is in a folder of runs."""
+    """Contents of a folder of runs."""
 
     folder: str
     runs: tuple[RunLine, ...]
-    """Newest first."""
+    """Runs, newest first."""
     broken: tuple[Broken, ...]
 
 
 def list_runs(place: RunFolder, now: datetime) -> RunList:
-    """List the runs in NAME/RUN_ID of a folder, in RUN_ID of it, or the run that it is.
+    """List the runs in NAME/RUN_ID or RUN_ID below a folder, or the run in the folder itself.
 
     Raises:
         UserError: the folder does not exist.
     """
     if not place.exists(""):
         raise UserError(f"{place.shown} does not exist; {EXPECTED}.")
-    found = [_read(folder, now) for folder in _run_folders(place)]
-    runs = [line for line in found if isinstance(line, RunLine)]
+    lines = [_read(folder, now) for folder in _run_folders(place)]
+    runs = [line for line in lines if isinstance(line, RunLine)]
     return RunList(
         folder=place.shown,
         runs=tuple(sorted(runs, key=lambda line: (line.created_at, line.run_id), reverse=True)),
-        broken=tuple(line for line in found if isinstance(line, Broken)),
+        broken=tuple(line for line in lines if isinstance(line, Broken)),
     )
 
 
 def _run_folders(place: RunFolder) -> Iterator[RunFolder]:
-    """Find folders of runs down to NAME/RUN_ID; one in which there is none comes itself."""
+    """Yield run folders down to NAME/RUN_ID, and folders that contain none."""
     if _is_run(place):
         yield place
         return
@@ -106,11 +106,11 @@ def _is_run(folder: RunFolder) -> bool:
 
 def _read(folder: RunFolder, now: datetime) -> RunLine | Broken:
     if not _is_run(folder):
-        return Broken(folder=folder.shown, reason=f"no file of a run is in it; {EXPECTED}")
+        return Broken(folder=folder.shown, reason=f"it contains no files of a run; {EXPECTED}")
     try:
         return _line(Snapshot.of(folder, now))
     except (UserError, ArrowException, OSError, ValueError, TypeError) as error:
-        # What a file raises that was cut off, edited, locked away or written by another version.
+        # A file is truncated, edited, unreadable, or written by another version.
         return Broken(folder=folder.shown, reason=next(iter(str(error).splitlines()), repr(error)))
 
 
@@ -118,8 +118,8 @@ def _line(snapshot: Snapshot) -> RunLine:
     records = snapshot.records
     experiment, manifest = records.experiment, records.manifest
     metric, cost = experiment.tune.metric, cost_of(records)
-    rows = leaderboard(records)
-    best = _winner(rows)
+    first = next(iter(leaderboard(records)), None)
+    best = first if first and first.test else None
     return RunLine(
         run_id=manifest.run_id,
         name=experiment.name,
@@ -135,18 +135,14 @@ def _line(snapshot: Snapshot) -> RunLine:
     )
 
 
-def _winner(rows: Sequence[ModelRow]) -> ModelRow | None:
-    return rows[0] if rows and rows[0].test else None
-
-
-def run_table(found: RunList) -> Table:
-    """Draw the runs, a row each."""
+def run_table(listed: RunList) -> Table:
+    """Return a table with a row per run."""
     table = Table(expand=False, box=None, padding=(0, 2, 0, 0))
-    for column in ("run", "begun"):
+    for column in ("run", "started"):
         table.add_column(column, no_wrap=True)
-    for column in ("name", "state", "models", "first", "test", "USD", "time"):
+    for column in ("name", "state", "models", "winner", "test", "USD", "time"):
         table.add_column(column, overflow="fold")
-    for line in found.runs:
+    for line in listed.runs:
         table.add_row(
             Text(line.run_id),
             line.created_at[: len("2026-01-02T03:04")].replace("T", " ") or NOTHING,
@@ -161,8 +157,8 @@ def run_table(found: RunList) -> Table:
     return table
 
 
-def remarks(found: RunList) -> list[str]:
-    """Name what could not be read; say so if there is nothing."""
-    if not found.runs and not found.broken:
-        return [f"{found.folder} is empty; {EXPECTED}."]
-    return [f"{broken.folder} is broken: {broken.reason}" for broken in found.broken]
+def remarks(listed: RunList) -> list[str]:
+    """Return a line for each folder that could not be read, or one if there are no folders."""
+    if not listed.runs and not listed.broken:
+        return [f"{listed.folder} is empty; {EXPECTED}."]
+    return [f"{broken.folder} can't be read: {broken.reason}" for broken in listed.broken]

@@ -1,4 +1,4 @@
-"""`raycompare status`: how a run stands, as data, as lines and as a table."""
+"""`raycompare status`: the progress of a run as data, lines of text and a table."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ STATE_WORDS: Mapping[State, str] = {
     "finished": "finished",
     "interrupted": "interrupted, can be resumed",
     "killed": "killed, can be resumed",
-    "silent": "not finished, and silent: killed, or cut off from the bucket",
+    "silent": "not finished, no recent records: killed, or disconnected from the bucket",
 }
 
 
@@ -40,57 +40,58 @@ class StageStatus:
 
     name: Stage
     trials: int
-    """Planned so far."""
+    """Trials planned so far."""
     ended: int
     left_seconds: float | None
-    """Until those planned have ended, at the pace so far; None if nothing can be said."""
+    """Estimated time until the planned trials have ended, at the pace so far; None if unknown."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelStatus:
-    """What is known of one model so far."""
+    """Progress and results of one model."""
 
     model: str
     trials: Mapping[Stage, Mapping[str, int]]
-    """By status in words; *running* and *waiting* while the run goes on."""
+    """Number of trials per stage and status, *running* and *waiting* included."""
     best_validation: float | None
-    """Of the tune stage, or of the confirm stage without one, by the experiment's metric."""
+    """Best validation score in the tune stage, else in the confirm stage."""
     test: Spread | None
-    """By the experiment's metric."""
+    """Test score by the experiment's metric."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunStatus:
-    """How a run stands."""
+    """Progress of a run."""
 
     run_id: str
     name: str
     folder: str
     state: State
     complete: bool
-    """Whether there is a manifest that says that all was done."""
+    """Whether the manifest says that everything was done."""
     created_at: str
+    """Start in UTC, ISO 8601."""
     written_at: datetime | None
-    """UTC, as `created_at` is."""
+    """Time in UTC at which records were last written."""
     silent_seconds: float | None
-    """Since then."""
+    """Time since records were last written."""
     metric: MetricName
     seconds: float
-    """Wall-clock; of a run that has not ended, up to its last evaluation."""
+    """Wall-clock time; up to the last evaluation if the run has not ended."""
     usd: float | None
-    """For the same time; None without a price."""
+    """Cost of that time in dollars; None without a price."""
     stages: tuple[StageStatus, ...]
     models: tuple[ModelStatus, ...]
     to_confirm: int
-    """Trials of the confirm stage that are not planned yet, at most."""
+    """Largest number of confirm trials that are not planned yet."""
     failures: int
     first_cause: str | None
     resume: str | None
-    """The command that goes on; None for a run that is finished or running."""
+    """Command that continues the run; None if it is finished or running."""
 
 
 def status_of(snapshot: Snapshot, now: datetime) -> RunStatus:
-    """Say how a run stands at `now`, in UTC."""
+    """Return the status of a run at `now`, in UTC."""
     records, running = snapshot.records, snapshot.state == "running"
     experiment, trials, manifest = records.experiment, records.trials, records.manifest
     metric, cost = experiment.tune.metric, cost_of(records)
@@ -163,12 +164,12 @@ def _models(records: Records, running: bool) -> tuple[ModelStatus, ...]:
 
 
 def json_text(status: object) -> str:
-    """Return dataclasses as JSON; what is no finite number is null."""
+    """Return dataclasses as JSON, with null for numbers that are not finite."""
     return to_json(status, indent=2, inf_nan_mode="null").decode()
 
 
 def view(status: RunStatus) -> Group:
-    """Draw a status for a terminal: a row per model, then what there is to say."""
+    """Return a status for a terminal, with a table of the models."""
     parts: list[RenderableType] = [Text(line) for line in heading(status)]
     parts.append(model_table(status))
     parts += [Text(line) for line in remarks(status)]
@@ -176,21 +177,18 @@ def view(status: RunStatus) -> Group:
 
 
 def heading(status: RunStatus) -> list[str]:
-    """Say which run it is and whether it goes on."""
-    since = "" if status.silent_seconds is None else f", records written {_ago(status)}"
-    began = f"begun {status.created_at}" if status.created_at else "no started.json"
+    """Return lines with the name, state, folder and start of the run."""
+    silent = status.silent_seconds
+    written = "" if silent is None else f", records written {duration(max(silent, 0.0))} ago"
+    started = f"started {status.created_at}" if status.created_at else "no started.json"
     return [
-        f"{status.name} {status.run_id}: {STATE_WORDS[status.state]}{since}",
-        f"{status.folder}, {began}",
+        f"{status.name} {status.run_id}: {STATE_WORDS[status.state]}{written}",
+        f"{status.folder}, {started}",
     ]
 
 
-def _ago(status: RunStatus) -> str:
-    return f"{duration(max(status.silent_seconds or 0.0, 0.0))} ago"
-
-
 def model_table(status: RunStatus) -> Table:
-    """Draw a row per model."""
+    """Return a table with a row per model."""
     table = Table(expand=False, box=None, padding=(0, 2, 0, 0))
     label = LABELS[status.metric]
     for column in ("model", f"best validation {label}", f"test {label}", *STAGES):
@@ -210,20 +208,20 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 
 def remarks(status: RunStatus) -> list[str]:
-    """Say how far it is, what it took, what went wrong, and what to do."""
+    """Return lines on progress, time and cost, failures, and how to continue."""
     lines = [progress(status), _format_spending(status)]
     if status.failures:
         failed = number_of(status.failures, "trial")
         lines.append(f"{failed} failed; first cause: {status.first_cause}")
     if status.resume:
-        lines.append(f"Go on with: {status.resume}")
+        lines.append(f"To continue: {status.resume}")
     return [line for line in lines if line]
 
 
 def progress(status: RunStatus) -> str:
-    """Say in one line how many trials have ended, and what is left."""
+    """Return a line on how many trials have ended, and how many are left."""
     planned = [stage for stage in status.stages if stage.trials]
-    words = [_stage_words(stage) for stage in planned] or ["no trial is planned yet"]
+    words = [_stage_words(stage) for stage in planned] or ["no trials are planned yet"]
     if status.to_confirm:
         words.append(f"at most {status.to_confirm} more to confirm")
     return "; ".join(words)
@@ -236,5 +234,5 @@ def _stage_words(stage: StageStatus) -> str:
 
 def _format_spending(status: RunStatus) -> str:
     usd = "" if status.usd is None else f", {dollars(status.usd)}"
-    until = " in all" if status.complete else " up to the last evaluation"
+    until = " in total" if status.complete else " up to the last evaluation"
     return f"{duration(status.seconds)}{usd}{until}"
