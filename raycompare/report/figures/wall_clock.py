@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from raycompare.formatting import duration
 from raycompare.report.drawing.figure import ReportFigure
 from raycompare.report.drawing.plot import ROW_HEIGHT, Plot, make_plot
-from raycompare.report.drawing.style import MEDIUM, SMALL, colour, label, legend_above, time_unit
+from raycompare.report.drawing.style import SMALL, colour, label, legend_above, time_unit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,7 +49,7 @@ class WallClockFigure(ReportFigure):
             places, evaluation, left=train, color=colour(4), height=0.68, label="evaluation"
         )
         axes.bar_label(bars, [duration(total) for total in totals], padding=4, fontsize=SMALL)
-        axes.set_yticks(places, [label(model) for model, _, _ in self.data], fontsize=MEDIUM)
+        axes.set_yticks(places, [label(model) for model, _, _ in self.data])
         axes.invert_yaxis()
         axes.set_xlim(0, max(totals) / length * 1.14)
         axes.set_xlabel(f"{unit} per trial, mean over the confirm trials")
