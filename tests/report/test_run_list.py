@@ -107,7 +107,7 @@ def test_what_runs_share_is_no_run(tmp_path: Path) -> None:
 
 def test_an_empty_folder_says_so(tmp_path: Path) -> None:
     (line,) = remarks(listed(tmp_path))
-    assert "is empty; expected run folders as NAME/RUN_ID" in line
+    assert "is empty; expected run folders named NAME/RUN_ID" in line
 
 
 def test_a_folder_that_is_not_there_is_the_users_error(tmp_path: Path) -> None:

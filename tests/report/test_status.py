@@ -298,7 +298,7 @@ def test_control_c_while_following_exits_with_0(tmp_path: Path) -> None:
         process.send_signal(2)
         rest, _ = process.communicate(timeout=30)
     assert process.returncode == 0
-    assert "goes on" in rest
+    assert "the run continues" in rest
 
 
 def test_the_heading_says_when_records_were_written(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_a_pipeline_cuts_texts_as_training_did_only_if_it_is_told_to(folder: Run
     untold = pipeline("text-classification", place, top_k=None)
     assert told(long) == told(cut)
     assert untold(long) != untold(cut)
-    assert "without it the pipeline doesn't truncate" in folder.read_text("best/README.md")
+    assert "by default the pipeline doesn't truncate" in folder.read_text("best/README.md")
 
 
 def test_the_card_gives_the_test_of_its_own_weights_beside_the_mean(folder: RunFolder) -> None:
