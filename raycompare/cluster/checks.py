@@ -15,7 +15,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from raycompare.cluster.connection import is_remote
-from raycompare.cluster.machines import Node
+from raycompare.cluster.machines import Node, list_resources
 from raycompare.cluster.nodes import NodeResult, NodeType, on_each_node, startable
 from raycompare.errors import ExperimentError, Problem, UserError
 from raycompare.experiment.hyperparameters import all_settings
@@ -233,13 +233,9 @@ def room_problems(
             yield Problem(
                 where=where,
                 found=f"cpu {resources.cpu:g}, gpu {resources.gpus:g}",
-                allowed=f"at most the resources of one machine: {_list_resources(machines)}",
+                allowed=f"at most the resources of one machine: {list_resources(machines)}",
                 hint=_suggest_room(types),
             )
-
-
-def _list_resources(machines: Sequence[Node]) -> str:
-    return "; ".join(f"{n.hostname}: cpu {n.cpus:g}, gpu {n.gpus:g}" for n in machines)
 
 
 def _suggest_room(types: Sequence[NodeType] | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import platform
 import socket
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,11 @@ class Node:
         """Return how many trials with this many CPUs and GPUs fit on the machine together."""
         by_gpu = self.gpus / gpu if gpu else math.inf
         return int(min(self.cpus / cpu, by_gpu) + ROUNDING)
+
+
+def list_resources(nodes: Iterable[Node]) -> str:
+    """Return the CPUs and GPUs of each machine, for a message."""
+    return "; ".join(f"{n.hostname}: cpu {n.cpus:g}, gpu {n.gpus:g}" for n in nodes)
 
 
 def this_machine() -> Node:

@@ -67,7 +67,8 @@ class Budgets:
             return capped
         self._read_endings()
         failed = self._failures.get(plan.model, [])
-        if plan.model not in self._worked and len(failed) >= self._most_failures:
+        most_failures = self._experiment.failure.max_model_failures
+        if plan.model not in self._worked and len(failed) >= most_failures:
             return Stop(
                 "refused",
                 f"{plan.model} was dropped because its first {len(failed)} trials failed; "
@@ -86,10 +87,6 @@ class Budgets:
             return None
         self._read_endings()
         return self._spent
-
-    @property
-    def _most_failures(self) -> int:
-        return self._experiment.failure.max_model_failures
 
     @property
     def _spent(self) -> Stop | None:

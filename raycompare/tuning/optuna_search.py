@@ -60,7 +60,9 @@ class Tpe:
         trials, evaluations = self._history()
         own = [t for t in trials if t.stage == "tune" and t.model == slot.model]
         earlier = [point for point in self._known if point.model == slot.model]
-        points = [*earlier, *self._points(own, evaluations)]
+        searched = [trial for trial in own if not trial.is_default]
+        new = (_read_point(trial, evaluations, self._experiment) for trial in searched)
+        points = [*earlier, *(point for point in new if point)]
         tried = [json.loads(trial.hyperparameters) for trial in own]
         tried += self._proposed.setdefault(slot.model, [])
         for repeat in range(MOST_REPEATS):
@@ -69,13 +71,6 @@ class Tpe:
                 self._proposed[slot.model].append(proposed)
                 return proposed
         return None
-
-    def _points(
-        self, own: Sequence[TrialRecord], evaluations: Sequence[EvalRecord]
-    ) -> list[EvaluatedPoint]:
-        searched = [trial for trial in own if not trial.is_default]
-        points = (_read_point(trial, evaluations, self._experiment) for trial in searched)
-        return [point for point in points if point]
 
     def _suggest(
         self, slot: Slot, space: SearchSpace, points: Sequence[EvaluatedPoint], repeat: int

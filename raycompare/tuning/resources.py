@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from math import floor
 
-from raycompare.cluster.machines import Node
+from raycompare.cluster.machines import Node, list_resources
 from raycompare.errors import UserError
 from raycompare.experiment.hyperparameters import ModelSettings, all_settings
 from raycompare.experiment.spec import AUTO, Experiment, ResourceSpec
@@ -65,10 +65,10 @@ def sharing(resources: Mapping[str, ResourceSpec]) -> list[str]:
 
 
 def _require_room(resources: Mapping[str, ResourceSpec], nodes: Sequence[Node]) -> None:
-    have = "; ".join(f"{n.hostname}: cpu {n.cpus:g}, gpu {n.gpus:g}" for n in nodes)
+
     for model, spec in resources.items():
         if not any(node.fits(spec) for node in nodes):
             raise UserError(
                 f"a trial of {model} requests cpu {spec.cpu:g}, gpu {spec.gpus:g}, but no machine "
-                f"has that ({have}). Request less under `resources`."
+                f"has that ({list_resources(nodes)}). Request less under `resources`."
             )
