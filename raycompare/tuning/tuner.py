@@ -31,12 +31,7 @@ from raycompare.training.arguments import examples_per_step
 from raycompare.training.failures import chain
 from raycompare.training.task import TrialTask
 from raycompare.training.trial import train_trial
-from raycompare.tuning.callback import (
-    HALVINGS,
-    JournalCallback,
-    NoProgress,
-    trial_name,
-)
+from raycompare.tuning.callback import HALVINGS, JournalCallback, NoProgress, trial_name
 from raycompare.tuning.plan_order import PlanOrder
 from raycompare.tuning.searcher import PLAN, PlanSearcher, pack
 
