@@ -86,7 +86,6 @@ def _candidates(anchor: Anchor) -> Iterator[Box]:
 
 
 def _beside(anchor: Anchor, distance: float, angle: float) -> Box:
-    """Return the box at this distance in the direction of the angle."""
     left = _start(anchor.x, distance * cos(angle), anchor.width)
     bottom = _start(anchor.y, distance * sin(angle), anchor.height)
     return Box(left, bottom, left + anchor.width, bottom + anchor.height)

@@ -86,7 +86,6 @@ def _anchor(to_points: Transform, spot: Spot, text: str) -> Anchor:
 
 
 def _box(to_points: Transform, first: Spot, last: Spot, width: float) -> Box:
-    """Return the bounding box of a line, in points."""
     corners = to_points.transform([first, last])
     left, bottom = corners.min(axis=0) - width / 2
     right, top = corners.max(axis=0) + width / 2

@@ -118,8 +118,8 @@ def draw_lines(figure: Figure, lines: Mapping[str, Line], metric: MetricName, **
     figure.set_size_inches(8.0, max(3.8, 1.4 + 0.24 * len(lines)))
     axes = figure.subplots()
     for index, (model, (x, y)) in enumerate(lines.items()):
-        own = {"color": colour(index), "linestyle": line_style(index), "label": label(model)}
-        axes.plot(x, y, linewidth=1.8, marker="o", markersize=3, **own, **look)
+        look |= {"color": colour(index), "linestyle": line_style(index), "label": label(model)}
+        axes.plot(x, y, linewidth=1.8, marker="o", markersize=3, **look)
     values = [value for _, y in lines.values() for value in y]
     axes.set_ylim(*y_limits(values, values, metric))
     axes.grid(axis="y")

@@ -83,7 +83,6 @@ class ParetoFigure(ReportFigure):
 
     @property
     def _best(self) -> list[ParetoPoint]:
-        """Points on the front, fastest first."""
         return sorted((p for p in self.data if p.on_front), key=lambda point: point.latency_ms)
 
     @property

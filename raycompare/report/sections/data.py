@@ -215,7 +215,6 @@ def _costs(survey: Survey) -> str:
 
 
 def _suggestion(survey: Survey) -> str:
-    """Suggest a max_length that leaves nearly all texts whole, with its cost."""
     length = survey.proposed
     if length is None:
         return ""

@@ -90,7 +90,6 @@ def _leader(chosen: Choices, metric: MetricName) -> list[str]:
 
 
 def _top_tier(tier: TopTier, metric: MetricName) -> list[str]:
-    """Name the fastest and the smallest of the models that may be as good as the first."""
     smallest = tier.smallest
     also = ", also the smallest on disk" if smallest is tier.quickest else ""
     lines = [f"{_fastest(tier, metric)}{also}{_compare_fastest(tier)}."]
@@ -145,7 +144,6 @@ def _within(within: Within, metric: MetricName) -> str:
 
 
 def _gaps(comparison: Comparison) -> str:
-    """Name the tested models without measurements, each with the reason."""
     failed = {row.model: row.cause for row in comparison.inference_failures}
     measured = {row.model for row in comparison.inference}
     tested = [row.model for row in comparison.leaderboard if row.test]

@@ -93,7 +93,6 @@ def _headline(comparison: Comparison, models: Sequence[_Averaged]) -> str:
 
 
 def _why(metric: MetricName, first: _Averaged, leader: _Averaged) -> str:
-    """Explain what the average rewards in these two trials."""
     mode = MODES[metric]
     pick = max if mode == "max" else min
     own, other = first.curve.values, leader.curve.values

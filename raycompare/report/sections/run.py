@@ -127,7 +127,6 @@ def environment_section(comparison: Comparison) -> str:
 
 
 def _list_retries(trials: Sequence[TrialRecord]) -> list[str]:
-    """Name the trials that lost their worker and continued, at most MOST_RETRIED of them."""
     names = [escape(trial.trial_id) for trial in trials if trial.retries]
     if not names:
         return []

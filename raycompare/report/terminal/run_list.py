@@ -83,7 +83,6 @@ def list_runs(place: RunFolder, now: datetime) -> RunList:
 
 
 def _run_folders(place: RunFolder) -> Iterator[RunFolder]:
-    """Yield run folders down to NAME/RUN_ID, and folders that contain none."""
     if _is_run(place):
         yield place
         return
