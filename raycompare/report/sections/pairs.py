@@ -47,7 +47,7 @@ def _tests(comparison: Comparison, pairs: Sequence[Pair]) -> str:
         "*95 %*, *p*: interval and p value of this pair alone, by Student's t with "
         "Welch-Satterthwaite degrees of freedom; the error accounts for seeds and for test rows, "
         f"which both models share.{baselines} *p (Holm)*: corrected for "
-        f"{number_of(len(pairs), 'pair')}; *significant* means that it is at most 0.05. "
+        f"{number_of(len(pairs), 'pair')}; *significant* means below 0.05. "
         "*Detectable*: the smallest true difference that this test would detect with 80 % power "
         "(noncentral t)."
     )
