@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from transformers import AutoTokenizer
 import raycompare
 from raycompare.cli import main
 from tests import ROOT
+from tests.real_runs import finish
+from tests.serving.test_serve import ask, service
 
 KEPT = ROOT / "tests" / "kept"
 LABELS = ["animals", "plants", "rocks"]
@@ -158,6 +161,65 @@ def test_the_winner_is_loaded_in_python(finished: Path) -> None:
         probabilities = model(**tokens).logits.softmax(-1).numpy()
     stored = stored_answers(finished, winner(finished))
     np.testing.assert_allclose(probabilities, np.stack(stored["probabilities"]), atol=1e-5)
+
+
+@pytest.mark.serve
+@pytest.mark.timeout(300)
+def test_the_winner_is_served(finished: Path) -> None:
+    with service(raycompare.load_run(finished).folder) as (url, _):
+        answers = ask(url, {"text": texts()}).json()["predictions"]
+    stored = stored_answers(finished, winner(finished))
+    assert [answer["label"] for answer in answers] == [LABELS[i] for i in stored["prediction"]]
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(240)
+def test_the_interrupted_run_is_finished(place: Path, interrupted: Path) -> None:
+    trials, evaluations = records(interrupted)
+    ended = trials[trials["status"].isin(ENDED)]
+    assert 0 < len(ended) < len(trials)
+    (checkpoint,) = interrupted.glob("checkpoints/*/checkpoint-*")
+    step = int(checkpoint.name.removeprefix("checkpoint-"))
+
+    path = os.pathsep.join([str(with_versions(place, interrupted)), str(ROOT)])
+    code, printed = finish(["run", "--resume", str(interrupted)], place, PYTHONPATH=path)
+    assert code == 0, printed
+
+    trials_now, evaluations_now = records(interrupted)
+    pd.testing.assert_frame_equal(trials_now.loc[ended.index], ended, check_dtype=False)
+    assert trials_now["status"].isin(ENDED).all()
+    assert sorted(trials_now.loc[trials_now["stage"] == "confirm", "model"]) == MODELS
+    # Seconds among them: what was trained before the checkpoint was not trained again.
+    trial = checkpoint.parent.name
+    before, now = (until(frame, trial, step) for frame in (evaluations, evaluations_now))
+    assert len(before)
+    pd.testing.assert_frame_equal(now, before)
+    assert json.loads((interrupted / "manifest.json").read_text())["complete"]
+    assert (interrupted / "best" / "config.json").exists()
+
+
+def records(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    trials = pd.read_parquet(folder / "trials.parquet").set_index("trial_id")
+    return trials, pd.read_parquet(folder / "evaluations.parquet")
+
+
+def until(evaluations: pd.DataFrame, trial: str, step: int) -> pd.DataFrame:
+    rows = evaluations[(evaluations["trial_id"] == trial) & (evaluations["step"] <= step)]
+    return rows.reset_index(drop=True)
+
+
+def with_versions(place: Path, run: Path) -> Path:
+    """Make a folder for PYTHONPATH that has Python report the versions with which a run began.
+
+    A run is not resumed with other versions, which is not what is tested here.
+    """
+    versions = json.loads((run / "started.json").read_text())["code"]
+    for package in ("torch", "transformers", "tokenizers"):
+        metadata = place / "versions" / f"{package}-{versions[package]}.dist-info" / "METADATA"
+        metadata.parent.mkdir(parents=True)
+        lines = ("Metadata-Version: 2.1", f"Name: {package}", f"Version: {versions[package]}", "")
+        metadata.write_text("\n".join(lines))
+    return place / "versions"
 
 
 def winner(folder: Path) -> str:
