@@ -106,7 +106,7 @@ def test_nodes_have_the_token_and_the_source_and_rays_own_threads() -> None:
 
 
 def test_a_name_that_stays_unknown_is_an_error() -> None:
-    with pytest.raises(JoinError, match=r"nowhere\.invalid is not known"):
+    with pytest.raises(JoinError, match=r"nowhere\.invalid can't be resolved"):
         address_of("nowhere.invalid", until=0)
 
 
@@ -132,9 +132,10 @@ here, me, hosts, driver = Path(sys.argv[1]), sys.argv[2], sys.argv[3].split(), s
 instances = Instances.of({"current_host": me, "hosts": hosts})
 job = Job(run_dir="s3://bucket/run", token="t" * 32, join_seconds=2)
 ray = (sys.executable, str(here / "ray.py"))
-made = entry.Entry(instances, job, Place(here), entry.Signals(), ray, ("bash", "-c", driver))
+command = ("bash", "-c", driver)
+node = entry.NodeProcess(instances, job, JobFolders(here), entry.Signals(), ray, command)
 print("ready", flush=True)
-sys.exit(made.run())
+sys.exit(node.run())
 """
 RAY = """
 import os, sys

@@ -226,7 +226,7 @@ def refusals(body: bytes, chunked: bool = False) -> tuple[int, list[dict[str, st
         ({"text": ["a", " "]}, "body.text.1", '" "', "a text that is not empty"),
         ({"text": ["a", None]}, "body.text.1", "nothing", "valid string"),
         ({"text": "a", "text_pair": ["b", "c"]}, "body", "text", "found 2 in text_pair for 1"),
-        (b"no json", "body", "no JSON", "JSON such as"),
+        (b"no json", "body", "invalid JSON", "JSON such as"),
         (b"", "body", "nothing", "Field required"),
     ],
 )
