@@ -68,7 +68,7 @@ def test_a_trial_that_is_slow_to_unwind_does_not_hang_the_run(tmp_path: Path) ->
 
 
 def test_a_metric_that_is_missing_ends_the_run_with_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="reported matthews_correlation and no accuracy"):
+    with pytest.raises(RunError, match="reported matthews_correlation, but not accuracy"):
         run(without_the_metric, tmp_path)
 
 
