@@ -139,7 +139,7 @@ def test_what_was_left_half_made_is_deleted_too(account: Application, folder: Ru
     made = deployed(folder, name="raycompare-half")
     made.make()
     boto3.client("sagemaker").delete_endpoint(EndpointName="raycompare-half")
-    with pytest.raises(UserError, match="a endpoint_config and a model of this name"):
+    with pytest.raises(UserError, match="taken by: endpoint_config, model"):
         made.make()
     assert delete("raycompare-half", Aws()) == ["endpoint_config", "model"]
 

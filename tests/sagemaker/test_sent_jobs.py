@@ -140,5 +140,5 @@ def test_nothing_is_sent_without_consent(account: Application) -> None:
         command, capture_output=True, text=True, check=False, timeout=120, input="n\n"
     )
     assert done.returncode == 2, done.stderr
-    assert "1 x ml.g5.xlarge: $1.41 an hour" in done.stdout
+    assert "1 x ml.g5.xlarge: $1.41 per hour" in done.stdout
     assert set(account.jobs) == before
