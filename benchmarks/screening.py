@@ -13,7 +13,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from benchmarks.page import Goal, Page
-from raycompare.analysis.comparison import Comparison, compare
+from raycompare.analysis.comparison import Comparison, compare_run
 from raycompare.formatting import duration, listing, number_of, score, table
 from raycompare.metrics import LABELS, MetricName
 from raycompare.records.run_folder import RunFolder
@@ -134,7 +134,7 @@ class Outcome:
 
 def outcome(name: str, folder: RunFolder) -> Outcome:
     """Read one run."""
-    return Outcome(name, compare(Records.of(folder), folder.read_predictions()))
+    return Outcome(name, compare_run(folder, Records.of(folder)))
 
 
 def _results(outcomes: Sequence[Outcome]) -> str:

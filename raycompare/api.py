@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from raycompare.analysis.comparison import Comparison, compare
+from raycompare.analysis.comparison import Comparison, compare_run
 from raycompare.experiment.spec import Experiment
 from raycompare.records.arrow import Row, table_of
 from raycompare.records.manifest import Manifest
@@ -81,7 +81,7 @@ class Run:
     @cached_property
     def comparison(self) -> Comparison:
         """The results of the report as dataclasses."""
-        return compare(self.records, self.folder.read_predictions())
+        return compare_run(self.folder, self.records)
 
     @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:

@@ -39,6 +39,8 @@ from raycompare.report.write import render
 
 GOLDEN = Path(__file__).parent / "golden" / "report.md"
 STEPS_BETWEEN, PLANNED_STEPS = 50, 400
+LABEL_PROBABILITY = exp(-1.4 / 0.75)
+"""Of the right label in a wrong answer, so that the mean loss is that of `scores`."""
 STOP = "not in the best part of the rung at step 100"
 
 
@@ -237,7 +239,7 @@ def scores(mcc: float) -> dict[str, Any]:
 
 
 def answers(model: str, seed: int, mcc: float) -> pa.Table:
-    """Return answers to 1,000 examples of four classes with about this MCC.
+    """Return answers to 1,000 examples of four classes with about this MCC, and the loss of it.
 
     Some examples are hard for all; each trial adds its own luck.
     """
@@ -249,7 +251,17 @@ def answers(model: str, seed: int, mcc: float) -> pa.Table:
     hardest = np.argsort(-difficulty)[:wrong]
     predictions = labels.copy()
     predictions[hardest] = (labels[hardest] + 1 + np.arange(wrong) % 3) % 4
-    return pa.table({"example_id": np.arange(rows), "label": labels, "prediction": predictions})
+    probabilities = np.eye(4)[predictions]
+    probabilities[hardest] *= 1 - LABEL_PROBABILITY
+    probabilities[hardest, labels[hardest]] = LABEL_PROBABILITY
+    return pa.table(
+        {
+            "example_id": np.arange(rows),
+            "label": labels,
+            "prediction": predictions,
+            "probabilities": list(probabilities.astype(np.float32)),
+        }
+    )
 
 
 def _course(trial: TrialRecord, quality: float, began: float) -> list[EvalRecord]:

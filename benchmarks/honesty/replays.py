@@ -1,124 +1,172 @@
-"""Reports replayed from recorded networks: of two copies of one model, and of models with a gap.
-
-A replay draws networks and test rows, without putting any back, and asks the program's own tests.
-The variance between seeds, and what networks have in common, are those of the recording.
-"""
+"""How often the report's claims are true in a world."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from statistics import fmean
+from typing import Self
 
 import numpy as np
+from scipy import stats
 
-from benchmarks.honesty.recording import Recording
-from raycompare.analysis.intervals import FinalistPredictions
-from raycompare.analysis.pairwise import LEVEL, Pair, compare_pairs
+from benchmarks.honesty.worlds import Report, SimulatedWorld, World
+from raycompare.analysis.statistics.contenders import standings_of
+from raycompare.analysis.statistics.estimate import Estimate, Interval
+from raycompare.analysis.statistics.intervals import intervals, selected_interval
+from raycompare.analysis.statistics.pairwise import CONFIDENCE, LEVEL, test_pairs
 from raycompare.metrics import MetricName
 
-ROWS = 1000
-"""Size of the test split of a replay."""
-HALVINGS = 12
-"""Bisection steps of the search for the share of rows that causes a gap of the stated size."""
+SEED_OF_GAPS = 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class World:
-    """Two models with a known difference.
+class Outcome:
+    """What one report claims, held against the truth."""
 
-    The first is recorded. The second is its copy with other seeds; it predicts the first label for
-    a random `share` of the rows.
-    """
+    false_difference: bool
+    """Whether any two equal models are called different."""
+    best_ruled_out: bool
+    contenders: int
+    """Number of models that may be the best."""
+    missed: float
+    """Mean of the differences that would have been missed, as stated."""
+    ruled_out: float
+    """Share of the other models that are ruled out."""
+    covered: float
+    """Share of the intervals that hold the truth."""
+    leader_covered: bool
 
-    recording: Recording
-    metric: MetricName
-    model: str
-    seeds: int
-    share: float = 0.0
-
-    def pairs(self, replays: int, seed: int) -> Iterator[Pair]:
-        """Yield what the report says of the two."""
-        for number in range(replays):
-            answers = self._drawn(np.random.default_rng([seed, number]))
-            yield from compare_pairs(answers, ["first", "second"], self.metric)
-
-    def _drawn(self, chance: np.random.Generator) -> FinalistPredictions:
-        labels, own = self.recording.labels, self.recording.predictions[self.model]
-        rows = np.sort(chance.choice(len(labels), min(ROWS, len(labels)), replace=False))
-        networks = chance.permutation(len(own))[: 2 * self.seeds]
-        first, second = own[networks[: self.seeds]], own[networks[self.seeds :]]
-        second = np.where(chance.random(len(labels)) < self.share, 0, second)
-        names = tuple(range(1, self.seeds + 1))
-        predictions = {"first": first[:, rows], "second": second[:, rows]}
-        return FinalistPredictions(labels[rows], predictions, dict.fromkeys(predictions, names))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Copies:
-    """How two copies of a model fared."""
-
-    model: str
-    seeds: int
-    replays: int
-    apart: float
-    """The share of replays in which they were called different."""
-    networks_differ: float | None
-    """With one seed: the share in which McNemar's test tells the two networks apart."""
-
-
-def of_copies(world: World, replays: int) -> Copies:
-    """Replay two copies of one model under two names."""
-    pairs = list(world.pairs(replays, seed=1))
-    networks = [pair.networks.p < LEVEL for pair in pairs if pair.networks]
-    return Copies(
-        model=world.model,
-        seeds=world.seeds,
-        replays=replays,
-        apart=fmean(pair.apart for pair in pairs),
-        networks_differ=fmean(networks) if networks else None,
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gap:
-    """How a gap fared that is as large as the reports say can be seen."""
-
-    model: str
-    seeds: int
-    replays: int
-    share: float
-    """Of the rows, always answered with the first label."""
-    size: float
-    """The mean difference over the replays."""
-    stated: float
-    """What the reports say on average can be seen."""
-    found: float
-    """The share of replays in which the better model was called better."""
-
-
-def of_gap(world: World, replays: int) -> Gap:
-    """Replay a gap of the stated size; the share of rows that makes it is sought before."""
-    low, high = 0.0, 1.0
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        low, high = (
-            (low, middle) if _is_seen(replace(world, share=middle), replays) else (middle, high)
+    @classmethod
+    def of(cls, report: Report, metric: MetricName) -> Self:
+        """Judge a report as raycompare does."""
+        answers = report.answers
+        estimates = {name: Estimate.of(answers, name, metric) for name in answers.predictions}
+        models = {name: own for name, own in estimates.items() if answers.seeds[name]}
+        baselines = {name: own for name, own in estimates.items() if name not in models}
+        standings = standings_of(models, baselines, metric)
+        tests = test_pairs(estimates)
+        contenders = [name for name in models if standings[name].may_be_best]
+        leader = max(models, key=lambda name: models[name].mean)
+        own = intervals(answers, list(report.truth), metric) if report.truth else {}
+        rivals = [name for name in contenders if name != leader]
+        return cls(
+            false_difference=any(
+                test.p_corrected < LEVEL
+                for pair, test in tests.items()
+                if set(pair) <= set(report.equals)
+            ),
+            best_ruled_out=not standings[report.best].may_be_best,
+            contenders=len(contenders),
+            missed=fmean(s.missed for s in standings.values() if s.missed is not None),
+            ruled_out=fmean(
+                not standings[name].may_be_best for name in standings if name != report.best
+            ),
+            covered=fmean(_holds(own[name], truth) for name, truth in report.truth.items())
+            if own
+            else 1.0,
+            leader_covered=not own
+            or _holds(selected_interval(answers, [leader, *rivals], metric), report.truth[leader]),
         )
-    pairs = list(replace(world, share=high).pairs(replays, seed=2))
-    return Gap(
-        model=world.model,
-        seeds=world.seeds,
-        replays=replays,
-        share=high,
-        size=fmean(pair.difference for pair in pairs),
-        stated=fmean(pair.test.detectable for pair in pairs if pair.test),
-        found=fmean(pair.better == "first" for pair in pairs),
-    )
 
 
-def _is_seen(world: World, replays: int) -> bool:
-    """Say whether the gap is as large as what the reports say can be seen."""
-    pairs = list(world.pairs(replays, seed=3))
-    stated = fmean(pair.test.detectable for pair in pairs if pair.test)
-    return fmean(pair.difference for pair in pairs) >= stated
+def _holds(interval: Interval, truth: float) -> bool:
+    return interval.low <= truth <= interval.high
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rate:
+    """How often something happened."""
+
+    times: int
+    replays: int
+
+    @classmethod
+    def of(cls, happened: Iterable[bool]) -> Self:
+        """Count."""
+        each = list(happened)
+        return cls(times=sum(each), replays=len(each))
+
+    @property
+    def share(self) -> float:
+        """Share of the replays."""
+        return self.times / self.replays
+
+    @property
+    def upper(self) -> float:
+        """Upper end of its exact 95 % interval (Clopper and Pearson)."""
+        tail = (1 + CONFIDENCE) / 2
+        if self.times == self.replays:
+            return 1.0
+        return float(stats.beta.ppf(tail, self.times + 1, self.replays - self.times))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """How the claims did in a world."""
+
+    world: World
+    outcomes: Sequence[Outcome]
+
+    @property
+    def false_differences(self) -> Rate:
+        """How often any two equal models were called different."""
+        return Rate.of(outcome.false_difference for outcome in self.outcomes)
+
+    @property
+    def best_ruled_out(self) -> Rate:
+        """How often a model that is truly the best was ruled out."""
+        return Rate.of(outcome.best_ruled_out for outcome in self.outcomes)
+
+    @property
+    def covered(self) -> float:
+        """Share of the intervals that hold the truth."""
+        return fmean(outcome.covered for outcome in self.outcomes)
+
+    @property
+    def leader_covered(self) -> float:
+        """Share of the leaders' intervals that hold the truth."""
+        return fmean(outcome.leader_covered for outcome in self.outcomes)
+
+    @property
+    def missed(self) -> float:
+        """Mean of the differences that would have been missed, as stated."""
+        return fmean(outcome.missed for outcome in self.outcomes)
+
+    @property
+    def ruled_out(self) -> float:
+        """Share of the other models that were ruled out."""
+        return fmean(outcome.ruled_out for outcome in self.outcomes)
+
+    @property
+    def contenders(self) -> float:
+        """Mean number of models that may be the best."""
+        return fmean(outcome.contenders for outcome in self.outcomes)
+
+
+def replay(world: World, replays: int, seed: int = 0) -> Result:
+    """Judge so many reports of a world, on all cores."""
+    with ProcessPoolExecutor(initializer=_use_one_thread) as pool:
+        chunk = max(1, replays // (8 * (os.cpu_count() or 1)))
+        outcomes = pool.map(partial(_judge, world, seed), range(replays), chunksize=chunk)
+        return Result(world=world, outcomes=list(outcomes))
+
+
+def _use_one_thread() -> None:
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+
+def _judge(world: World, seed: int, number: int) -> Outcome:
+    return Outcome.of(world.report(np.random.default_rng([seed, number])), world.metric)
+
+
+def replay_gap(world: SimulatedWorld, stated: float, replays: int) -> Result:
+    """Replay a gap of the size that reports of this world say would probably be missed.
+
+    What they say changes a little with the gap, so it is asked twice.
+    """
+    first = replay(replace(world, gap=stated), replays, SEED_OF_GAPS)
+    return replay(replace(world, gap=first.missed), replays, SEED_OF_GAPS + 1)

@@ -10,10 +10,9 @@ import pyarrow as pa
 
 from raycompare.analysis.extend import Finalist
 from raycompare.analysis.leaderboard import spread, tested_finalists
-from raycompare.analysis.pairwise import ONE_SEED
-from raycompare.analysis.significance import Judgement, judge
+from raycompare.analysis.statistics.judgement import Judgement, judge
 from raycompare.analysis.verdict import p_text
-from raycompare.formatting import number_of, score
+from raycompare.formatting import change, number_of
 from raycompare.metrics import LABELS, MetricName
 from raycompare.records.rows import TrialRecord
 from raycompare.records.run_folder import RunFolder
@@ -35,7 +34,7 @@ class RunPredictions:
         """Read the predictions of a run."""
         return cls(
             finalists=tested_finalists(records.trials, records.evaluations),
-            predictions=list(folder.read_predictions()),
+            predictions=list(folder.read_predictions(with_probabilities=True)),
         )
 
 
@@ -64,20 +63,21 @@ def describe_gain(
     epochs = f"{before.epochs:g} epoch{'' if before.epochs == 1 else 's'}"
     return (
         f"{LABELS[metric]} {spread(first)} after {epochs}, {spread(second)} after "
-        f"{after.epochs:g}, {seeds}: {_claim(judgement, metric)}."
+        f"{after.epochs:g}, {seeds}: {_claim(judgement)}."
     )
 
 
-def _claim(judgement: Judgement, metric: MetricName) -> str:
+def _claim(judgement: Judgement) -> str:
     if judgement.gap is not None:
         return f"they cannot be compared, because {judgement.gap}"
     (pair,) = judgement.pairs
     if pair.test is None:
-        return f"they cannot be compared, because {ONE_SEED}"
-    label = LABELS[judgement.metric]
+        return f"they cannot be compared, because {judgement.why_untested(AFTER, BEFORE)}"
     if not pair.apart:
-        least = f"{score(pair.test.detectable)} {label}"
-        return f"they are not significantly different; differences below {least} are not detectable"
+        low, high = (change(bound) for bound in (pair.test.interval.low, pair.test.interval.high))
+        return (
+            "they are not significantly different; the difference lies between "
+            f"{low} and {high} (95 % interval)"
+        )
     better = "better" if pair.better == AFTER else "worse"
-    in_metric = "" if metric == judgement.metric else f" in {label}"
-    return f"longer training is {better}{in_metric} ({p_text(pair.test.p)})"
+    return f"longer training is {better} ({p_text(pair.test.p_corrected)})"

@@ -10,7 +10,8 @@ from typing import Any, Self, TypeVar
 import pyarrow as pa
 
 from raycompare.analysis.cost import Cost, cost_of
-from raycompare.analysis.health import Flag, flags
+from raycompare.analysis.health.flag import Flag
+from raycompare.analysis.health.flags import flags
 from raycompare.analysis.leaderboard import (
     BaselineRow,
     Line,
@@ -21,8 +22,8 @@ from raycompare.analysis.leaderboard import (
     standings,
     tested_finalists,
 )
-from raycompare.analysis.significance import Judgement, judge
-from raycompare.analysis.verdict import verdict
+from raycompare.analysis.statistics.judgement import Judgement, judge
+from raycompare.analysis.verdict import rivals_of, verdict
 from raycompare.experiment.spec import Experiment
 from raycompare.metrics import MODES, MetricName
 from raycompare.records.endings import first_cause, first_line
@@ -34,6 +35,7 @@ from raycompare.records.rows import (
     ScreenRecord,
     TrialRecord,
 )
+from raycompare.records.run_folder import RunFolder
 from raycompare.records.run_records import Records
 
 OfModel = TypeVar("OfModel", InferenceRecord, InferenceFailure)
@@ -52,7 +54,7 @@ class Configuration:
     default_value: float | None
     """Best validation value of the untuned default, by the experiment's metric."""
     tuned_value: float | None
-    """Best validation value of all other trials of the tune stage."""
+    """Best validation value of the other completed trials of the tune stage."""
     gain: float | None
     """Improvement of the tuned value over the default; negative if the default is better."""
 
@@ -93,7 +95,7 @@ class Comparison:
 
     records: Records
     verdict: str
-    """One sentence of Markdown."""
+    """A few sentences of Markdown."""
     leaderboard: tuple[ModelRow, ...]
     judgement: Judgement
     baselines: tuple[BaselineRow, ...]
@@ -137,9 +139,16 @@ class Comparison:
         return standings(self.leaderboard, self.baselines, self.metric)
 
     @property
-    def tied(self) -> tuple[str, ...]:
-        """Tested models that are not significantly different from the leader."""
-        return self.judgement.ties_with_first([row.model for row in self.leaderboard if row.test])
+    def rivals(self) -> tuple[str, ...]:
+        """Models other than the leader that may be the best."""
+        tested = [row for row in self.leaderboard if row.test]
+        return tuple(rivals_of(tested[0].model, tested, self.judgement)) if tested else ()
+
+
+def compare_run(folder: RunFolder, records: Records) -> Comparison:
+    """Compare the models of a run folder with these records."""
+    by_loss = records.experiment.tune.metric == "loss"
+    return compare(records, folder.read_predictions(with_probabilities=by_loss))
 
 
 def compare(records: Records, predictions: Iterable[tuple[str, pa.Table]]) -> Comparison:
@@ -152,10 +161,9 @@ def compare(records: Records, predictions: Iterable[tuple[str, pa.Table]]) -> Co
     baselines = baseline_rows(records.baselines, manifest.data)
     judgement = _judgement(records, standings(rows, baselines, metric), predictions)
     tune = records.tune_trials
-    test_rows = manifest.data.get("rows", {}).get("test")
     return Comparison(
         records=records,
-        verdict=verdict(experiment, rows, judgement, first_cause(trials), test_rows, baselines),
+        verdict=verdict(experiment, rows, judgement, first_cause(trials), baselines),
         leaderboard=rows,
         judgement=judgement,
         baselines=baselines,
@@ -240,7 +248,9 @@ def _configurations(models: Iterable[str], records: Records) -> tuple[Configurat
     tune, metric = records.tune_trials, records.experiment.tune.metric
     chosen = best_trials(tune, metric) | {trial.model: trial for trial in records.confirm_trials}
     default = _best_values((trial for trial in tune if trial.is_default), metric)
-    tuned = _best_values((trial for trial in tune if not trial.is_default), metric)
+    # A trial that was stopped early had less training than the default, which never is.
+    completed = (trial for trial in tune if trial.status == "completed" and not trial.is_default)
+    tuned = _best_values(completed, metric)
     return tuple(
         Configuration(
             model=model,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raycompare.analysis.intervals import FinalistPredictions
+from raycompare.analysis.statistics.predictions import FinalistPredictions
 from raycompare.metrics import Floats, Margins
 
 MOST_CONFUSED = 10

@@ -1,13 +1,13 @@
-"""Recommendations: the best model, the cheapest of the top tier, the best within a latency."""
+"""Recommendations: the best model, the cheapest of the contenders, the best in a latency limit."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from raycompare.analysis.leaderboard import ModelRow
-from raycompare.analysis.pairwise import Pair
-from raycompare.analysis.significance import Judgement
+from raycompare.analysis.statistics.judgement import Judgement
+from raycompare.analysis.verdict import rivals_of
 from raycompare.records.rows import InferenceRecord
 
 
@@ -26,7 +26,7 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class TopTier:
-    """The leader, and the tested models that are not significantly different from it."""
+    """The leader and the other models that may be the best."""
 
     leader: Candidate
     models: tuple[str, ...]
@@ -54,7 +54,7 @@ class Choices:
 
     leader: Candidate | None = None
     leader_is_best: bool = False
-    """Whether the leader is significantly better than every other model."""
+    """Whether every other model is ruled out."""
     top_tier: TopTier | None = None
     within: Within | None = None
 
@@ -77,22 +77,21 @@ def choices(
     if not measured:
         return Choices()
     models = [row.model for row in tested]
-    pairs = judgement.of_leader(models)
+    rivals = rivals_of(models[0], tested, judgement)
+    standings = [judgement.may_be_best(model) for model in models[1:]]
     leads = len(models) > 1 and measured[0].model == models[0]
     comparable = leads and on_one_processor(inference)
     return Choices(
         leader=measured[0] if leads else None,
-        leader_is_best=bool(pairs) and all(pair.better == pair.first for pair in pairs),
-        top_tier=_top_tier(pairs, measured) if comparable else None,
+        leader_is_best=bool(standings) and all(may is False for may in standings),
+        top_tier=_top_tier(rivals, measured) if comparable else None,
         within=_within(limit_ms, measured) if limit_ms is not None else None,
     )
 
 
-def _top_tier(pairs: Sequence[Pair], measured: Sequence[Candidate]) -> TopTier | None:
-    """Return the top tier without models that can't be tested, since they have one seed."""
+def _top_tier(rivals: Collection[str], measured: Sequence[Candidate]) -> TopTier | None:
     leader, *others = measured
-    tied = {pair.second for pair in pairs if pair.test and not pair.apart}
-    members = [leader, *(other for other in others if other.model in tied)]
+    members = [leader, *(other for other in others if other.model in rivals)]
     if len(members) == 1:
         return None
     return TopTier(

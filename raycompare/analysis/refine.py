@@ -19,7 +19,7 @@ from pydantic import JsonValue
 from raycompare.analysis.leaderboard import best_trials
 from raycompare.errors import UserError
 from raycompare.experiment.hyperparameters import ModelSettings, all_settings
-from raycompare.experiment.ranges import DOWN, UP, Scale, beyond, in_range
+from raycompare.experiment.ranges import DOWN, MARGIN, UP, Scale, beyond, has_fixed_edges, in_range
 from raycompare.experiment.space import Domain
 from raycompare.experiment.spec import Arguments, Experiment, ModelSpec
 from raycompare.formatting import number_of, score, setting
@@ -180,9 +180,7 @@ class _Lesson:
         return fewer, f"{_describe_change(domain, fewer)}: {why}"
 
     def _narrow_range(self, key: str, domain: Domain, values: list[float]) -> tuple[Domain, str]:
-        whole = domain.kind.endswith("randint")
-        fixed_edges = key == "freeze_layers" or (key.startswith("config.") and whole)
-        new, note = _range_around(domain, values, fixed_edges)
+        new, note = _range_around(domain, values, has_fixed_edges(key, domain))
         lie = f"{self._best(key)} lie between {min(values):.3g} and {max(values):.3g}"
         return new, f"{_describe_change(domain, new)}: {lie}{note}"
 
@@ -219,7 +217,7 @@ def _range_around(domain: Domain, values: Sequence[float], fixed_edges: bool) ->
     if domain.kind.endswith("normal"):
         return _bell(domain, values), ""
     scale = Scale.of(domain)
-    at = [side for side in (DOWN, UP) if scale.is_at_edge(side, values[0])]
+    at = [side for side in (DOWN, UP) if scale.is_at_edge(side, values[0], MARGIN)]
     bounds = [scale.bound(side, values, side in at and not fixed_edges) for side in (DOWN, UP)]
     whole = domain.kind.endswith("randint")
     numbers = [int(bounds[0]), int(bounds[1]) + beyond(domain)] if whole else bounds

@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Self
 
+import numpy as np
+
 from raycompare.analysis.before_after import AFTER, RunPredictions, judge_runs
 from raycompare.analysis.cost import cost_of
 from raycompare.analysis.leaderboard import Spread, leaderboard, shown_metrics
-from raycompare.analysis.pairwise import LEVEL, ONE_SEED, MeanTest, holm
+from raycompare.analysis.statistics.pairwise import LEVEL, PairTest
 from raycompare.experiment.spec import Experiment
 from raycompare.metrics import MetricName
 from raycompare.records.manifest import TOTAL
@@ -62,7 +64,7 @@ class ModelDiff:
     first: Mapping[MetricName, Spread]
     """Test scores in the first run; empty if the model was not tested."""
     second: Mapping[MetricName, Spread]
-    test: MeanTest | None
+    test: PairTest | None
     """The test that the report uses for two models, by the deciding metric."""
     p_holm: float | None
     """p value with Holm's correction for all tested models."""
@@ -89,7 +91,7 @@ class RunDiff:
     first: Side
     second: Side
     metric: MetricName
-    """The deciding metric of the first run; MCC if that is the loss."""
+    """The deciding metric of the first run."""
     experiment: tuple[Difference, ...]
     data: tuple[Difference, ...]
     versions: tuple[Difference, ...]
@@ -176,8 +178,7 @@ def _machines(hardware: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 
 
 def _decides(first: Snapshot) -> MetricName:
-    metric = first.records.experiment.tune.metric
-    return "matthews_correlation" if metric == "loss" else metric
+    return first.records.experiment.tune.metric
 
 
 def _scores(side: Snapshot, metric: MetricName) -> dict[str, dict[MetricName, Spread]]:
@@ -201,18 +202,28 @@ def _models(first: Snapshot, second: Snapshot) -> tuple[ModelDiff, ...]:
                 model=name,
                 first=scores[0][name],
                 second=scores[1][name],
-                test=result if isinstance(result, MeanTest) else None,
+                test=result if isinstance(result, PairTest) else None,
                 p_holm=None,
                 untested=result if isinstance(result, str) else None,
             )
         )
-    p = iter(holm([model.test.p for model in models if model.test]))
+    p = iter(holm([model.test.p_corrected for model in models if model.test]))
     return tuple(replace(model, p_holm=next(p)) if model.test else model for model in models)
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Return the p values with Holm's step-down correction (1979), in the same order."""
+    values = np.asarray(p, float)
+    order = np.argsort(values, kind="stable")
+    stepped = values[order] * np.arange(len(values), 0, -1)
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(stepped))
+    return [float(value) for value in adjusted]
 
 
 def _test(
     first: Snapshot, second: Snapshot, tested: tuple[RunPredictions, RunPredictions], model: str
-) -> MeanTest | str:
+) -> PairTest | str:
     """Test one model of both runs, or return why that is not possible."""
     for side, own in zip((first, second), tested, strict=True):
         if not any(trial.model == model for trial in own.finalists):
@@ -225,7 +236,7 @@ def _test(
         return f"no paired test: {judgement.gap}"
     (pair,) = judgement.pairs
     assert pair.first == AFTER
-    return pair.test or ONE_SEED
+    return pair.test or judgement.why_untested(pair.first, pair.second)
 
 
 def _caveats(first: Snapshot, second: Snapshot) -> Iterator[str]:

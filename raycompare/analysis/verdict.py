@@ -1,21 +1,19 @@
-"""The verdict: the first sentence of the report, as Markdown."""
+"""The verdict: the first sentences of the report, as Markdown."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from raycompare.analysis.intervals import Interval
-from raycompare.analysis.leaderboard import BaselineRow, ModelRow, shown_metrics, spread
-from raycompare.analysis.pairwise import ONE_SEED, Pair
-from raycompare.analysis.significance import Judgement
+from raycompare.analysis.health.training import CHANCE
+from raycompare.analysis.leaderboard import BaselineRow, ModelRow, spread
+from raycompare.analysis.statistics.estimate import Interval
+from raycompare.analysis.statistics.judgement import Judgement
 from raycompare.experiment.spec import Experiment
 from raycompare.formatting import count, escape, listing, number_of, score
-from raycompare.metrics import LABELS, MetricName
+from raycompare.metrics import LABELS, MODES, MetricName
 from raycompare.records.endings import first_line
 from raycompare.records.rows import TrialRecord
 
-CHANCE = 0.02
-"""A model with an absolute MCC below this value is no better than guessing."""
 MOST_NAMES = 3
 SMALLEST_P = 0.001
 
@@ -25,58 +23,77 @@ def verdict(
     rows: Sequence[ModelRow],
     judgement: Judgement,
     cause: TrialRecord | None,
-    test_rows: int | None,
     baselines: Sequence[BaselineRow] = (),
 ) -> str:
-    """Return which model is best, by how much, and how certain that is; or why none finished."""
+    """Return which model to use, how good it is, and how certain that is; or why none finished."""
     leader, *others = rows
     if not leader.test:
         return _none_finished(experiment, cause)
     tested = [row for row in rows if row.test]
-    scores = _scores(experiment, leader, judgement, test_rows)
-    clauses = [f"{_place(experiment, leader, _is_best(tested, judgement))}: {scores}"]
-    clauses += _against_others(tested, judgement, experiment.tune.metric)
-    clauses += [
-        _against_baseline(row.model, leader, judgement) for row in baselines if row.trial_id
+    sentences = [
+        f"{_place(experiment, tested, judgement)}: {_score(experiment, leader, judgement)}",
+        *_against_models(tested, judgement),
+        *(_against_baseline(row, leader, judgement) for row in baselines if row.trial_id),
+        *_missed(tested, judgement),
     ]
     if missing := [row.model for row in others if not row.test]:
-        clauses.append(f"{_names(missing)} did not finish")
-    clauses += _not_pretrained(experiment, leader.model)
+        sentences.append(f"{_names(missing)} did not finish")
+    sentences += _not_pretrained(experiment, leader.model)
     if abs(leader.test["matthews_correlation"].mean) < CHANCE:
-        clauses.append(f"it is no better than guessing (|MCC| < {CHANCE})")
-    return "; ".join(clauses) + "."
+        sentences.append(f"It is no better than guessing (|MCC| < {CHANCE})")
+    return " ".join(f"{sentence}." for sentence in sentences)
 
 
-def _is_best(tested: Sequence[ModelRow], judgement: Judgement) -> bool:
-    pairs = judgement.of_leader([row.model for row in tested])
-    return bool(pairs) and all(pair.better == pair.first for pair in pairs)
-
-
-def _place(experiment: Experiment, leader: ModelRow, is_best: bool) -> str:
+def _place(experiment: Experiment, tested: Sequence[ModelRow], judgement: Judgement) -> str:
+    leader, metric = tested[0], experiment.tune.metric
     name, number = f"**{escape(leader.model)}**", len(experiment.models)
+    by = f"of {number} models on {experiment.name} by {LABELS[metric]}"
     if number == 1:
         return f"{name} was the only model tried on {experiment.name}"
-    place = "is the best" if is_best else "ranks first"
-    metric = LABELS[experiment.tune.metric]
-    return f"{name} {place} of {number} models on {experiment.name} by {metric}"
+    if ties := _ties(tested, metric):
+        names = listing([name, *(f"**{escape(tie)}**" for tie in ties)])
+        return f"{names} tie for the first place {by}"
+    rivals = rivals_of(leader.model, tested, judgement)
+    if rivals:
+        return f"{name} ranks first {by}, but {_names(rivals)} may be better"
+    if _is_best(leader.model, tested, judgement):
+        return f"{name} is the best {by}"
+    return f"{name} ranks first {by}"
 
 
-def _scores(
-    experiment: Experiment, leader: ModelRow, judgement: Judgement, test_rows: int | None
-) -> str:
-    own = judgement.intervals.get(leader.model, {})
-    scores = [
-        f"{LABELS[name]} {_score(leader, name, own.get(name))}"
-        for name in shown_metrics(experiment.tune.metric)
-    ]
-    rows = f", {number_of(test_rows, 'test row')}" if test_rows else ""
-    return f"test {', '.join(scores)} ({_over_seeds(leader, bool(own))}{rows})"
+def _ties(tested: Sequence[ModelRow], metric: MetricName) -> list[str]:
+    """Return the models with exactly the leader's score."""
+    first, *others = tested
+    return [row.model for row in others if row.test[metric].mean == first.test[metric].mean]
 
 
-def _score(row: ModelRow, name: MetricName, interval: Interval | None) -> str:
-    if interval is None:
-        return spread(row.test[name])
-    return f"{score(row.test[name].mean)} {bounds(interval)}"
+def rivals_of(leader: str, tested: Sequence[ModelRow], judgement: Judgement) -> list[str]:
+    """Return the other models that may be the best; none if the leader can't be tested."""
+    if judgement.may_be_best(leader) is None:
+        return []
+    return [row.model for row in tested if row.model != leader and judgement.may_be_best(row.model)]
+
+
+def _is_best(leader: str, tested: Sequence[ModelRow], judgement: Judgement) -> bool:
+    """Return whether every other model was ruled out."""
+    others = [row.model for row in tested if row.model != leader]
+    standing = judgement.may_be_best(leader)
+    return bool(standing and others) and all(
+        judgement.may_be_best(model) is False for model in others
+    )
+
+
+def _score(experiment: Experiment, leader: ModelRow, judgement: Judgement) -> str:
+    metric = experiment.tune.metric
+    value = leader.test[metric]
+    if judgement.selected is None:
+        return f"test {LABELS[metric]} {spread(value)} ({_over_seeds(leader)})"
+    low, high = (score(bound) for bound in (judgement.selected.low, judgement.selected.high))
+    only = " of the test rows only" if leader.seeds_done == 1 else ""
+    return (
+        f"test {LABELS[metric]} {score(value.mean)}, 95 % interval {low} to {high}{only} "
+        f"({_over_seeds(leader)}, {number_of(judgement.examples, 'test row')})"
+    )
 
 
 def bounds(interval: Interval) -> str:
@@ -84,12 +101,11 @@ def bounds(interval: Interval) -> str:
     return f"[{score(interval.low)}, {score(interval.high)}]"
 
 
-def _over_seeds(row: ModelRow, has_interval: bool) -> str:
+def _over_seeds(row: ModelRow) -> str:
     of_planned = f" of {row.seeds_planned}" if row.seeds_done < row.seeds_planned else ""
     if row.seeds_done == 1:
         return f"one{of_planned} seeds" if of_planned else "one seed"
-    what = "mean and 95 % interval" if has_interval else "mean ± sd"
-    return f"{what} over {row.seeds_done}{of_planned} seeds"
+    return f"{row.seeds_done}{of_planned} seeds"
 
 
 def p_text(p: float, sign: str = "=") -> str:
@@ -97,70 +113,68 @@ def p_text(p: float, sign: str = "=") -> str:
     return f"p < {SMALLEST_P}" if p < SMALLEST_P else f"p {sign} {p:.3f}"
 
 
-def _against_others(
-    tested: Sequence[ModelRow], judgement: Judgement, metric: MetricName
-) -> list[str]:
-    models = [row.model for row in tested]
+def _against_models(tested: Sequence[ModelRow], judgement: Judgement) -> Iterator[str]:
+    leader, *others = [row.model for row in tested]
     if judgement.gap is not None:
-        tied = judgement.ties_with_first(models)
-        return [f"{_names(tied)} cannot be compared with it: {judgement.gap}"] if tied else []
-    pairs = judgement.of_leader(models)
-    clauses = [
-        _differ("better", [pair for pair in pairs if pair.better == pair.first], metric, judgement),
-        _differ("worse", [pair for pair in pairs if pair.better == pair.second], metric, judgement),
-        _close([pair for pair in pairs if pair.test and not pair.apart], tested, judgement),
-        _describe_untested([pair for pair in pairs if not pair.test]),
-    ]
-    return [clause for clause in clauses if clause]
+        if others:
+            yield f"{_names(others)} cannot be compared with it: {judgement.gap}"
+        return
+    if not others:
+        return
+    if leader in judgement.untested:
+        yield f"Whether it is the best was not tested: {judgement.why_untested(leader)}"
+        return
+    standings = judgement.standings
+    worse = [model for model in others if model in standings and standings[model].better]
+    of_leader = [model for model in worse if leader in standings[model].better]
+    if of_leader:
+        yield f"It is better than {_names(of_leader)}"
+    if by_others := [model for model in worse if model not in of_leader]:
+        are = "is" if len(by_others) == 1 else "are"
+        yield f"{_names(by_others)} {are} not the best either: another model is better"
+    if untested := [model for model in others if model not in standings]:
+        yield f"{_names(untested)} cannot be compared with it: {judgement.why_untested(*untested)}"
 
 
-def _against_baseline(baseline: str, leader: ModelRow, judgement: Judgement) -> str:
-    pair, name = judgement.pair(leader.model, baseline), escape(baseline)
+def _missed(tested: Sequence[ModelRow], judgement: Judgement) -> Iterator[str]:
+    """Say which differences between the models that may be the best would have been missed."""
+    leader = tested[0]
+    rivals = rivals_of(leader.model, tested, judgement)
+    missed = [judgement.standings[model].missed for model in rivals]
+    largest = max((value for value in missed if value is not None), default=None)
+    if largest is None:
+        return
+    seeds = sorted({row.seeds_done for row in tested if row.model in {leader.model, *rivals}})
+    over = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+    chance = f"With {over} seeds and {number_of(judgement.examples, 'test row')}"
+    if largest >= room(leader.test[judgement.metric].mean, judgement.metric):
+        yield f"{chance}, hardly any difference could have been found"
+    else:
+        yield (
+            f"{chance}, a difference below about {score(largest)} {LABELS[judgement.metric]} would "
+            "probably have been missed"
+        )
+
+
+def room(value: float, metric: MetricName) -> float:
+    """Return how much worse than `value` a model can be that is no worse than guessing."""
+    return value if MODES[metric] == "max" else float("inf")
+
+
+def _against_baseline(row: BaselineRow, leader: ModelRow, judgement: Judgement) -> str:
+    name = escape(row.model)
+    pair, standing = judgement.pair(leader.model, row.model), judgement.standings.get(row.model)
     if pair is None:
         return f"{name} cannot be compared with it: {judgement.gap}"
-    if pair.test is None:
-        return f"{name} cannot be compared with it: {ONE_SEED}"
-    by = f"by {score(abs(pair.difference))} {LABELS[judgement.metric]}"
-    if pair.better == leader.model:
-        return f"{name} is worse than it {by} ({_p(pair)}, Holm)"
-    if pair.better == baseline:
-        return f"{name} is better than it {by} ({_p(pair)}, Holm): a transformer is not needed"
-    return f"{name} is not significantly different from it: a transformer may not be needed"
-
-
-def _p(pair: Pair) -> str:
-    assert pair.p_holm is not None
-    return p_text(pair.p_holm)
-
-
-def _differ(how: str, pairs: Sequence[Pair], metric: MetricName, judgement: Judgement) -> str:
-    if not pairs:
-        return ""
-    largest = max(pair.p_holm for pair in pairs if pair.p_holm is not None)
-    several = len(pairs) > 1 and largest >= SMALLEST_P
-    p = f"each {p_text(largest, '≤')}" if several else p_text(largest)
-    in_metric = "" if metric == judgement.metric else f" in {LABELS[judgement.metric]}"
-    return f"it is {how}{in_metric} than {_names([pair.second for pair in pairs])} ({p}, Holm)"
-
-
-def _close(pairs: Sequence[Pair], tested: Sequence[ModelRow], judgement: Judgement) -> str:
-    if not pairs:
-        return ""
-    names, are = [pair.second for pair in pairs], "is" if len(pairs) == 1 else "are"
-    smallest = min(pair.test.detectable for pair in pairs if pair.test)
-    seeds = sorted({row.seeds_done for row in tested if row.model in {pairs[0].first, *names}})
-    over = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
-    return (
-        f"{_names(names)} {are} not significantly different from it: with {over} seeds and "
-        f"{number_of(judgement.examples, 'test row')}, differences below {score(smallest)} "
-        f"{LABELS[judgement.metric]} are not detectable"
-    )
-
-
-def _describe_untested(pairs: Sequence[Pair]) -> str:
-    if not pairs:
-        return ""
-    return f"{_names([pair.second for pair in pairs])} cannot be compared with it: {ONE_SEED}"
+    if standing is None or pair.test is None:
+        why = judgement.why_untested(leader.model, row.model)
+        return f"{name} cannot be compared with it: {why}"
+    by = f"{score(abs(pair.difference))} {LABELS[judgement.metric]}"
+    if pair.better == row.model:
+        return f"{name} is {by} better: a transformer is not needed"
+    if leader.model in standing.better:
+        return f"{name} is {by} worse"
+    return f"{name} may be as good: a transformer may not be needed"
 
 
 def _not_pretrained(experiment: Experiment, leader: str) -> list[str]:
@@ -169,9 +183,9 @@ def _not_pretrained(experiment: Experiment, leader: str) -> list[str]:
         return []
     models, were = _names(random), "was" if len(random) == 1 else "were"
     if random == [leader]:
-        models = "it"
+        models = "It"
     elif len(random) > MOST_NAMES:
-        including = ", including it," if leader in random else ""
+        including = ", including the first," if leader in random else ""
         models = f"{len(random)} of the {len(experiment.models)} models{including}"
     return [f"{models} {were} trained from randomly initialised weights"]
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Self, cast
 
-from raycompare.experiment.space import Domain
+from raycompare.experiment.space import CONFIG, Domain
 
 NOISE = 1e-9
 """Relative tolerance for floating-point numbers that should be multiples of a step."""
@@ -79,11 +79,11 @@ class Scale:
         """Return the bound on a side."""
         return self.low if side == DOWN else self.high
 
-    def is_at_edge(self, side: Side, value: float) -> bool:
-        """Return whether a value is within `MARGIN` of the width of a bound that can move."""
+    def is_at_edge(self, side: Side, value: float, margin: float) -> bool:
+        """Return whether a value is within this share of the width of a bound that can move."""
         if self.limit(side) == self.edge(side):
             return False
-        return 0 < self.width() >= abs(self.at(value) - self.at(self.edge(side))) / MARGIN
+        return 0 < self.width() >= abs(self.at(value) - self.at(self.edge(side))) / margin
 
     def bound(self, side: Side, values: Sequence[float], leaves: bool) -> float:
         """Return a new bound: beyond the old one if `leaves`, else just outside the values."""
@@ -116,13 +116,23 @@ def beyond(domain: Domain) -> int:
     return 1 if domain.kind.endswith("randint") and len(domain.args) == BOUNDS else 0
 
 
-def edge_at(domain: Domain, value: object) -> float | None:
-    """Return the bound of a numeric range that `value` is at; None if it isn't at a bound."""
+def has_fixed_edges(name: str, domain: Domain) -> bool:
+    """Return whether the model sets how far a hyperparameter can go, such as a number of layers."""
+    is_whole = domain.kind.endswith("randint")
+    return name == "freeze_layers" or (name.startswith(CONFIG) and is_whole)
+
+
+def edge_at(domain: Domain, value: object, margin: float = MARGIN) -> float | None:
+    """Return the bound of a numeric range that `value` is at; None if it isn't at a bound.
+
+    It is at a bound if it is within a share of the range's width, `margin`, of it.
+    """
     if domain.is_listed or domain.is_constant or domain.kind.endswith("normal"):
         return None
     assert isinstance(value, int | float)
     scale = Scale.of(domain)
-    return next((scale.edge(side) for side in (DOWN, UP) if scale.is_at_edge(side, value)), None)
+    sides = (side for side in (DOWN, UP) if scale.is_at_edge(side, value, margin))
+    return next((scale.edge(side) for side in sides), None)
 
 
 def _outer(side: Side, *values: float) -> float:

@@ -201,25 +201,31 @@ class RunFolder:
         """Write the test predictions of a trial or baseline."""
         self.write_table(f"{PREDICTIONS}/{trial_id}.parquet", table)
 
-    def read_predictions(self) -> Iterator[tuple[str, pa.Table]]:
+    def read_predictions(
+        self, *, with_probabilities: bool = False
+    ) -> Iterator[tuple[str, pa.Table]]:
         """Yield the trial id and the test predictions of each finalist and baseline.
 
-        The tables have the columns example_id, label and prediction, and a row per test example.
+        The tables have the columns example_id, label and prediction, if asked for probabilities,
+        and a row per test example.
         """
+        columns = ["trial_id", "example_id", "label", "prediction"]
+        if with_probabilities:
+            columns.append("probabilities")
         for name in self.names(PREDICTIONS):
             if not name.endswith(".parquet"):
                 continue
-            table = self._read_predictions(f"{PREDICTIONS}/{name}")
+            table = self._read_predictions(f"{PREDICTIONS}/{name}", columns)
             if table.num_rows:
                 yield table["trial_id"][0].as_py(), table.drop_columns("trial_id")
 
     @retry_outages
-    def _read_predictions(self, name: str) -> pa.Table:
+    def _read_predictions(self, name: str, columns: list[str]) -> pa.Table:
         filesystem, path = self._open(name)
         return pq.read_table(
             path,
             filesystem=filesystem,
-            columns=["trial_id", "example_id", "label", "prediction"],
+            columns=columns,
             read_dictionary=["trial_id"],
             partitioning=None,
         )

@@ -179,12 +179,10 @@ class Card:
             "Every text gets one of the labels, even if none of them fits, and the probabilities "
             "are not calibrated.",
         ]
-        tied = (
-            self.comparison.tied if self.trial.model == self.comparison.leaderboard[0].model else ()
-        )
-        if tied:
-            names, are = listing([escape(name) for name in tied]), "are" if len(tied) > 1 else "is"
-            lines.append(f"It comes first, but {names} {are} not significantly different from it.")
+        rivals = self.comparison.rivals
+        if rivals and self.trial.model == self.comparison.leaderboard[0].model:
+            names = listing([escape(name) for name in rivals])
+            lines.append(f"It ranks first, but {names} may be better.")
         return "\n".join(f"- {line}" for line in lines)
 
 

@@ -11,8 +11,8 @@ import pyarrow.csv as pa_csv
 
 from raycompare.analysis.comparison import Comparison, Configuration
 from raycompare.analysis.leaderboard import BaselineRow, ModelRow, shown_metrics
-from raycompare.analysis.pairwise import Pair
 from raycompare.analysis.spending import ModelCost, StageCost, TrialCost
+from raycompare.analysis.statistics.pairwise import Pair
 from raycompare.metrics import MODES
 from raycompare.records.arrow import table_of
 from raycompare.records.rows import TrialRecord
@@ -72,6 +72,7 @@ def _baseline(comparison: Comparison, row: BaselineRow) -> Row:
     return {
         "model": row.model,
         "kind": "baseline",
+        **_standing(comparison, row.model),
         "tier": comparison.judgement.tiers.get(row.model),
         **{f"test_{name}_mean": value for name, value in row.test.items()},
         **_intervals(comparison, row.model),
@@ -87,7 +88,7 @@ def _place(comparison: Comparison, rank: int, row: ModelRow) -> Row:
         "rank": rank if row.test else None,
         "model": row.model,
         "kind": "model",
-        "tied_with_first": row.model in comparison.tied,
+        **_standing(comparison, row.model),
         "tier": comparison.judgement.tiers.get(row.model),
         "best_rank": ranks.best if ranks else None,
         "worst_rank": ranks.worst if ranks else None,
@@ -102,6 +103,15 @@ def _place(comparison: Comparison, rank: int, row: ModelRow) -> Row:
         "steps_to_best": row.steps_to_best,
         **{str(status): number for status, number in row.counts.items()},
         "reason": row.reason,
+    }
+
+
+def _standing(comparison: Comparison, model: str) -> Row:
+    standing = comparison.judgement.standings.get(model)
+    return {
+        "may_be_best": standing.may_be_best if standing else None,
+        "p_best": standing.p if standing else None,
+        "detectable": standing.missed if standing else None,
     }
 
 
@@ -137,11 +147,9 @@ def _pair(pair: Pair) -> Row:
         "low": test.interval.low if test else None,
         "high": test.interval.high if test else None,
         "standard_error": test.standard_error if test else None,
-        "degrees_of_freedom": test.degrees_of_freedom if test else None,
         "p": test.p if test else None,
-        "p_holm": pair.p_holm,
+        "p_corrected": test.p_corrected if test else None,
         "apart": pair.apart,
-        "detectable": test.detectable if test else None,
         "networks_only_first_right": networks.only_first if networks else None,
         "networks_only_second_right": networks.only_second if networks else None,
         "networks_p": networks.p if networks else None,

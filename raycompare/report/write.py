@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from raycompare.analysis.analytics import mirrors
-from raycompare.analysis.comparison import Comparison, compare
+from raycompare.analysis.comparison import Comparison, compare_run
 from raycompare.formatting import join_parts
 from raycompare.records.layout import REPORT
 from raycompare.records.run_folder import RunFolder
@@ -52,7 +52,7 @@ def write_report(folder: RunFolder) -> Comparison:
         UserError: the folder is not that of a finished run.
     """
     records = Records.of(folder)
-    comparison = compare(records, folder.read_predictions())
+    comparison = compare_run(folder, records)
     figures = {}
     for name, themes in draw_images(comparison).items():
         figures[name] = {suffix: f"figures/{name}{suffix}.png" for suffix in themes}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from raycompare.analysis.comparison import Comparison, compare
+from raycompare.analysis.comparison import Comparison, compare_run
 from raycompare.analysis.extend import finalist
 from raycompare.analysis.leaderboard import ModelRow
 from raycompare.errors import UserError
@@ -149,7 +149,7 @@ def lay_out(
 
 def card(folder: RunFolder, found: Winner, comparison: Comparison | None = None) -> Card:
     """Return the model card of a finalist."""
-    comparison = comparison or compare(Records.of(folder), folder.read_predictions())
+    comparison = comparison or compare_run(folder, Records.of(folder))
     evaluations = folder.read_evaluations()
     own = (e for e in evaluations if e.trial_id == found.trial_id and e.split == "test")
     return Card(

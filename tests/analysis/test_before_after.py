@@ -8,8 +8,8 @@ import pytest
 
 from raycompare.analysis.before_after import RunPredictions, describe_gain, judge_runs
 from raycompare.analysis.extend import finalist
-from raycompare.analysis.pairwise import ONE_SEED
-from raycompare.analysis.significance import Judgement
+from raycompare.analysis.statistics.estimate import ONE_SEED
+from raycompare.analysis.statistics.judgement import Judgement
 from raycompare.metrics import MetricName
 from raycompare.records.run_folder import RunFolder
 from raycompare.records.run_records import Records
@@ -50,16 +50,16 @@ def test_longer_training_can_be_worse(tmp_path: Path):
     assert "longer training is worse (p" in sentence(tmp_path, BEFORE, [0.70, 0.71, 0.72])
 
 
-def test_a_small_gain_can_not_be_told_and_it_is_said_how_large_one_could(tmp_path: Path):
+def test_a_small_gain_can_not_be_told_and_its_interval_is_given(tmp_path: Path):
     found = sentence(tmp_path, BEFORE, [0.81, 0.80, 0.825])
-    assert "they are not significantly different; differences below 0.0" in found
-    assert found.endswith(" MCC are not detectable.")
+    assert "they are not significantly different; the difference lies between -0.0" in found
+    assert found.endswith(" (95 % interval).")
 
 
-def test_a_loss_is_judged_by_what_predictions_have(tmp_path: Path):
+def test_a_loss_is_judged_by_the_loss(tmp_path: Path):
     found = sentence(tmp_path, BEFORE, [0.90, 0.91, 0.92], metric="loss")
     assert found.startswith("loss 0.266")
-    assert "longer training is better in MCC" in found
+    assert "longer training is better (p" in found
 
 
 def test_one_seed_says_nothing_of_others(tmp_path: Path):

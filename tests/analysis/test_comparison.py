@@ -11,10 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raycompare.analysis.comparison import Comparison, compare
-from raycompare.analysis.intervals import Interval
 from raycompare.analysis.leaderboard import Spread, majority
-from raycompare.analysis.pairwise import ONE_SEED
-from raycompare.analysis.tiers import Ranks
+from raycompare.analysis.statistics.estimate import ONE_SEED, Interval
+from raycompare.analysis.statistics.tiers import Ranks
 from raycompare.experiment.spec import TF_IDF
 from raycompare.records.rows import BaselineFailure
 from tests import runs
@@ -39,7 +38,12 @@ def test_the_lowest_mean_leads_where_the_metric_is_the_loss():
     run.confirm("high-loss", [0.5, 0.5])
     run.confirm("low-loss", [0.9, 0.9])
     assert order(run) == ["low-loss", "high-loss"]
-    assert "by loss: test loss 0.140" in run.compare().verdict
+    found = run.compare()
+    assert (
+        "**low-loss** is the best of 2 models on ag-news by loss: test loss 0.140" in found.verdict
+    )
+    (pair,) = found.judgement.pairs
+    assert (pair.difference, pair.better) == (pytest.approx(-0.56), "low-loss")
 
 
 def test_a_row_holds_the_sample_statistics_of_its_seeds():
@@ -62,26 +66,48 @@ def test_a_test_row_never_comes_from_validation():
     assert run.compare().leaderboard[0].test == {}
 
 
-def test_one_seed_has_no_spread_and_ties_with_everything():
+def test_one_seed_has_no_spread_and_is_not_tested():
     run = runs.empty("a", "b", confirm={"seeds": [1]})
     run.confirm("a", [0.9])
     run.confirm("b", [0.1])
     found = run.compare()
     assert found.leaderboard[0].test["accuracy"].sd is None
-    assert found.tied == ("b",)
-    assert f"(one seed, 1,000 test rows); b cannot be compared with it: {ONE_SEED}" in found.verdict
+    assert found.rivals == ()
+    assert "of the test rows only (one seed, 1,000 test rows). " in found.verdict
+    assert found.verdict.endswith(f" Whether it is the best was not tested: {ONE_SEED}.")
+
+
+def test_exact_ties_have_no_winner():
+    run = runs.empty("a", "b", "c")
+    for model in "abc":
+        run.confirm(model, [0.7, 0.7, 0.7] if model != "c" else [0.3, 0.3, 0.3])
+    verdict = run.compare().verdict
+    assert verdict.startswith("**a** and **b** tie for the first place of 3 models on ag-news")
+
+
+def test_a_model_of_two_seeds_is_compared_where_another_has_one():
+    run = runs.empty("a", "b", "c")
+    run.confirm("a", [0.9, 0.905, 0.91])
+    run.confirm("b", [0.5])
+    run.confirm("c", [0.3, 0.305, 0.31])
+    found = run.compare()
+    assert found.verdict.startswith("**a** ranks first of 3 models")
+    assert "It is better than c. b cannot be compared with it" in found.verdict
 
 
 @pytest.mark.parametrize(
-    ("rival", "tied"), [([0.74, 0.76, 0.78], ("b",)), ([0.60, 0.62, 0.64], ())]
+    ("rival", "rivals"), [([0.74, 0.76, 0.78], ("b",)), ([0.60, 0.62, 0.64], ())]
 )
-def test_models_tie_where_no_test_tells_them_apart(rival: list[float], tied: tuple[str, ...]):
+def test_models_are_rivals_where_no_test_rules_them_out(
+    rival: list[float], rivals: tuple[str, ...]
+):
     run = runs.empty("a", "b")
     run.confirm("a", [0.76, 0.78, 0.80])
     run.confirm("b", rival)
     found = run.compare()
-    assert found.tied == tied
-    assert ("is the best of 2 models" in found.verdict) == (not tied)
+    assert found.rivals == rivals
+    assert ("is the best of 2 models" in found.verdict) == (not rivals)
+    assert ("but b may be better: " in found.verdict) == bool(rivals)
 
 
 def test_a_metric_that_is_no_number_ranks_below_and_is_not_called_apart():
@@ -93,20 +119,38 @@ def test_a_metric_that_is_no_number_ranks_below_and_is_not_called_apart():
         for row in run.evaluations
     ]
     assert order(run) == ["fine", "broken"]
-    assert run.compare().tied == ("broken",)
+    nothing = pa.array([[float("nan")] * 4] * 1000, pa.list_(pa.float32()))
+    found = compare(
+        run.records,
+        [
+            (name, table.set_column(3, "probabilities", nothing) if "broken" in name else table)
+            for name, table in run.predictions()
+        ],
+    )
+    assert "broken cannot be compared with it: a score is not a number." in found.verdict
+    assert (found.rivals, found.judgement.pairs[0].test) == ((), None)
+    assert "broken" not in found.judgement.intervals
 
 
 def test_the_verdict_says_what_was_tested_and_what_could_not_be_seen():
     found = runs.typical().compare()
-    (close,) = [pair for pair in found.judgement.pairs if pair.second == "minilm-2"]
-    gap = f"{close.test.detectable:.3f}"
-    assert found.verdict.endswith(
-        "; it is better than bert\\|tiny (p < 0.001, Holm); minilm-2 is not significantly "
-        f"different from it: with 3 seeds and 1,000 test rows, differences below {gap} MCC are "
-        "not detectable."
+    missed = found.judgement.standings["minilm-2"].missed
+    interval = found.judgement.selected
+    assert interval is not None
+    assert found.verdict == (
+        "**minilm-3** ranks first of 3 models on ag-news by MCC, but minilm-2 may be better: test "
+        f"MCC 0.831, 95 % interval {interval.low:.3f} to {interval.high:.3f} (3 seeds, 1,000 test "
+        "rows). It is better than bert\\|tiny. With 3 seeds and 1,000 test rows, a difference "
+        f"below about {missed:.3f} MCC would probably have been missed."
     )
-    low, high = (getattr(_interval(found, "minilm-3"), side) for side in ("low", "high"))
-    assert f"MCC 0.831 [{low:.3f}, {high:.3f}] (mean and 95 % interval" in found.verdict
+
+
+def test_the_interval_of_the_first_is_wider_below_than_that_of_the_model_alone():
+    found = runs.typical().compare()
+    alone, selected = _interval(found, "minilm-3"), found.judgement.selected
+    assert selected is not None
+    assert selected.low < alone.low
+    assert selected.high == pytest.approx(alone.high, abs=0.002)
 
 
 def _interval(found: Comparison, model: str) -> Interval:
@@ -119,7 +163,7 @@ def test_the_best_is_called_so_where_it_beats_every_other_model():
         run.confirm(model, [mcc - 0.01, mcc, mcc + 0.01])
     found = run.compare()
     assert found.verdict.startswith("**a** is the best of 3 models")
-    assert "; it is better than b and c (p < 0.001, Holm)." in found.verdict
+    assert found.verdict.endswith(" It is better than b and c.")
     assert dict(found.judgement.tiers) == {"a": "a", "b": "b", "c": "c"}
     assert [found.judgement.ranks[model].worst for model in "abc"] == [1, 2, 3]
 
@@ -130,10 +174,10 @@ def test_without_predictions_nothing_is_claimed():
     run.confirm("b", [0.1, 0.11, 0.12])
     run.has_predictions = False
     found = run.compare()
-    assert found.tied == ("b",)
+    assert found.rivals == ()
     assert (found.judgement.pairs, found.judgement.tiers) == ((), {})
     assert "ranks first of 2 models" in found.verdict
-    assert "(mean ± sd over 3 seeds, 1,000 test rows)" in found.verdict
+    assert "test MCC 0.910 ± 0.010 (3 seeds)" in found.verdict
     assert found.verdict.endswith(
         "b cannot be compared with it: the run folder has no predictions of a-confirm-00 "
         "and 5 more."
@@ -164,7 +208,7 @@ def test_predictions_that_do_not_cover_all_finalists_claim_nothing(
     run.confirm("b", [0.1, 0.1])
     found = compare(run.records, broken(run))
     assert says in str(found.judgement.gap)
-    assert found.tied == ("b",)
+    assert found.rivals == ()
 
 
 def test_the_order_of_the_examples_in_a_file_does_not_matter():
@@ -174,16 +218,19 @@ def test_the_order_of_the_examples_in_a_file_does_not_matter():
     assert found == run.compare()
 
 
-def test_where_the_loss_ranks_the_tests_are_by_mcc_and_say_so():
-    run = runs.empty("low-loss", "high-loss", tune={"metric": "loss"})
-    run.confirm("low-loss", [0.4, 0.41, 0.42])
-    run.confirm("high-loss", [0.9, 0.91, 0.92])
-    run.evaluations = [
-        replace(row, loss=0.1 if row.model == "low-loss" else 2.0) for row in run.evaluations
-    ]
-    found = run.compare()
-    assert found.verdict.startswith("**low-loss** ranks first of 2 models on ag-news by loss")
-    assert "; it is worse in MCC than high-loss (p < 0.001, Holm)." in found.verdict
+def test_where_the_loss_decides_equal_losses_have_no_winner():
+    """A model that is right more often is not better by loss for that."""
+    run = runs.empty("often-right", "seldom-right", tune={"metric": "loss"})
+    run.confirm("often-right", [0.9, 0.91, 0.92])
+    run.confirm("seldom-right", [0.5, 0.51, 0.52])
+    even = pa.array([[0.25] * 4] * 1000, pa.list_(pa.float32()))
+    found = compare(
+        run.records,
+        [(name, t.set_column(3, "probabilities", even)) for name, t in run.predictions()],
+    )
+    (pair,) = found.judgement.pairs
+    assert (pair.difference, pair.apart) == (0, False)
+    assert "ranks first of 2 models on ag-news by loss, but seldom-right may be" in found.verdict
 
 
 def test_a_model_whose_finalists_failed_is_last_with_its_reason():
@@ -197,8 +244,8 @@ def test_a_model_whose_finalists_failed_is_last_with_its_reason():
     assert (last.model, last.reason) == ("unlucky", "confirm: OSError: disk 1 full")
     assert last.counts["errored"] == 3
     assert last.num_parameters == 14_000_000
-    assert found.tied == ()
-    assert found.verdict.endswith("; unlucky did not finish.")
+    assert found.rivals == ()
+    assert found.verdict.endswith(" unlucky did not finish.")
 
 
 def test_steps_to_best_is_the_median():
@@ -231,7 +278,7 @@ def test_a_lost_seed_is_said_and_not_averaged():
     run.confirm("b", [0.1, 0.12, 0.14])
     found = run.compare()
     assert (found.leaderboard[0].seeds_done, found.leaderboard[0].seeds_planned) == (2, 3)
-    assert "over 2 of 3 seeds" in found.verdict
+    assert "(2 of 3 seeds, 1,000 test rows)" in found.verdict
 
 
 def test_when_all_fail_the_verdict_gives_the_first_cause():
@@ -387,7 +434,8 @@ def test_a_baseline_has_a_tier_and_pairs_and_an_interval_but_no_rank():
     interval = _interval(found, TF_IDF)
     assert interval.low < 0.6 < interval.high
     assert len(found.judgement.pairs) == 3
-    assert found.tied == ()
+    assert found.judgement.may_be_best(TF_IDF) is False
+    assert found.rivals == ()
     assert found.judgement.classes is not None
     assert found.judgement.classes.model == "better"
 
@@ -396,24 +444,22 @@ def test_a_leader_below_a_baseline_is_still_the_leader_of_the_models():
     found = with_baseline(0.9, 0.7, 0.71, 0.72)
     assert found.verdict.startswith("**better** is the best of 2 models")
     assert (
-        "; TF-IDF + logistic regression is better than it by 0.190 MCC (p < 0.001, Holm): "
-        "a transformer is not needed."
+        " TF-IDF + logistic regression is 0.190 MCC better: a transformer is not needed."
     ) in found.verdict
+    assert found.judgement.may_be_best(TF_IDF)
     assert found.judgement.classes is not None
     assert found.judgement.classes.model == "better"
 
 
 def test_a_leader_above_a_baseline_is_better_by_so_much():
     found = with_baseline(0.6, 0.7, 0.71, 0.72)
-    says = "; TF-IDF + logistic regression is worse than it by 0.110 MCC (p < 0.001, Holm)."
-    assert found.verdict.endswith(says)
+    assert found.verdict.endswith(" TF-IDF + logistic regression is 0.110 MCC worse.")
 
 
 def test_a_baseline_close_to_the_leader_asks_whether_a_transformer_is_needed():
     found = with_baseline(0.70, 0.70, 0.71, 0.72)
     assert found.verdict.endswith(
-        "; TF-IDF + logistic regression is not significantly different from it: "
-        "a transformer may not be needed."
+        " TF-IDF + logistic regression may be as good: a transformer may not be needed."
     )
 
 
@@ -436,8 +482,9 @@ def test_without_predictions_nothing_is_claimed_of_a_baseline():
     )
 
 
-def test_the_baseline_is_compared_by_mcc_where_the_loss_decides():
-    assert "by 0.105 MCC" in with_baseline(0.6, 0.7, 0.71, tune={"metric": "loss"}).verdict
+def test_the_baseline_is_compared_by_loss_where_the_loss_decides():
+    verdict = with_baseline(0.6, 0.7, 0.71, 0.72, tune={"metric": "loss"}).verdict
+    assert verdict.endswith(" TF-IDF + logistic regression is 0.154 loss worse.")
 
 
 def test_a_baseline_that_could_not_be_fitted_is_said():

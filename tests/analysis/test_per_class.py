@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-from raycompare.analysis.intervals import FinalistPredictions
 from raycompare.analysis.per_class import class_report
+from raycompare.analysis.statistics.predictions import FinalistPredictions
 from raycompare.report.sections.classes import MOST_LABELS, classes_section
 from tests import runs
 

@@ -4,10 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from raycompare.analysis.pairwise import holm
-from raycompare.analysis.run_diff import NOT_THERE, RunDiff, diff
+from raycompare.analysis.run_diff import NOT_THERE, RunDiff, diff, holm
 from raycompare.errors import UserError
 from raycompare.records.run_folder import RunFolder
 from raycompare.report.terminal.diff import text
@@ -99,7 +101,7 @@ def test_a_better_model_is_said_to_be_better_by_the_reports_test(tmp_path: Path)
     assert b.test is not None
     assert a.differences["matthews_correlation"] == pytest.approx(0.1)
     assert a.test.interval.low < 0.1 < a.test.interval.high
-    assert [a.p_holm, b.p_holm] == holm([a.test.p, b.test.p])
+    assert [a.p_holm, b.p_holm] == holm([a.test.p_corrected, b.test.p_corrected])
     assert "a: better in the second run (MCC" in text(found)
     back = diff(RunFolder.at(tmp_path / "second"), RunFolder.at(tmp_path / "first"))
     assert "a: worse in the second run (MCC" in text(back)
@@ -150,13 +152,27 @@ def test_a_run_that_has_not_ended_is_compared_with_a_caveat(tmp_path: Path) -> N
     assert any("has not finished (killed)" in caveat for caveat in found.caveats)
 
 
-def test_runs_that_chose_by_loss_are_compared_by_mcc(tmp_path: Path) -> None:
+def test_runs_that_chose_by_loss_are_compared_by_loss(tmp_path: Path) -> None:
     by_loss = made(SAME, tune={"metric": "loss"})
     found = differing(tmp_path, by_loss, by_loss)
-    assert found.metric == "matthews_correlation"
+    assert found.metric == "loss"
     assert found.models[0].test is not None
 
 
 def test_what_is_no_run_is_the_users_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="Expected a run folder"):
         diff(made(SAME).write(tmp_path / "first"), RunFolder.at(tmp_path / "nowhere"))
+
+
+def test_holm_is_right_for_a_case_done_by_hand():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.6, 0.7]) == [1, 1]
+    assert holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
+def test_holm_lies_between_no_correction_and_bonferronis(p: list[float]):
+    adjusted = holm(p)
+    for raw, found in zip(p, adjusted, strict=True):
+        assert raw <= found <= min(1, len(p) * raw + 1e-12)
+    assert adjusted[int(np.argmin(p))] == pytest.approx(min(1, len(p) * min(p)))

@@ -82,6 +82,15 @@ def await_health(url: str, started: subprocess.Popen[str]) -> None:
     raise AssertionError("the service does not answer")
 
 
+def end_by_sigterm(url: str, started: subprocess.Popen[str]) -> None:
+    """End the service, which must leave nothing; tests/whole/test_docs_run.py ends it by Ctrl-C."""
+    started.send_signal(signal.SIGTERM)
+    said, _ = started.communicate(timeout=90)
+    assert started.returncode == 0
+    assert "Traceback" not in said
+    require_port("127.0.0.1", int(url.rpartition(":")[2]))
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return run_with_weights(tmp_path_factory.mktemp("run"))
@@ -164,19 +173,6 @@ async def flood(url: str, requests: int) -> Counter[int]:
         body = {"text": ["a cat"] * 8}
         sent = (client.post(f"{url}/predict", json=body) for _ in range(requests))
         return Counter([answer.status_code for answer in await asyncio.gather(*sent)])
-
-
-@serve
-@slow
-def test_sigterm_ends_it_with_nothing_left(folder: RunFolder) -> None:
-    """Ctrl-C does in tests/whole/test_docs_run.py."""
-    with service(folder) as (address, started):
-        port = int(address.rpartition(":")[2])
-        started.send_signal(signal.SIGTERM)
-        said, _ = started.communicate(timeout=90)
-        assert started.returncode == 0
-        assert "Traceback" not in said
-        require_port("127.0.0.1", port)
 
 
 def test_a_port_that_is_taken_is_named() -> None:

@@ -20,7 +20,7 @@ import raycompare
 from raycompare.cli import main
 from tests import ROOT
 from tests.real_runs import finish
-from tests.serving.test_serve import ask, service
+from tests.serving.test_serve import ask, end_by_sigterm, service
 
 KEPT = ROOT / "tests" / "kept"
 LABELS = ["animals", "plants", "rocks"]
@@ -165,9 +165,10 @@ def test_the_winner_is_loaded_in_python(finished: Path) -> None:
 
 @pytest.mark.serve
 @pytest.mark.timeout(300)
-def test_the_winner_is_served(finished: Path) -> None:
-    with service(raycompare.load_run(finished).folder) as (url, _):
+def test_the_winner_is_served_until_the_service_is_ended(finished: Path) -> None:
+    with service(raycompare.load_run(finished).folder) as (url, started):
         answers = ask(url, {"text": texts()}).json()["predictions"]
+        end_by_sigterm(url, started)
     stored = stored_answers(finished, winner(finished))
     assert [answer["label"] for answer in answers] == [LABELS[i] for i in stored["prediction"]]
 

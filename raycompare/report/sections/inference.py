@@ -100,14 +100,10 @@ def _top_tier(tier: TopTier, metric: MetricName) -> list[str]:
 
 
 def _fastest(tier: TopTier, metric: MetricName) -> str:
+    models = f"the {number_of(len(tier.models), 'model')} that may be the best"
     if tier.quickest is tier.leader:
-        others = number_of(len(tier.models) - 1, "model")
-        are = "is" if others == "1 model" else "are"
-        return f"It is also faster than the {others} that {are} not significantly different from it"
-    return (
-        "Fastest of the first model and those not significantly different from it "
-        f"({len(tier.models)} models): {_describe(tier.quickest, metric)}"
-    )
+        return f"It is also the fastest of {models}"
+    return f"Fastest of {models}: {_describe(tier.quickest, metric)}"
 
 
 def _describe(candidate: Candidate, metric: MetricName) -> str:

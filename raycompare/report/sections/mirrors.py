@@ -82,13 +82,13 @@ def _headline(comparison: Comparison, models: Sequence[_Averaged]) -> str:
             "The average over evaluations ranks the same model first, but orders the others "
             "differently than the test."
         )
-    tied = first.row.model in comparison.tied
+    may_be_best = first.row.model in comparison.rivals
     return (
         f"The average over evaluations would rank {escape(first.row.model)} first, because "
         f"{_why(metric, first, leader)}. Its average validation {LABELS[metric]} is "
         f"{score(first.average)}, compared to {score(leader.average)} for "
         f"{escape(leader.row.model)}; on the test it reaches {first.test(metric)}, compared to "
-        f"{leader.test(metric)}{', which is not significantly different' if tied else ''}."
+        f"{leader.test(metric)}{', but it may be the best' if may_be_best else ''}."
     )
 
 

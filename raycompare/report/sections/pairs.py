@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from raycompare.analysis.comparison import Comparison
-from raycompare.analysis.pairwise import Networks, Pair
+from raycompare.analysis.statistics.networks import Networks
+from raycompare.analysis.statistics.pairwise import Pair
 from raycompare.analysis.verdict import SMALLEST_P
 from raycompare.formatting import (
     NOTHING,
@@ -15,7 +16,6 @@ from raycompare.formatting import (
     fold_if_long,
     join_parts,
     number_of,
-    score,
     table,
 )
 from raycompare.metrics import LABELS
@@ -37,19 +37,15 @@ def _tests(comparison: Comparison, pairs: Sequence[Pair]) -> str:
     if not pairs:
         return ""
     metric = LABELS[comparison.judgement.metric]
-    headers = ["first", "second", f"difference in {metric}", "95 %", "p", "p (Holm)"]
-    rows = table([*headers, "significant", "detectable"], map(_cells, pairs), left=2)
-    no_loss = ", because predictions have no loss" if comparison.metric == "loss" else ""
+    headers = ["first", "second", f"difference in {metric}", "95 %", "p", "p (corrected)"]
+    rows = table([*headers, "significant"], map(_cells, pairs), left=2)
     fitted = any(row.trial_id for row in comparison.baselines)
     baselines = " Baselines have no seeds and therefore no error of the seeds." if fitted else ""
     note = (
-        f"*Difference*: mean test {metric} over seeds, first minus second{no_loss}. "
-        "*95 %*, *p*: interval and p value of this pair alone, by Student's t with "
-        "Welch-Satterthwaite degrees of freedom; the error accounts for seeds and for test rows, "
-        f"which both models share.{baselines} *p (Holm)*: corrected for "
-        f"{number_of(len(pairs), 'pair')}; *significant* means below 0.05. "
-        "*Detectable*: the smallest true difference that this test would detect with 80 % power "
-        "(noncentral t)."
+        f"*Difference*: mean test {metric} over seeds, first minus second. "
+        "*95 %*, *p*: interval and p value of this pair alone; the error accounts for seeds and "
+        f"for test rows, which both models share.{baselines} *p (corrected)*: for all "
+        f"{number_of(len(pairs), 'pair')} together; *significant* means below 0.05."
     )
     return f"{fold_if_long(rows, len(pairs), 'pair', MOST_OPEN)}\n\n{note}"
 
@@ -63,9 +59,8 @@ def _cells(pair: Pair) -> list[str]:
         change(pair.difference),
         f"[{change(interval.low)}, {change(interval.high)}]",
         _p(pair.test.p),
-        _p(pair.p_holm),
+        _p(pair.test.p_corrected),
         "yes" if pair.apart else "no",
-        score(pair.test.detectable),
     ]
 
 

@@ -7,9 +7,7 @@ from itertools import count as numbers
 
 from raycompare.analysis.comparison import Comparison, Configuration
 from raycompare.analysis.leaderboard import BaselineRow, ModelRow, shown_metrics, spread
-from raycompare.analysis.significance import Judgement
-from raycompare.analysis.tiers import Ranks
-from raycompare.analysis.verdict import bounds
+from raycompare.analysis.verdict import bounds, room
 from raycompare.experiment.hyperparameters import settings_of
 from raycompare.formatting import (
     NOTHING,
@@ -24,7 +22,7 @@ from raycompare.formatting import (
     setting,
     table,
 )
-from raycompare.metrics import LABELS, MODES
+from raycompare.metrics import LABELS, MODES, MetricName
 
 METHODS = "The methods are described in docs/statistics.md of raycompare."
 
@@ -39,15 +37,19 @@ def _headers(comparison: Comparison) -> list[str]:
     return [
         "#",
         "model",
-        *(f"test {LABELS[name]}" for name in shown_metrics(comparison.metric)),
-        f"{LABELS[comparison.judgement.metric]}, 95 %",
-        "tier",
-        "ranks",
+        f"test {LABELS[comparison.metric]}",
+        "95 %",
+        "may be best",
+        "detectable",
+        *(f"test {LABELS[name]}" for name in _other_metrics(comparison)),
         f"validation {LABELS[comparison.metric]}",
-        "seeds",
         "parameters",
         "training",
     ]
+
+
+def _other_metrics(comparison: Comparison) -> list[MetricName]:
+    return [name for name in shown_metrics(comparison.metric) if name != comparison.metric]
 
 
 def _lines(comparison: Comparison) -> list[list[str]]:
@@ -64,45 +66,49 @@ def _baseline_cells(comparison: Comparison, row: BaselineRow) -> list[str]:
     return [
         "baseline",
         escape(row.model),
-        *(score(row.test.get(name)) for name in shown_metrics(comparison.metric)),
-        *_standing(comparison.judgement, row.model),
+        score(row.test.get(comparison.metric)),
+        *_standing(comparison, row.model),
+        *(score(row.test.get(name)) for name in _other_metrics(comparison)),
         score(row.validation),
-        NOTHING,
         count(row.num_parameters),
         duration(row.seconds),
     ]
 
 
 def _cells(comparison: Comparison, rank: int, row: ModelRow) -> list[str]:
-    tests = [
-        spread(row.test[name]) if row.test else NOTHING for name in shown_metrics(comparison.metric)
+    deciding, *others = [
+        spread(row.test[name]) if row.test else NOTHING
+        for name in (comparison.metric, *_other_metrics(comparison))
     ]
     return [
         str(rank) if row.test else NOTHING,
         escape(row.model),
-        *tests,
-        *_standing(comparison.judgement, row.model),
+        deciding,
+        *_standing(comparison, row.model),
+        *others,
         score(row.validation),
-        f"{row.seeds_done} of {row.seeds_planned}",
         count(row.num_parameters),
         duration(row.train_seconds),
     ]
 
 
-def _standing(judgement: Judgement, model: str) -> list[str]:
-    if model not in judgement.tiers:
+def _standing(comparison: Comparison, model: str) -> list[str]:
+    judgement = comparison.judgement
+    if model not in judgement.intervals:
         return [NOTHING] * 3
-    return [
-        bounds(judgement.intervals[model][judgement.metric]),
-        judgement.tiers[model],
-        _ranks(judgement.ranks.get(model)),
-    ]
+    interval = bounds(judgement.intervals[model][judgement.metric])
+    standing = judgement.standings.get(model)
+    if standing is None:
+        return [interval, "not tested", NOTHING]
+    may_be_best = "yes" if standing.may_be_best else "no"
+    return [interval, may_be_best, _detectable(comparison, standing.missed)]
 
 
-def _ranks(ranks: Ranks | None) -> str:
-    if ranks is None:
+def _detectable(comparison: Comparison, missed: float | None) -> str:
+    if missed is None:
         return NOTHING
-    return str(ranks.best) if ranks.best == ranks.worst else f"{ranks.best} to {ranks.worst}"
+    leader = comparison.leaderboard[0].test[comparison.metric].mean
+    return "none" if missed >= room(leader, comparison.metric) else score(missed)
 
 
 def _list_untested(comparison: Comparison) -> str:
@@ -110,6 +116,11 @@ def _list_untested(comparison: Comparison) -> str:
         f"- {escape(row.model)} has no test score: {escape(row.reason)}"
         for row in comparison.leaderboard
         if row.reason is not None
+    ]
+    lines += [
+        f"- {escape(row.model)} finished {row.seeds_done} of {row.seeds_planned} seeds."
+        for row in comparison.leaderboard
+        if 0 < row.seeds_done < row.seeds_planned
     ]
     return "\n".join(lines)
 
@@ -140,14 +151,16 @@ def _how_to_compare(comparison: Comparison) -> list[str]:
         return [f"- There are no intervals and no tests, and nothing is claimed: {judgement.gap}."]
     single = [escape(row.model) for row in comparison.leaderboard if row.seeds_done == 1]
     rows = number_of(judgement.examples, "test row")
+    lucky = (
+        " The interval in the verdict is wider on one side, because the first of several models "
+        "was probably lucky."
+    )
     notes = [
-        "- *95 %* is the interval of the expected score, from a bootstrap over seeds and over "
-        f"{rows} with {count(judgement.resamples)} resamples, widened by Student's t for few "
-        "seeds.",
-        "- Models that share a letter in *tier* are not significantly different, by Student's t "
-        "over seeds and test rows, at 5 % over all pairs (Holm). *Ranks* are those that no test "
-        f"rules out. {METHODS}",
+        f"- *95 %* is the interval of the expected score, over seeds and {rows}, of each model on "
+        f"its own.{lucky if judgement.standings else ''}"
     ]
+    if judgement.standings:
+        notes.append(_about_the_best())
     if single:
         finished = "each finished" if len(single) > 1 else "finished"
         notes.append(
@@ -155,6 +168,15 @@ def _how_to_compare(comparison: Comparison) -> list[str]:
             "only, not how much other seeds would vary, and there is no test."
         )
     return notes
+
+
+def _about_the_best() -> str:
+    return (
+        "- *May be best* is no if some model is significantly better, at 5 % over all models: the "
+        "model that is truly the best is ruled out in at most 5 % of reports. For a baseline, it "
+        "is no if some model is better. *Detectable*: a model that is worse than the first by less "
+        f"would probably not have been ruled out. {METHODS}"
+    )
 
 
 def _about_weights(comparison: Comparison) -> list[str]:
@@ -179,8 +201,7 @@ def _about_baselines(comparison: Comparison) -> list[str]:
         notes.append(
             f"- {listing(fitted)} was fitted to the same training rows on one CPU, with its "
             "regularisation selected by cross-validation. It does not depend on the seed, so its "
-            "interval reflects test rows only. *Training* is the time of the whole fit. Baselines "
-            "do not count for *ranks*."
+            "interval reflects test rows only. *Training* is the time of the whole fit."
         )
     return notes
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from raycompare.analysis.leaderboard import Spread, spread
 from raycompare.analysis.run_diff import NOT_THERE, Difference, ModelDiff, RunDiff, Side
 from raycompare.analysis.verdict import p_text
-from raycompare.formatting import NOTHING, change, dollars, duration, listing, score
-from raycompare.metrics import LABELS
+from raycompare.formatting import NOTHING, change, dollars, duration, listing
+from raycompare.metrics import LABELS, MODES
 
 
 def text(diff: RunDiff) -> str:
@@ -71,6 +71,6 @@ def _claim(diff: RunDiff, row: ModelDiff) -> str:
     bounds = f"{label} {change(interval.low)} to {change(interval.high)}, 95 %"
     test = f"{bounds}; {p_text(row.p_holm)}"
     if not row.apart:
-        least = score(row.test.detectable)
-        return f"not significantly different ({test}; differences below {least} not detectable)"
-    return f"{'better' if interval.low > 0 else 'worse'} in the second run ({test})"
+        return f"not significantly different ({test})"
+    is_better = (interval.low > 0) == (MODES[diff.metric] == "max")
+    return f"{'better' if is_better else 'worse'} in the second run ({test})"

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from raycompare.analysis.health import Flag, flags
+from raycompare.analysis.health.flag import Flag
+from raycompare.analysis.health.flags import flags
 from raycompare.experiment.ranges import edge_at
 from raycompare.experiment.space import Domain
 from raycompare.records.survey import SplitSurvey, Survey
@@ -31,14 +32,18 @@ def sound() -> runs.Run:
     for number, row in enumerate(run.evaluations):
         last = number + 1 == len(run.evaluations)
         if row.stage == "confirm" and row.split == "validation" and not last:
-            worse = replace(row, matthews_correlation=0.9 - row.step / 1000)
+            worse = replace(row, matthews_correlation=0.82 - row.step / 1e5)
             run.evaluations[number] = worse
     return run
 
 
-def surveyed(copies: int = 0, contradictory: int = 0) -> dict[str, Any]:
+def surveyed(copies: int = 0, between: int = 0, contradictory: int = 0) -> dict[str, Any]:
     """A survey as a manifest has it."""
-    also_in = {"train": {}, "validation": {"train": 0}, "test": {"train": copies, "validation": 9}}
+    also_in = {
+        "train": {},
+        "validation": {"train": 0},
+        "test": {"train": copies, "validation": between},
+    }
     splits = tuple(
         SplitSurvey(split=part, rows=1000, labels={}, repeated=0, also_in=others)
         for part, others in also_in.items()
@@ -64,16 +69,59 @@ def test_trials_that_guess_are_counted() -> None:
     run = sound()
     run.tune("a", 0.001, -0.001)
     (flag,) = flags(run.records)
-    assert flag.found.startswith("2 of 8 trials ended at chance level")
+    assert flag.found.startswith("2 of 8 trials ended no better than guessing (|MCC| < 0.0")
     assert "learning_rate" in flag.advice
 
 
-def test_the_loss_of_guessing_counts_too() -> None:
+def test_a_good_model_with_the_loss_of_guessing_is_over_confident_and_not_flagged() -> None:
     run = sound()
-    row = run.evaluations[-1]
-    at_chance = replace(row, loss=math.log(4) * 1.001, split="validation")
-    run.evaluations = [e if e.trial_id != row.trial_id else at_chance for e in run.evaluations]
-    assert "1 of 6 trials ended at chance level" in found(run)["a"]
+    run.manifest.data["labels"] = ["neg", "pos"]
+    last = {row.trial_id: row for row in run.evaluations if row.split == "validation"}
+    run.evaluations = [
+        replace(row, loss=math.log(2)) if row in last.values() else row for row in run.evaluations
+    ]
+    assert flags(run.records) == ()
+
+
+@pytest.mark.parametrize(("rows", "flagged"), [(100, True), (2000, False)])
+def test_how_well_guesses_score_depends_on_the_rows(rows: int, flagged: bool) -> None:
+    run = sound()
+    run.manifest.data["rows"]["validation"] = rows
+    run.tune("a", 0.1)
+    assert ("no better than guessing" in found(run).get("a", "")) == flagged
+
+
+def test_a_model_that_is_worse_than_guessing_is_flagged() -> None:
+    run = sound()
+    run.tune("a", -0.4)
+    assert found(run)["a"].startswith("1 of 7 trials ended worse than guessing")
+
+
+def test_a_trifle_at_the_end_is_no_reason_to_train_longer() -> None:
+    run = sound()
+    last = {row.trial_id: row for row in run.evaluations if row.split == "validation"}
+    run.evaluations = [
+        replace(row, matthews_correlation=0.8 + 1e-6 * (row in last.values()))
+        if row.stage == "confirm" and row.split == "validation"
+        else row
+        for row in run.evaluations
+    ]
+    assert flags(run.records) == ()
+
+
+def test_a_seed_that_collapsed_is_flagged() -> None:
+    run = sound()
+    run.confirm("a", [0.1])
+    run.trials[-1] = replace(run.trials[-1], seed=4, hyperparameters=run.trials[-2].hyperparameters)
+    said = [flag.found for flag in flags(run.records)]
+    assert "seed 4 reaches MCC 0.100, far below the other seeds (0.790 to 0.810)" in said
+
+
+def test_seeds_that_all_differ_are_no_outliers() -> None:
+    run = sound()
+    run.confirm("a", [0.86])
+    run.trials[-1] = replace(run.trials[-1], seed=4, hyperparameters=run.trials[-2].hyperparameters)
+    assert not [flag for flag in flags(run.records) if "far below" in flag.found]
 
 
 def test_a_loss_that_was_no_number_is_flagged() -> None:
@@ -94,23 +142,52 @@ def test_finalists_that_still_got_better_should_train_longer() -> None:
 def test_a_best_value_at_the_edge_of_its_range_is_flagged() -> None:
     run = sound()
     at_edge = '{"learning_rate": 9.9e-05, "warmup_steps": 250}'
-    run.trials = [
-        replace(t, hyperparameters=at_edge) if t.stage == "confirm" else t for t in run.trials
-    ]
+    run.trials = [replace(t, hyperparameters=at_edge) for t in run.trials]
     assert found(run)["a"] == (
         "the best learning_rate, 9.9e-05, is at the edge of its range (0.0001)"
     )
 
 
-def test_validation_far_above_test_is_flagged() -> None:
+@pytest.mark.parametrize("metric", ["accuracy", "matthews_correlation"])
+def test_validation_far_above_test_is_flagged(metric: str) -> None:
     run = sound()
     run.evaluations = [
-        replace(row, accuracy=0.7 if row.split == "test" else 0.9) for row in run.evaluations
+        replace(row, **{metric: 0.6 if row.split == "test" else 0.9}) for row in run.evaluations
     ]
-    assert found(run)["a"] == "accuracy is 0.900 on validation and 0.700 on test"
+    label = "accuracy" if metric == "accuracy" else "MCC"
+    assert found(run)["a"] == f"{label} is 0.900 on validation and 0.600 on test"
     small = replace(run.manifest, data={**run.manifest.data, "rows": {"validation": 9, "test": 9}})
     run.manifest = small
     assert found(run) == {}, "nine rows can't tell"
+
+
+def test_a_test_far_above_validation_is_suspicious() -> None:
+    run = sound()
+    run.evaluations = [
+        replace(row, accuracy=0.99 if row.split == "test" else 0.7) for row in run.evaluations
+    ]
+    assert found(run)["a"].endswith("0.990 on test, which is suspiciously high")
+
+
+def test_an_edge_that_only_the_best_trial_is_at_may_be_luck() -> None:
+    run = sound()
+    at_edge = '{"learning_rate": 9.9e-05, "warmup_steps": 250}'
+    near, far = at_edge.replace("9.9e", "7e"), at_edge.replace("9.9e", "3e")
+    run.trials = [
+        replace(t, hyperparameters=at_edge) if t.stage == "confirm" else t for t in run.trials
+    ]
+    for second, flagged in ((near, True), (far, False)):
+        run.trials = [
+            replace(t, hyperparameters=second) if t.stage == "tune" else t for t in run.trials
+        ]
+        assert bool(found(run)) == flagged
+
+
+def test_a_label_with_few_test_rows_matters_to_a_macro_average() -> None:
+    for metric, flagged in (("macro_f1", True), ("matthews_correlation", False)):
+        run = runs.empty("a", tune={"metric": metric})
+        run.manifest.data["test_label_counts"]["World"] = 3
+        assert (found(run) == {"data": "1 label with fewer than 5 test rows"}) == flagged
 
 
 @pytest.mark.parametrize(
@@ -119,6 +196,7 @@ def test_validation_far_above_test_is_flagged() -> None:
         ({"also_in_train": {"test": 10, "validation": 0}}, "data", "10 of the 1,000 texts of test"),
         ({"two_labels": 3}, "data", "3 texts with more than one label"),
         ({"survey": surveyed(copies=10)}, "data", "10 of the 1,000 texts of test"),
+        ({"survey": surveyed(between=9)}, "data", "9 of the 1,000 texts of test are also in valid"),
         ({"survey": surveyed(contradictory=1), "two_labels": 0}, "data", "1 text with more than"),
         ({"cut": {"a": 0.2}}, "a", "20% of the training texts are longer than max_length"),
     ],

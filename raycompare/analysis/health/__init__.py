@@ -1,0 +1,1 @@
+"""Warnings about a run, each with a suggestion."""

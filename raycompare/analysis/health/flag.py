@@ -1,0 +1,17 @@
+"""One warning about a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flag:
+    """One warning."""
+
+    about: str
+    """A model, a baseline, or `data`."""
+    found: str
+    """The finding."""
+    advice: str
+    """A suggestion of what to do."""

@@ -1,0 +1,1 @@
+"""How certain test scores are: intervals, tests, and the models that may be the best."""
