@@ -53,6 +53,11 @@ def name_first(names: Sequence[str], most: int) -> str:
     return ", ".join(names[:most]) + more
 
 
+def unbroken(text: str) -> str:
+    """Return a value, such as 0.823 ± 0.007, that no line is broken in."""
+    return text.replace(" ", "\u00a0")
+
+
 def score(value: float | None) -> str:
     """Format a metric with three decimals."""
     return NOTHING if value is None else f"{value:z.3f}"

@@ -15,7 +15,7 @@ from scipy import stats
 
 from benchmarks.honesty.worlds import Report, SimulatedWorld, World
 from raycompare.analysis.statistics.contenders import standings_of
-from raycompare.analysis.statistics.estimate import Estimate, Interval
+from raycompare.analysis.statistics.estimate import Interval, ScoreEstimate
 from raycompare.analysis.statistics.intervals import intervals, selected_interval
 from raycompare.analysis.statistics.pairwise import CONFIDENCE, LEVEL, test_pairs
 from raycompare.metrics import MetricName
@@ -44,7 +44,7 @@ class Outcome:
     def of(cls, report: Report, metric: MetricName) -> Self:
         """Judge a report as raycompare does."""
         answers = report.answers
-        estimates = {name: Estimate.of(answers, name, metric) for name in answers.predictions}
+        estimates = {name: ScoreEstimate.of(answers, name, metric) for name in answers.predictions}
         models = {name: own for name, own in estimates.items() if answers.seeds[name]}
         baselines = {name: own for name, own in estimates.items() if name not in models}
         standings = standings_of(models, baselines, metric)
@@ -148,7 +148,7 @@ class Result:
 
 
 def replay(world: World, replays: int, seed: int = 0) -> Result:
-    """Judge so many reports of a world, on all cores."""
+    """Judge this number of reports of a world, on all cores."""
     with ProcessPoolExecutor(initializer=_use_one_thread) as pool:
         chunk = max(1, replays // (8 * (os.cpu_count() or 1)))
         outcomes = pool.map(partial(_judge, world, seed), range(replays), chunksize=chunk)

@@ -132,7 +132,7 @@ def _listed(values: tuple[float, ...]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedWorld:
-    """Copies of one recorded model, each with networks of its own, on a part of the rows."""
+    """Copies of one recorded model, each with separate networks, on a part of the rows."""
 
     recording: Recording
     model: str

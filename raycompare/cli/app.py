@@ -91,15 +91,24 @@ def data(experiment: ExperimentPath, overrides: Overrides = None) -> None:
 
 
 @app.command()
-def report(run_dir: RunDir) -> None:
+def report(
+    run_dir: RunDir,
+    summary: Annotated[
+        bool,
+        typer.Option("--summary", help="Print summary.md, which fits into a comment."),
+    ] = False,
+) -> None:
     """Rewrite the report of a run from its records, without Ray or torch."""
-    from raycompare.records.layout import REPORT
+    from raycompare.records.layout import REPORT, SUMMARY
     from raycompare.records.run_folder import RunFolder
     from raycompare.report.write import write_report
 
     folder = RunFolder.at(run_dir)
     comparison = write_report(folder)
-    say(comparison.verdict, folder.child(REPORT))
+    if summary:
+        say(folder.read_text(SUMMARY))
+    else:
+        say(comparison.verdict, folder.child(REPORT))
 
 
 @app.command()

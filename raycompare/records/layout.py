@@ -12,7 +12,7 @@ weights/*/               the best finalist of each model, for `from_pretrained`
 best/                    the winner's model, with a model card
 tensorboard/*/           event files of each trial; mlflow/ and wandb/ for those trackers
 manifest.json            hashes, versions, hardware, timings; written when the run ends
-report.md, figures/*.png the report
+report.md, figures/*.png the report; summary.md is short enough for a comment
 report.html              the report as one page that works offline
 tables/*                 each table of the report as CSV and Parquet
 analytics/*.csv          the run in the table formats of SageMaker and SimpleTransformers
@@ -44,6 +44,7 @@ ROW_FILES: Mapping[type, str] = {
     InferenceFailure: "inference_failures.parquet",
 }
 PREDICTIONS, WEIGHTS, BEST, REPORT = "predictions", "weights", "best", "report.md"
+SUMMARY = "summary.md"
 ONLY_WHILE_IT_RUNS = CHECKPOINTS, RAY = "checkpoints", "ray"
 """Folders that a run is resumed from, including Ray Tune's; deleted when the run has ended."""
 

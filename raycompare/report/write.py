@@ -5,11 +5,11 @@ from __future__ import annotations
 from raycompare.analysis.analytics import mirrors
 from raycompare.analysis.comparison import Comparison, compare_run
 from raycompare.formatting import join_parts
-from raycompare.records.layout import REPORT
+from raycompare.records.layout import REPORT, SUMMARY
 from raycompare.records.run_folder import RunFolder
 from raycompare.records.run_records import Records
 from raycompare.report.drawing.draw import draw_images
-from raycompare.report.page.page import page
+from raycompare.report.page.page import AroundFigures, page
 from raycompare.report.sections import classes as report_classes
 from raycompare.report.sections import cost as report_cost
 from raycompare.report.sections import data as report_data
@@ -17,22 +17,24 @@ from raycompare.report.sections import figures as report_figures
 from raycompare.report.sections import health as report_health
 from raycompare.report.sections import inference as report_inference
 from raycompare.report.sections import mirrors as report_mirrors
+from raycompare.report.sections import overview as report_overview
 from raycompare.report.sections import pairs as report_pairs
 from raycompare.report.sections import run as report_run
 from raycompare.report.sections import scores as report_scores
 from raycompare.report.sections import screening as report_screening
 from raycompare.report.sections import search as report_search
+from raycompare.report.summary import summary
 from raycompare.report.tables import csv_text, tables
 
 SECTIONS = (
     report_scores.leaderboard_section,
+    report_health.health_section,
     report_pairs.pairs_section,
     report_inference.inference_section,
     report_scores.hyperparameters_section,
     report_search.search_section,
     report_screening.screening_section,
     report_classes.classes_section,
-    report_health.health_section,
 )
 SECTIONS_AFTER_FIGURES = (
     report_cost.cost_section,
@@ -46,7 +48,7 @@ SECTIONS_AFTER_FIGURES = (
 
 
 def write_report(folder: RunFolder) -> Comparison:
-    """Write report.md, report.html, tables/, analytics/ and figures/ from the records of a folder.
+    """Write the report from the records of a folder: Markdown, HTML, tables and figures.
 
     Raises:
         UserError: the folder is not that of a finished run.
@@ -64,25 +66,30 @@ def write_report(folder: RunFolder) -> Comparison:
     for name, text in mirrors(records).items():
         folder.write_text(name, text)
     folder.write_text(REPORT, render(comparison, figures))
-    folder.write_text("report.html", page(comparison, *around_figures(comparison)))
+    folder.write_text(SUMMARY, summary(comparison, figures))
+    folder.write_text("report.html", page(comparison, around_figures(comparison)))
     return comparison
 
 
 def render(comparison: Comparison, figures: report_figures.Images) -> str:
     """Return the report as Markdown; `figures` contains the paths of its figures."""
-    before, after = around_figures(comparison)
+    text = around_figures(comparison)
+    lead = report_figures.leading_figures(comparison, figures)
     shown = report_figures.figures_section(comparison, figures)
-    return join_parts(before, shown, after) + "\n"
+    return join_parts(text.first, lead, text.before, shown, text.after) + "\n"
 
 
-def around_figures(comparison: Comparison) -> tuple[str, str]:
-    """Return the Markdown before and after the figures."""
-    before = [
+def around_figures(comparison: Comparison) -> AroundFigures:
+    """Return the Markdown around the figures."""
+    first = [
         f"# {comparison.experiment.name}",
         report_search.partial_section(comparison),
         report_cost.budget_section(comparison),
         comparison.verdict,
-        *(section(comparison) for section in SECTIONS),
+        report_overview.overview_section(comparison),
     ]
-    after = [section(comparison) for section in SECTIONS_AFTER_FIGURES]
-    return join_parts(*before), join_parts(*after)
+    return AroundFigures(
+        first=join_parts(*first),
+        before=join_parts(*(section(comparison) for section in SECTIONS)),
+        after=join_parts(*(section(comparison) for section in SECTIONS_AFTER_FIGURES)),
+    )

@@ -73,7 +73,7 @@ def test_a_report_is_written_again(tmp_path: Path) -> None:
     folder = typical().write(tmp_path)
     done = raycompare("report", str(tmp_path))
     assert done.returncode == 0
-    assert "not significantly different" in done.stdout
+    assert "but minilm-2 may be better" in done.stdout
     assert folder.exists("report.md")
 
 

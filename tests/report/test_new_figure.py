@@ -40,7 +40,7 @@ def test_a_module_in_the_folder_is_a_figure_of_report_page_and_tables(
     comparison = write_report(runs.typical().write(place))
     report = (place / "report.md").read_text(encoding="utf-8")
     shown = re.findall(r'src="figures/(\w+)\.png"', report)
-    assert shown[3:5] == ["wall_clock", "seed_scores"]
+    assert shown[4:6] == ["wall_clock", "seed_scores"]
     assert "Test MCC of every seed." in report
     for suffix in ("", "-dark"):
         png = (place / f"figures/seed_scores{suffix}.png").read_bytes()
@@ -70,7 +70,7 @@ sys.modules["BLOCKED"] = None  # importing it raises
 
 from raycompare.api import load_run
 from raycompare.report.drawing.draw import draw_images
-from raycompare.report.page.page import page
+from raycompare.report.page.page import AroundFigures, page
 
 run = load_run(sys.argv[1])
 assert run.tables and run.report
@@ -82,7 +82,7 @@ assert LOADED
 @pytest.mark.parametrize(
     ("make", "loaded", "blocked"),
     [
-        ("page(run.comparison, '', '')", "plotly", "matplotlib"),
+        ("page(run.comparison, AroundFigures('', '', ''))", "plotly", "matplotlib"),
         ("draw_images(run.comparison)", "matplotlib", "plotly"),
     ],
 )

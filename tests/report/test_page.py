@@ -29,7 +29,7 @@ HARMLESS = "GL Driver Message"
 
 def page_of(run: runs.Run) -> str:
     comparison = run.compare()
-    return page(comparison, *around_figures(comparison))
+    return page(comparison, around_figures(comparison))
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +81,7 @@ def test_the_page_has_the_tables_and_figures_of_the_report(typical: str) -> None
     assert typical.count("<table>") == len(re.findall(r"^\| :---", report, re.MULTILINE))
     assert f">{TF_IDF}</td>" in typical
     assert set(content(typical)["figures"]) == {
+        "scores",
         "trial_explorer",
         "learning_curves",
         "best_so_far",

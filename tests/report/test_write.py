@@ -171,8 +171,8 @@ def test_a_baseline_is_a_row_without_a_rank_at_the_place_of_its_score():
     assert ranks == [":---", "1", "2", "baseline", "3", "baseline"]
     interval = found.judgement.intervals[TF_IDF]["matthews_correlation"]
     missed = found.judgement.standings[TF_IDF].missed
-    shown = f"[{interval.low:.3f}, {interval.high:.3f}] | no | {missed:.3f} | 0.820 | 0.818 |"
-    assert f"| baseline | {TF_IDF} | 0.760 | {shown} 0.770 | 400,004 | 12 s |" in lines[4]
+    shown = f"[{interval.low:.3f},\xa0{interval.high:.3f}] | no | {missed:.3f} | 0.820 | 0.818 |"
+    assert f"| baseline | {TF_IDF} | 0.760 | {shown} 0.770 | 400,004 | 12\xa0s |" in lines[4]
     assert "majority class (Sports) | 0.000 | - | - | - | 0.256 | 0.102 |" in lines[6]
 
 
@@ -222,7 +222,7 @@ def test_a_folder_without_predictions_has_a_report_that_claims_nothing(tmp_path:
     write_report(run.write(tmp_path))
     report = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "There are no intervals and no tests, and nothing is claimed" in report
-    assert "| 1 | minilm-3 | 0.831 ± 0.005 | - | - | - | 0.873 ± 0.004 |" in report
+    assert "| 1 | minilm-3 | 0.831\xa0±\xa00.005 | - | - | - | 0.873\xa0±\xa00.004 |" in report
     assert "## Pairs of models" not in report
 
 

@@ -15,8 +15,8 @@ from raycompare.records.run_records import Records
 GAP = 3.0
 """Standard errors by which the scores on validation and test may differ."""
 FAR, RANGES = 2.0, 3.0
-"""A seed lies far off if it is worse than the median of the others by so many standard errors of
-the test rows, and by so many times the range of the others."""
+"""A seed lies far off if it is worse than the median of the others by more than this many standard
+errors of the test rows, and by more than this many times the range of the others."""
 FEWEST_SEEDS = 3
 
 

@@ -13,7 +13,7 @@ from typing import Self
 
 import numpy as np
 
-from raycompare.analysis.statistics.estimate import Estimate
+from raycompare.analysis.statistics.estimate import ScoreEstimate
 from raycompare.analysis.statistics.pairwise import LEVEL, SAFETY, share_at_least
 from raycompare.analysis.statistics.simulation import Simulation
 from raycompare.metrics import MODES, Floats, MetricName
@@ -40,7 +40,7 @@ class Standing:
 
 
 def standings_of(
-    models: Mapping[str, Estimate], baselines: Mapping[str, Estimate], metric: MetricName
+    models: Mapping[str, ScoreEstimate], baselines: Mapping[str, ScoreEstimate], metric: MetricName
 ) -> dict[str, Standing]:
     """Return the standing of each model that can be tested among the models.
 
@@ -65,7 +65,7 @@ class _Race:
     """Mean scores, with the sign changed if lower ones are better."""
 
     @classmethod
-    def of(cls, estimates: Mapping[str, Estimate], metric: MetricName) -> Self:
+    def of(cls, estimates: Mapping[str, ScoreEstimate], metric: MetricName) -> Self:
         sign = 1.0 if MODES[metric] == "max" else -1.0
         means = sign * np.array([estimate.mean for estimate in estimates.values()])
         return cls(

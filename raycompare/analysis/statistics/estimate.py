@@ -23,7 +23,7 @@ class Interval:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Estimate:
+class ScoreEstimate:
     """Mean test score of one model or baseline, and what its error is estimated from.
 
     A mean score varies because of single test rows, and because some seeds give a better model
@@ -42,7 +42,7 @@ class Estimate:
 
     @classmethod
     def of(cls, answers: FinalistPredictions, model: str, metric: MetricName) -> Self:
-        """Estimate the mean score of a model; `answers.losses` is needed for the loss."""
+        """ScoreEstimate the mean score of a model; `answers.losses` is needed for the loss."""
         if metric == "loss":
             losses = answers.losses[model]
             own = losses.mean(axis=1)

@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 from scipy import optimize, special
 
-from raycompare.analysis.statistics.estimate import Estimate, Interval
+from raycompare.analysis.statistics.estimate import Interval, ScoreEstimate
 from raycompare.analysis.statistics.pairwise import CONFIDENCE
 from raycompare.analysis.statistics.predictions import FinalistPredictions
 from raycompare.analysis.statistics.simulation import Simulation
@@ -67,7 +67,7 @@ class _Mean:
     metric: MetricName
     observed: float
     """Mean score without the added rows."""
-    estimate: Estimate
+    estimate: ScoreEstimate
 
     @classmethod
     def of(cls, answers: FinalistPredictions, model: str, metric: MetricName) -> Self:
@@ -75,8 +75,8 @@ class _Mean:
         more = answers if metric == "loss" else plus_four(answers)
         return cls(
             metric=metric,
-            observed=Estimate.of(answers, model, metric).mean,
-            estimate=Estimate.of(more, model, metric),
+            observed=ScoreEstimate.of(answers, model, metric).mean,
+            estimate=ScoreEstimate.of(more, model, metric),
         )
 
     def interval(self, largest: float = 0.0) -> Interval:
@@ -94,7 +94,7 @@ class _Mean:
         )
 
 
-def _margin(estimate: Estimate) -> float:
+def _margin(estimate: ScoreEstimate) -> float:
     """Return half the width of the interval of a mean score.
 
     The error is normal if the true variance is given, so its distribution is a mean of normal ones

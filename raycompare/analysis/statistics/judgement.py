@@ -11,7 +11,7 @@ import pyarrow as pa
 from raycompare.analysis.leaderboard import shown_metrics
 from raycompare.analysis.per_class import ClassReport, class_report
 from raycompare.analysis.statistics.contenders import Standing, standings_of
-from raycompare.analysis.statistics.estimate import Estimate, Interval
+from raycompare.analysis.statistics.estimate import Interval, ScoreEstimate
 from raycompare.analysis.statistics.intervals import intervals, selected_interval
 from raycompare.analysis.statistics.pairwise import Pair, compare_pairs
 from raycompare.analysis.statistics.predictions import FinalistPredictions, read_predictions
@@ -51,7 +51,7 @@ class Judgement:
         Baselines have no ranks, and don't count for the ranks of models.
         """
         ranked = [model for model in models if answers.seeds[model]]
-        estimates = {model: Estimate.of(answers, model, metric) for model in models}
+        estimates = {model: ScoreEstimate.of(answers, model, metric) for model in models}
         finite = [model for model in models if estimates[model].is_finite]
         by_metric = {name: intervals(answers, finite, name) for name in shown_metrics(metric)}
         standings = standings_of(

@@ -12,7 +12,7 @@ from itertools import combinations
 
 import numpy as np
 
-from raycompare.analysis.statistics.estimate import ONE_SEED, Estimate, Interval
+from raycompare.analysis.statistics.estimate import ONE_SEED, Interval, ScoreEstimate
 from raycompare.analysis.statistics.networks import Networks
 from raycompare.analysis.statistics.predictions import FinalistPredictions
 from raycompare.analysis.statistics.simulation import Simulation
@@ -67,7 +67,7 @@ class Pair:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Tested:
+class _TestedPair:
     """Two models of a simulation, by their places in it."""
 
     simulation: Simulation
@@ -113,7 +113,7 @@ def compare_pairs(
     answers: FinalistPredictions, models: Sequence[str], metric: MetricName
 ) -> tuple[Pair, ...]:
     """Compare every pair of models, keeping their order."""
-    estimates = {model: Estimate.of(answers, model, metric) for model in models}
+    estimates = {model: ScoreEstimate.of(answers, model, metric) for model in models}
     tests = test_pairs({name: own for name, own in estimates.items() if own.untested is None})
     return tuple(
         Pair(
@@ -130,7 +130,7 @@ def compare_pairs(
     )
 
 
-def test_pairs(estimates: Mapping[str, Estimate]) -> dict[tuple[str, str], PairTest]:
+def test_pairs(estimates: Mapping[str, ScoreEstimate]) -> dict[tuple[str, str], PairTest]:
     """Test every pair of models, with p values for all of them together.
 
     The correction is that of Westfall and Young (1993), stepping down: the largest of all pairs'
@@ -141,7 +141,7 @@ def test_pairs(estimates: Mapping[str, Estimate]) -> dict[tuple[str, str], PairT
         return {}
     simulation = Simulation.of(list(estimates.values()))
     places = range(len(estimates))
-    pairs = [_Tested(simulation=simulation, one=i, other=j) for i, j in combinations(places, 2)]
+    pairs = [_TestedPair(simulation=simulation, one=i, other=j) for i, j in combinations(places, 2)]
     corrected = _step_down(pairs)
     return {
         names: pair.test(p)
@@ -149,7 +149,7 @@ def test_pairs(estimates: Mapping[str, Estimate]) -> dict[tuple[str, str], PairT
     }
 
 
-def _step_down(pairs: Sequence[_Tested]) -> list[float]:
+def _step_down(pairs: Sequence[_TestedPair]) -> list[float]:
     statistics = np.array([pair.statistic for pair in pairs])
     ascending = np.argsort(statistics, kind="stable")
     p = np.ones(len(pairs))

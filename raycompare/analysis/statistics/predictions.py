@@ -42,7 +42,7 @@ class FinalistPredictions:
 
 
 @dataclass(frozen=True, eq=False)
-class _Tested:
+class _TestedTrial:
     """Predictions of one trial, by the number of the example."""
 
     example_ids: Integers
@@ -60,7 +60,7 @@ class _Tested:
         losses = _cross_entropies(table, labels) if with_losses else np.zeros(len(labels))
         return cls(ids[order], labels[order], predicted[order], losses[order])
 
-    def same_examples(self, other: _Tested) -> bool:
+    def same_examples(self, other: _TestedTrial) -> bool:
         return np.array_equal(self.example_ids, other.example_ids) and np.array_equal(
             self.labels, other.labels
         )
@@ -91,7 +91,9 @@ def read_predictions(
     if not finalists:
         return "no finalist was tested"
     wanted = {*(trial.trial_id for trial in finalists), *baselines.values()}
-    tested = {name: _Tested.of(table, with_losses) for name, table in predictions if name in wanted}
+    tested = {
+        name: _TestedTrial.of(table, with_losses) for name, table in predictions if name in wanted
+    }
     if missing := sorted(wanted - tested.keys()):
         others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         return f"the run folder has no predictions of {missing[0]}{others}"
@@ -103,7 +105,7 @@ def read_predictions(
 
 
 def _gather(
-    finalists: Sequence[TrialRecord], tested: Mapping[str, _Tested], labels: Integers
+    finalists: Sequence[TrialRecord], tested: Mapping[str, _TestedTrial], labels: Integers
 ) -> FinalistPredictions:
     of_model: dict[str, list[TrialRecord]] = {}
     for trial in finalists:
@@ -122,7 +124,7 @@ def _gather(
 
 
 def _with_baselines(
-    answers: FinalistPredictions, tested: Mapping[str, _Tested]
+    answers: FinalistPredictions, tested: Mapping[str, _TestedTrial]
 ) -> FinalistPredictions:
     return replace(
         answers,

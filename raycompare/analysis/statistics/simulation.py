@@ -2,8 +2,8 @@
 
 With three seeds, the variance of a model over seeds is hardly known, and it differs from model to
 model. So it is not plugged in, but drawn: from its posterior distribution, given the scores at
-hand. Each draw has variances that could be the true ones, errors that the means could have under
-them, and the variances that would be estimated beside such errors.
+hand. Each draw has variances that could be the true ones, errors that the means could have if they
+were, and the variances that would be estimated.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Self
 
 import numpy as np
 
-from raycompare.analysis.statistics.estimate import Estimate
+from raycompare.analysis.statistics.estimate import ScoreEstimate
 from raycompare.metrics import Floats
 
 DRAWS = 20_000
@@ -26,19 +26,19 @@ SEED = 20260101
 class Simulation:
     """Errors of the mean scores of several models, jointly, over seeds and test examples."""
 
-    estimates: tuple[Estimate, ...]
+    estimates: tuple[ScoreEstimate, ...]
     row_covariance: Floats
     """Covariance of the mean scores over test examples, shape (models, models)."""
     errors: Floats
     """Errors that the mean scores could have, shape (models, draws)."""
     excess: Floats
-    """What `Estimate.excess` would be beside these errors, shape (models, draws)."""
+    """What `ScoreEstimate.excess` would be estimated as in each draw, shape (models, draws)."""
     row_scale: Floats
     """Estimated variance over test examples divided by the true one, shape (draws,)."""
 
     @classmethod
     def of(
-        cls, estimates: Sequence[Estimate], draws: int = DRAWS, *, as_estimated: bool = False
+        cls, estimates: Sequence[ScoreEstimate], draws: int = DRAWS, *, as_estimated: bool = False
     ) -> Self:
         """Simulate the errors of models that were tested on the same examples.
 
@@ -98,7 +98,7 @@ class Simulation:
         return _ratio(self.errors, np.sqrt(self.excess + rows))
 
 
-def _estimate_again(chance: np.random.Generator, estimate: Estimate, true: Floats) -> Floats:
+def _estimate_again(chance: np.random.Generator, estimate: ScoreEstimate, true: Floats) -> Floats:
     """Return what would be estimated for the excess in other runs, where it is truly `true`."""
     degrees = estimate.seeds - 1
     variance = (true + estimate.row_noise) * chance.chisquare(degrees, len(true)) / degrees

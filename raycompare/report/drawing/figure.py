@@ -27,6 +27,8 @@ class ReportFigure(ABC):
 
     order: ClassVar[int]
     """Figures are shown in ascending order."""
+    leads: ClassVar[bool] = False
+    """Whether the figure is shown right after the verdict, before all sections."""
 
     @property
     def name(self) -> str:

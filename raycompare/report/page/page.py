@@ -30,25 +30,42 @@ from raycompare.report.page.trials import explain_explorer, explorer
 
 _fold = re.compile(r"<details>\n<summary>([^<>]*)</summary>\n?")
 _unfold = re.compile(r"</details>\n?")
+SECTION = "section-"
+_section = re.compile(r'<h2 id="([^"]*)">(.*?)</h2>')
 _no_letters = re.compile(r"[^a-z0-9]+")
+
+
+class AroundFigures(NamedTuple):
+    """The report's Markdown around its figures."""
+
+    first: str
+    """Title, verdict and overview; the leading figure comes after it."""
+    before: str
+    after: str
 
 
 class _Shown(NamedTuple):
     caption: str
     plot: Plot
+    leads: bool = False
 
 
-def page(comparison: Comparison, before: str, after: str) -> str:
-    """Return the page; `before` and `after` are the report's Markdown around the figures."""
+def page(comparison: Comparison, text: AroundFigures) -> str:
+    """Return the page."""
     script = _file("page.js")
     figures = _shown(comparison)
+    lead = {name: figure for name, figure in figures.items() if figure.leads}
+    rest = {name: figure for name, figure in figures.items() if not figure.leads}
+    before, shown, after = html(text.before), _figures(rest), html(text.after)
     return Template(_file("page.html")).substitute(
         title=escape(f"{comparison.experiment.name}: {comparison.manifest.run_id}"),
         policy=_policy(script, _plotly()),
         style=_colours() + _file("page.css"),
-        before=html(before),
-        figures=_figures(figures),
-        after=html(after),
+        first=html(text.first) + "\n".join(_figure(name, own) for name, own in lead.items()),
+        contents=_contents(before + shown + after),
+        before=before,
+        figures=shown,
+        after=after,
         data=_data(
             {
                 "figures": {name: _to_json(figure.plot) for name, figure in figures.items()},
@@ -69,6 +86,7 @@ def html(markdown: str) -> str:
     parser.add_render_rule("table_close", _wide_end)
     tokens = parser.parse(markdown)
     _name_headings(tokens)
+    _link_sections(tokens)
     return str(parser.renderer.render(tokens, parser.options, {}))
 
 
@@ -95,7 +113,16 @@ def _name_headings(tokens: Sequence[Token]) -> None:
     for token, inside in pairwise(tokens):
         if token.type == "heading_open":
             name = _no_letters.sub("-", inside.content.lower()).strip("-")
-            token.attrSet("id", f"section-{name}")  # can't be the id of a script
+            token.attrSet("id", f"{SECTION}{name}")  # can't be the id of a script
+
+
+def _link_sections(tokens: Sequence[Token]) -> None:
+    """Point links such as #warnings to the sections of the page."""
+    links = (child for token in tokens for child in token.children or () if "href" in child.attrs)
+    for link in links:
+        href = str(link.attrs["href"])
+        if href.startswith("#"):
+            link.attrSet("href", f"#{SECTION}{href[1:]}")
 
 
 def _shown(comparison: Comparison) -> dict[str, _Shown]:
@@ -105,7 +132,7 @@ def _shown(comparison: Comparison) -> dict[str, _Shown]:
     if trials.traces:
         shown["trial_explorer"] = _Shown(explain_explorer(comparison), trials)
     for figure in shown_figures(comparison):
-        shown[figure.name] = _Shown(figure.page_caption(), figure.plot())
+        shown[figure.name] = _Shown(figure.page_caption(), figure.plot(), figure.leads)
     return shown
 
 
@@ -117,17 +144,24 @@ def _to_json(plot: Plot) -> Any:
 
 
 def _figures(figures: Mapping[str, _Shown]) -> str:
-    shown = [_figure(name, figure.caption) for name, figure in figures.items()]
+    shown = [_figure(name, figure) for name, figure in figures.items()]
     return "\n".join(['<h2 id="section-figures">Figures</h2>', *shown]) if shown else ""
 
 
-def _figure(name: str, caption: str) -> str:
+def _contents(body: str) -> str:
+    """Return links to the sections of the page."""
+    links = [f'<li><a href="#{name}">{title}</a></li>' for name, title in _section.findall(body)]
+    return f'<nav aria-label="Contents"><ul>{"".join(links)}</ul></nav>'
+
+
+def _figure(name: str, figure: _Shown) -> str:
     title = name.replace("_", " ").capitalize()
+    level = "h2" if figure.leads else "h3"
     return (
-        f'<figure>\n<h3 id="figure-{name}">{title}</h3>\n'
+        f'<figure>\n<{level} id="figure-{name}">{title}</{level}>\n'
         f'<div class="wide"><div class="plot" role="group" aria-label="{title}" '
         f'data-figure="{name}"></div></div>\n'
-        f"<figcaption>{html(caption)}</figcaption>\n</figure>"
+        f"<figcaption>{html(figure.caption)}</figcaption>\n</figure>"
     )
 
 

@@ -14,12 +14,21 @@ Images = Mapping[str, Mapping[str, str]]
 
 def figures_section(comparison: Comparison, images: Images) -> str:
     """Show the figures that were drawn, in the reader's light or dark theme."""
-    shown = [
+    shown = _show(comparison, images, leads=False)
+    return f"## Figures\n\n{shown}" if shown else ""
+
+
+def leading_figures(comparison: Comparison, images: Images) -> str:
+    """Show the figures that belong right after the verdict."""
+    return _show(comparison, images, leads=True)
+
+
+def _show(comparison: Comparison, images: Images, *, leads: bool) -> str:
+    return "\n\n".join(
         f"{_picture(figure, images[figure.name])}\n\n{figure.caption()}"
         for figure in figures_of(comparison)
-        if figure.name in images
-    ]
-    return "\n\n".join(["## Figures", *shown]) if shown else ""
+        if figure.name in images and figure.leads == leads
+    )
 
 
 def _picture(figure: ReportFigure, paths: Mapping[str, str]) -> str:

@@ -17,6 +17,7 @@ from raycompare.formatting import (
     join_parts,
     number_of,
     table,
+    unbroken,
 )
 from raycompare.metrics import LABELS
 
@@ -57,7 +58,7 @@ def _cells(pair: Pair) -> list[str]:
         escape(pair.first),
         escape(pair.second),
         change(pair.difference),
-        f"[{change(interval.low)}, {change(interval.high)}]",
+        unbroken(f"[{change(interval.low)}, {change(interval.high)}]"),
         _p(pair.test.p),
         _p(pair.test.p_corrected),
         "yes" if pair.apart else "no",

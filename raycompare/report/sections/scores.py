@@ -21,6 +21,7 @@ from raycompare.formatting import (
     score,
     setting,
     table,
+    unbroken,
 )
 from raycompare.metrics import LABELS, MODES, MetricName
 
@@ -67,36 +68,37 @@ def _baseline_cells(comparison: Comparison, row: BaselineRow) -> list[str]:
         "baseline",
         escape(row.model),
         score(row.test.get(comparison.metric)),
-        *_standing(comparison, row.model),
+        *standing_cells(comparison, row.model),
         *(score(row.test.get(name)) for name in _other_metrics(comparison)),
         score(row.validation),
         count(row.num_parameters),
-        duration(row.seconds),
+        unbroken(duration(row.seconds)),
     ]
 
 
 def _cells(comparison: Comparison, rank: int, row: ModelRow) -> list[str]:
     deciding, *others = [
-        spread(row.test[name]) if row.test else NOTHING
+        unbroken(spread(row.test[name])) if row.test else NOTHING
         for name in (comparison.metric, *_other_metrics(comparison))
     ]
     return [
         str(rank) if row.test else NOTHING,
         escape(row.model),
         deciding,
-        *_standing(comparison, row.model),
+        *standing_cells(comparison, row.model),
         *others,
         score(row.validation),
         count(row.num_parameters),
-        duration(row.train_seconds),
+        unbroken(duration(row.train_seconds)),
     ]
 
 
-def _standing(comparison: Comparison, model: str) -> list[str]:
+def standing_cells(comparison: Comparison, model: str) -> list[str]:
+    """Return the interval of a model, whether it may be the best, and what would be missed."""
     judgement = comparison.judgement
     if model not in judgement.intervals:
         return [NOTHING] * 3
-    interval = bounds(judgement.intervals[model][judgement.metric])
+    interval = unbroken(bounds(judgement.intervals[model][judgement.metric]))
     standing = judgement.standings.get(model)
     if standing is None:
         return [interval, "not tested", NOTHING]
@@ -172,9 +174,9 @@ def _how_to_compare(comparison: Comparison) -> list[str]:
 
 def _about_the_best() -> str:
     return (
-        "- *May be best* is no if some model is significantly better, at 5 % over all models: the "
-        "model that is truly the best is ruled out in at most 5 % of reports. For a baseline, it "
-        "is no if some model is better. *Detectable*: a model that is worse than the first by less "
+        "- *May be best*: no other model is significantly better, at 5 % over all models together. "
+        "The model that is truly the best is ruled out in at most 5 % of reports. Baselines are "
+        "compared with the models only. *Detectable*: a model that is worse than the first by less "
         f"would probably not have been ruled out. {METHODS}"
     )
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from scipy.stats import spearmanr
-
 from raycompare.analysis.comparison import Comparison
 from raycompare.formatting import (
     NOTHING,
@@ -110,6 +108,8 @@ def correlation(records: Sequence[ScreenRecord], name: ScoreName, tested: Sequen
     scores = [record.score(name) for record in records]
     if len(set(scores)) == 1 or len(set(tested)) == 1:
         return "undefined, all are equal"
+    from scipy.stats import spearmanr  # noqa: PLC0415 - takes more than a second to import
+
     return f"{float(spearmanr(scores, tested).statistic):.2f}"
 
 

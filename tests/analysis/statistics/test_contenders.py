@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from raycompare.analysis.statistics.contenders import standings_of
-from raycompare.analysis.statistics.estimate import Estimate
+from raycompare.analysis.statistics.estimate import ScoreEstimate
 from raycompare.metrics import MetricName
 
 
-def of_seeds(*scores: float, has_seeds: bool = True) -> Estimate:
-    return Estimate(scores=np.array(scores), influence=np.zeros(100), has_seeds=has_seeds)
+def of_seeds(*scores: float, has_seeds: bool = True) -> ScoreEstimate:
+    return ScoreEstimate(scores=np.array(scores), influence=np.zeros(100), has_seeds=has_seeds)
 
 
-def near(mean: float) -> Estimate:
+def near(mean: float) -> ScoreEstimate:
     return of_seeds(mean - 0.01, mean, mean + 0.01)
 
 

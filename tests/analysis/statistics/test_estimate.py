@@ -7,7 +7,7 @@ from sklearn.metrics import log_loss, matthews_corrcoef
 from raycompare.analysis.statistics.estimate import (
     NOT_A_NUMBER,
     ONE_SEED,
-    Estimate,
+    ScoreEstimate,
     over_examples,
 )
 from raycompare.analysis.statistics.predictions import FinalistPredictions
@@ -35,7 +35,7 @@ def test_the_jackknife_agrees_with_a_bootstrap_for_mcc():
 
 def test_the_variance_over_seeds_is_that_of_their_mean():
     several = answers(a=right_at(0.8, 0.83, 0.81))
-    found = Estimate.of(several, "a", "accuracy")
+    found = ScoreEstimate.of(several, "a", "accuracy")
     assert found.mean == pytest.approx(np.mean([0.8, 0.83, 0.81]))
     assert found.seed_variance == pytest.approx(np.var([0.8, 0.83, 0.81], ddof=1) / 3)
 
@@ -45,7 +45,7 @@ def test_seeds_that_differ_only_in_single_rows_have_no_excess_on_average():
     variances, noises = [], []
     for _ in range(300):
         right = (chance.random((3, 400)) < 0.8).astype(int)
-        found = Estimate.of(answers(a=1 - right), "a", "accuracy")
+        found = ScoreEstimate.of(answers(a=1 - right), "a", "accuracy")
         variances.append(found.seed_variance)
         noises.append(found.row_noise)
     assert np.mean(noises) == pytest.approx(0.8 * 0.2 / 400 / 3, rel=0.02)
@@ -54,7 +54,7 @@ def test_seeds_that_differ_only_in_single_rows_have_no_excess_on_average():
 
 
 def test_a_seed_that_is_better_altogether_is_an_excess():
-    found = Estimate.of(answers(a=right_at(0.7, 0.8, 0.9)), "a", "accuracy")
+    found = ScoreEstimate.of(answers(a=right_at(0.7, 0.8, 0.9)), "a", "accuracy")
     assert 0 < found.excess < found.seed_variance
     assert found.variance == pytest.approx(found.row_variance + found.excess)
 
@@ -66,7 +66,7 @@ def test_a_loss_is_the_mean_of_its_examples():
     losses = -np.log(probabilities[:, np.arange(200), labels])
     predicted = probabilities.argmax(axis=2)
     own = FinalistPredictions(labels, {"a": predicted}, {"a": (1, 2)}, {"a": losses})
-    found = Estimate.of(own, "a", "loss")
+    found = ScoreEstimate.of(own, "a", "loss")
     assert found.scores == pytest.approx([log_loss(labels, each) for each in probabilities])
     assert found.row_variance == pytest.approx(losses.mean(axis=0).var(ddof=1) / 200)
 
@@ -79,6 +79,6 @@ def test_what_can_not_be_tested_says_why():
         {"one": (1,), "several": (1, 2), "baseline": ()},
         {"several": np.full((2, 400), np.nan)},
     )
-    reasons = [Estimate.of(own, name, "accuracy").untested for name in own.predictions]
+    reasons = [ScoreEstimate.of(own, name, "accuracy").untested for name in own.predictions]
     assert reasons == [ONE_SEED, None, None]
-    assert Estimate.of(own, "several", "loss").untested == NOT_A_NUMBER
+    assert ScoreEstimate.of(own, "several", "loss").untested == NOT_A_NUMBER

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from raycompare.analysis.statistics.estimate import Estimate
+from raycompare.analysis.statistics.estimate import ScoreEstimate
 from raycompare.analysis.statistics.pairwise import compare_pairs, test_pairs
 from raycompare.analysis.statistics.predictions import FinalistPredictions
 from tests.analysis.statistics.answers import answers, right_at
@@ -14,8 +14,8 @@ from tests.analysis.statistics.answers import answers, right_at
 test_pairs.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it
 
 
-def of_seeds(*scores: float) -> Estimate:
-    return Estimate(scores=np.array(scores), influence=np.zeros(100))
+def of_seeds(*scores: float) -> ScoreEstimate:
+    return ScoreEstimate(scores=np.array(scores), influence=np.zeros(100))
 
 
 def test_a_pair_is_tested_by_the_paired_examples():

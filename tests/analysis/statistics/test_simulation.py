@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from raycompare.analysis.statistics.estimate import Estimate
+from raycompare.analysis.statistics.estimate import ScoreEstimate
 from raycompare.analysis.statistics.simulation import Simulation
 from tests.analysis.statistics.answers import answers, right_at
 
 
-def of_seeds(*scores: float) -> Estimate:
+def of_seeds(*scores: float) -> ScoreEstimate:
     """Return an estimate whose error comes from the seeds alone."""
-    return Estimate(scores=np.array(scores), influence=np.zeros(100))
+    return ScoreEstimate(scores=np.array(scores), influence=np.zeros(100))
 
 
 def test_every_call_returns_the_same():
@@ -30,7 +30,9 @@ def test_errors_of_seeds_are_those_of_students_t(scores: tuple[float, ...]):
 
 def test_errors_of_rows_have_their_covariance():
     own = answers(a=right_at(0.8), b=right_at(0.7), c=right_at(0.7, shift=200))
-    without_seeds = [replace(Estimate.of(own, name, "accuracy"), has_seeds=False) for name in "abc"]
+    without_seeds = [
+        replace(ScoreEstimate.of(own, name, "accuracy"), has_seeds=False) for name in "abc"
+    ]
     simulation = Simulation.of(without_seeds)
     found = np.cov(simulation.errors)
     right = np.stack([own.predictions[name][0] == 0 for name in "abc"]).astype(float)
@@ -58,7 +60,7 @@ def test_a_variance_over_seeds_is_not_below_that_of_single_rows():
 
 def test_standard_errors_add_up_rows_and_seeds():
     own = answers(a=right_at(0.8, 0.9), b=right_at(0.6, 0.7))
-    one, other = (Estimate.of(own, name, "accuracy") for name in "ab")
+    one, other = (ScoreEstimate.of(own, name, "accuracy") for name in "ab")
     found = Simulation.of([one, other]).standard_error(0, 1)
     rows = np.var(
         (own.predictions["a"] == 0).mean(axis=0) - (own.predictions["b"] == 0).mean(axis=0), ddof=1
