@@ -192,7 +192,8 @@ def _reading() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise NoCheckpointError(str(error).strip().splitlines()[0]) from error
+        said = str(error).strip() or type(error).__name__
+        raise NoCheckpointError(said.splitlines()[0]) from error
 
 
 def _remote_code(model: ModelSpec, is_auto: bool = True) -> dict[str, Any]:

@@ -39,10 +39,10 @@ def test_verdict_and_leaderboard_name_several_models() -> None:
 
 def test_the_verdict_says_whether_the_leader_is_among_them() -> None:
     alone = run_of(RANDOM, "minilm").compare()
-    assert "; it was trained from randomly initialised weights" in alone.verdict
+    assert " It was trained from randomly initialised weights." in alone.verdict
     many = [{"name": f"drawn-{number}", "init": "random"} for number in range(4)]
     first, last = run_of(*many, "minilm").compare(), run_of("minilm", *many).compare()
-    assert "4 of the 5 models, including it, were trained from random" in first.verdict
+    assert "4 of the 5 models, including the first, were trained from random" in first.verdict
     assert "4 of the 5 models were trained from randomly initialised weights" in last.verdict
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 
 from raycompare.analysis.comparison import Comparison
 from raycompare.analysis.leaderboard import ModelRow
@@ -45,8 +44,8 @@ def _subject(comparison: Comparison) -> str:
     rows = manifest.data.get("rows", {})
     sizes = f", {count(rows['train'])} training rows" if "train" in rows else ""
     tests = f", {count(rows['test'])} test rows" if "test" in rows else ""
-    day = datetime.fromisoformat(manifest.created_at)
+    day = manifest.created_at.partition("T")[0]  # empty before the run has a manifest
     return (
         f"Data: {escape(comparison.experiment.data.dataset)}{sizes}{tests}. Run "
-        f"{escape(manifest.run_id)} of {day:%Y-%m-%d}."
+        f"{escape(manifest.run_id)}{f' of {day}' if day else ''}."
     )
