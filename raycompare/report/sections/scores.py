@@ -175,8 +175,8 @@ def _how_to_compare(comparison: Comparison) -> list[str]:
 def _about_the_best() -> str:
     return (
         "- *May be best*: no other model is significantly better, at 5 % over all models together. "
-        "The model that is truly the best is ruled out in at most 5 % of reports. Baselines are "
-        "compared with the models only. *Detectable*: a model that is worse than the first by less "
+        "The method is meant to rule out the truly best model in at most 5 % of reports. Baselines "
+        "are compared with the models only. *Detectable*: a model that is worse than the first by less "
         f"would probably not have been ruled out. {METHODS}"
     )
 
