@@ -176,8 +176,8 @@ def _about_the_best() -> str:
     return (
         "- *May be best*: no other model is significantly better, at 5 % over all models together. "
         "The method is meant to rule out the truly best model in at most 5 % of reports. Baselines "
-        "are compared with the models only. *Detectable*: a model that is worse than the first by less "
-        f"would probably not have been ruled out. {METHODS}"
+        "are compared with the models only. *Detectable*: a model that is worse than the first by "
+        "less would probably not have been ruled out. " + METHODS
     )
 
 
