@@ -9,7 +9,7 @@ from raycompare.analysis.leaderboard import BaselineRow
 from raycompare.formatting import NOTHING, duration, escape, join_parts, score, table, unbroken
 from raycompare.metrics import LABELS
 from raycompare.records.layout import REPORT
-from raycompare.report.sections.figures import Images, leading_figures
+from raycompare.report.sections.figures import Images, figures_at
 from raycompare.report.sections.overview import overview_section
 from raycompare.report.sections.scores import standing_cells
 
@@ -27,7 +27,7 @@ def summary(comparison: Comparison, images: Images) -> str:
             f"# {escape(comparison.experiment.name)}",
             comparison.verdict,
             overview_section(comparison).replace("(#warnings)", f"({REPORT}#warnings)"),
-            leading_figures(comparison, images),
+            figures_at("verdict", comparison, images),
             table(headers, lines[:MOST_ROWS]),
             f"The whole report is in [{REPORT}]({REPORT}).{note}",
         )

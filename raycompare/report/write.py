@@ -30,6 +30,8 @@ SECTIONS = (
     report_scores.leaderboard_section,
     report_health.health_section,
     report_pairs.pairs_section,
+)
+SECTIONS_AFTER_PAIRS = (
     report_inference.inference_section,
     report_scores.hyperparameters_section,
     report_search.search_section,
@@ -74,9 +76,11 @@ def write_report(folder: RunFolder) -> Comparison:
 def render(comparison: Comparison, figures: report_figures.Images) -> str:
     """Return the report as Markdown; `figures` contains the paths of its figures."""
     text = around_figures(comparison)
-    lead = report_figures.leading_figures(comparison, figures)
+    lead, pairs = (
+        report_figures.figures_at(place, comparison, figures) for place in ("verdict", "pairs")
+    )
     shown = report_figures.figures_section(comparison, figures)
-    return join_parts(text.first, lead, text.before, shown, text.after) + "\n"
+    return join_parts(text.first, lead, text.pairs, pairs, text.before, shown, text.after) + "\n"
 
 
 def around_figures(comparison: Comparison) -> AroundFigures:
@@ -90,6 +94,7 @@ def around_figures(comparison: Comparison) -> AroundFigures:
     ]
     return AroundFigures(
         first=join_parts(*first),
-        before=join_parts(*(section(comparison) for section in SECTIONS)),
+        pairs=join_parts(*(section(comparison) for section in SECTIONS)),
+        before=join_parts(*(section(comparison) for section in SECTIONS_AFTER_PAIRS)),
         after=join_parts(*(section(comparison) for section in SECTIONS_AFTER_FIGURES)),
     )

@@ -82,7 +82,7 @@ assert LOADED
 @pytest.mark.parametrize(
     ("make", "loaded", "blocked"),
     [
-        ("page(run.comparison, AroundFigures('', '', ''))", "plotly", "matplotlib"),
+        ("page(run.comparison, AroundFigures('', '', '', ''))", "plotly", "matplotlib"),
         ("draw_images(run.comparison)", "matplotlib", "plotly"),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from raycompare.analysis.comparison import Comparison
 from raycompare.metrics import LABELS, MetricName
@@ -13,6 +13,8 @@ from raycompare.report.drawing.plot import Plot
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+Place = Literal["verdict", "pairs", "figures"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +29,8 @@ class ReportFigure(ABC):
 
     order: ClassVar[int]
     """Figures are shown in ascending order."""
-    leads: ClassVar[bool] = False
-    """Whether the figure is shown right after the verdict, before all sections."""
+    place: ClassVar[Place] = "figures"
+    """The figure is shown below the verdict, in the section on pairs, or with the other figures."""
 
     @property
     def name(self) -> str:

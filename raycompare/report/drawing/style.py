@@ -102,6 +102,13 @@ def ink() -> str:
     return str(rcParams["text.color"])
 
 
+def readable_on(shade: tuple[float, float, float, float]) -> str:
+    """Return the colour of text on a shade, given as red, green, blue and opacity up to 1."""
+    red, green, blue, _ = shade
+    luminance = 0.299 * red + 0.587 * green + 0.114 * blue  # ITU-R BT.601
+    return "#1a1a1a" if luminance > 0.5 else "#ffffff"  # noqa: PLR2004
+
+
 def label(model: str) -> str:
     """Shorten and escape a name for a figure."""
     short = model if len(model) <= LONGEST_NAME else f"…{model[1 - LONGEST_NAME :]}"

@@ -13,7 +13,7 @@ from raycompare.analysis.per_class import ClassReport
 from raycompare.formatting import escape
 from raycompare.report.drawing.figure import ReportFigure
 from raycompare.report.drawing.plot import ROW_HEIGHT, Plot, make_axis, make_plot
-from raycompare.report.drawing.style import SMALL, label
+from raycompare.report.drawing.style import SMALL, label, readable_on
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,7 +71,7 @@ class ConfusionFigure(ReportFigure):
         axes.set_ylabel("label")
         axes.spines[:].set_visible(False)
         for (row, column), share in np.ndenumerate(shares) if has_numbers else ():
-            ink = _readable_on(image.cmap(float(share)))
+            ink = readable_on(image.cmap(float(share)))
             text = _percent(float(share))
             axes.text(column, row, text, ha="center", va="center", fontsize=SMALL, color=ink)
         bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03, format="{x:.0%}")
@@ -107,9 +107,3 @@ class ConfusionFigure(ReportFigure):
 
 def _percent(share: float) -> str:
     return f"{100 * share:.{1 if share < 0.1 else 0}f}"  # noqa: PLR2004
-
-
-def _readable_on(shade: tuple[float, float, float, float]) -> str:
-    red, green, blue, _ = shade
-    luminance = 0.299 * red + 0.587 * green + 0.114 * blue  # ITU-R BT.601
-    return "#1a1a1a" if luminance > 0.5 else "#ffffff"  # noqa: PLR2004

@@ -42,7 +42,7 @@ class ScoresFigure(ReportFigure):
     """A point with an interval for each model and baseline, the best on top."""
 
     order = 5
-    leads = True
+    place = "verdict"
 
     @cached_property
     def data(self) -> list[ScorePoint]:

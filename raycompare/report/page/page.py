@@ -23,6 +23,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from raycompare.analysis.comparison import Comparison
+from raycompare.report.drawing.figure import Place
 from raycompare.report.drawing.plot import Plot
 from raycompare.report.drawing.registry import shown_figures
 from raycompare.report.drawing.style import DARK, LIGHT, Theme
@@ -39,7 +40,9 @@ class AroundFigures(NamedTuple):
     """The report's Markdown around its figures."""
 
     first: str
-    """Title, verdict and overview; the leading figure comes after it."""
+    """Title, verdict and overview; the figure of the scores comes after it."""
+    pairs: str
+    """Leaderboard, warnings and pairs of models; the figure of the pairs comes after it."""
     before: str
     after: str
 
@@ -47,21 +50,21 @@ class AroundFigures(NamedTuple):
 class _Shown(NamedTuple):
     caption: str
     plot: Plot
-    leads: bool = False
+    place: Place = "figures"
 
 
 def page(comparison: Comparison, text: AroundFigures) -> str:
     """Return the page."""
     script = _file("page.js")
     figures = _shown(comparison)
-    lead = {name: figure for name, figure in figures.items() if figure.leads}
-    rest = {name: figure for name, figure in figures.items() if not figure.leads}
-    before, shown, after = html(text.before), _figures(rest), html(text.after)
+    lead, pairs = _figures_at("verdict", figures), _figures_at("pairs", figures)
+    before = f"{html(text.pairs)}{pairs}{html(text.before)}"
+    shown, after = _headed(_figures_at("figures", figures)), html(text.after)
     return Template(_file("page.html")).substitute(
         title=escape(f"{comparison.experiment.name}: {comparison.manifest.run_id}"),
         policy=_policy(script, _plotly()),
         style=_colours() + _file("page.css"),
-        first=html(text.first) + "\n".join(_figure(name, own) for name, own in lead.items()),
+        first=html(text.first) + lead,
         contents=_contents(before + shown + after),
         before=before,
         figures=shown,
@@ -132,7 +135,7 @@ def _shown(comparison: Comparison) -> dict[str, _Shown]:
     if trials.traces:
         shown["trial_explorer"] = _Shown(explain_explorer(comparison), trials)
     for figure in shown_figures(comparison):
-        shown[figure.name] = _Shown(figure.page_caption(), figure.plot(), figure.leads)
+        shown[figure.name] = _Shown(figure.page_caption(), figure.plot(), figure.place)
     return shown
 
 
@@ -143,9 +146,14 @@ def _to_json(plot: Plot) -> Any:
     return json.loads(go.Figure(plot.traces, plot.layout).to_json())
 
 
-def _figures(figures: Mapping[str, _Shown]) -> str:
-    shown = [_figure(name, figure) for name, figure in figures.items()]
-    return "\n".join(['<h2 id="section-figures">Figures</h2>', *shown]) if shown else ""
+def _figures_at(place: Place, figures: Mapping[str, _Shown]) -> str:
+    """Return the figures that belong to a place of the page."""
+    own = (_figure(name, figure) for name, figure in figures.items() if figure.place == place)
+    return "\n".join(own)
+
+
+def _headed(figures: str) -> str:
+    return f'<h2 id="section-figures">Figures</h2>\n{figures}' if figures else ""
 
 
 def _contents(body: str) -> str:
@@ -156,7 +164,7 @@ def _contents(body: str) -> str:
 
 def _figure(name: str, figure: _Shown) -> str:
     title = name.replace("_", " ").capitalize()
-    level = "h2" if figure.leads else "h3"
+    level = "h2" if figure.place == "verdict" else "h3"
     return (
         f'<figure>\n<{level} id="figure-{name}">{title}</{level}>\n'
         f'<div class="wide"><div class="plot" role="group" aria-label="{title}" '

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from raycompare.analysis.comparison import Comparison
-from raycompare.report.drawing.figure import ReportFigure
+from raycompare.report.drawing.figure import Place, ReportFigure
 from raycompare.report.drawing.registry import figures_of
 
 Images = Mapping[str, Mapping[str, str]]
@@ -14,20 +14,16 @@ Images = Mapping[str, Mapping[str, str]]
 
 def figures_section(comparison: Comparison, images: Images) -> str:
     """Show the figures that were drawn, in the reader's light or dark theme."""
-    shown = _show(comparison, images, leads=False)
+    shown = figures_at("figures", comparison, images)
     return f"## Figures\n\n{shown}" if shown else ""
 
 
-def leading_figures(comparison: Comparison, images: Images) -> str:
-    """Show the figures that belong right after the verdict."""
-    return _show(comparison, images, leads=True)
-
-
-def _show(comparison: Comparison, images: Images, *, leads: bool) -> str:
+def figures_at(place: Place, comparison: Comparison, images: Images) -> str:
+    """Show the figures that belong to a place of the report."""
     return "\n\n".join(
         f"{_picture(figure, images[figure.name])}\n\n{figure.caption()}"
         for figure in figures_of(comparison)
-        if figure.name in images and figure.leads == leads
+        if figure.name in images and figure.place == place
     )
 
 

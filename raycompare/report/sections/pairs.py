@@ -1,4 +1,4 @@
-"""Section of the report that compares every pair of models."""
+"""Section of the report that compares every pair of models; a figure replaces long tables."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from raycompare.formatting import (
     escape,
     fold_if_long,
     join_parts,
+    listing,
     number_of,
     table,
     unbroken,
 )
 from raycompare.metrics import LABELS
+from raycompare.report.figures.pair_matrix import PairMatrixFigure
 
 MOST_OPEN = 10
 """Largest number of pairs in a table that is not folded."""
@@ -30,6 +32,8 @@ def pairs_section(comparison: Comparison) -> str:
     pairs = comparison.judgement.pairs
     if not pairs:
         return ""
+    if PairMatrixFigure(comparison).has_data:
+        return join_parts("## Pairs of models", _count(comparison, pairs))
     tests = _tests(comparison, [pair for pair in pairs if pair.test])
     return join_parts("## Pairs of models", tests, _networks(pairs))
 
@@ -49,6 +53,26 @@ def _tests(comparison: Comparison, pairs: Sequence[Pair]) -> str:
         f"{number_of(len(pairs), 'pair')} together; *significant* means below 0.05."
     )
     return f"{fold_if_long(rows, len(pairs), 'pair', MOST_OPEN)}\n\n{note}"
+
+
+def _count(comparison: Comparison, pairs: Sequence[Pair]) -> str:
+    """Count the significant differences between models that are too many for a table."""
+    tested, apart = sum(bool(pair.test) for pair in pairs), sum(pair.apart for pair in pairs)
+    sentences, columns = [], []
+    if tested:
+        differ = "differs" if apart == 1 else "differ"
+        of_all = f"{count(apart)} of {number_of(tested, 'tested pair')}"
+        sentences.append(f"{of_all} {differ} significantly, at 5 % over all of them together.")
+        columns.append("intervals and p values")
+    if tested < len(pairs):
+        why = comparison.judgement.why_untested(*comparison.judgement.untested)
+        untested = number_of(len(pairs) - tested, "pair")
+        sentences.append(f"{untested} could not be tested: {why}.")
+    if any(pair.networks for pair in pairs):
+        columns.append("McNemar's tests of the trained networks if a model has a single seed")
+    if columns:
+        sentences.append(f"tables/pairs.csv has {listing(columns)}.")
+    return " ".join(sentences)
 
 
 def _cells(pair: Pair) -> list[str]:
