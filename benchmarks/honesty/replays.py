@@ -14,10 +14,10 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.honesty.worlds import Report, SimulatedWorld, World
-from raycompare.analysis.statistics.contenders import standings_of
+from raycompare.analysis.statistics.contenders import standings_of, standings_of_baselines
 from raycompare.analysis.statistics.estimate import Interval, ScoreEstimate
 from raycompare.analysis.statistics.intervals import intervals, selected_interval
-from raycompare.analysis.statistics.pairwise import CONFIDENCE, LEVEL, test_pairs
+from raycompare.analysis.statistics.pairwise import CONFIDENCE, LEVEL, compare_estimates
 from raycompare.metrics import MetricName
 
 SEED_OF_GAPS = 1
@@ -47,8 +47,9 @@ class Outcome:
         estimates = {name: ScoreEstimate.of(answers, name, metric) for name in answers.predictions}
         models = {name: own for name, own in estimates.items() if answers.seeds[name]}
         baselines = {name: own for name, own in estimates.items() if name not in models}
-        standings = standings_of(models, baselines, metric)
-        tests = test_pairs(estimates)
+        standings = standings_of(models, metric)
+        standings |= standings_of_baselines(models, baselines, metric)
+        tests = compare_estimates(estimates)
         contenders = [name for name in models if standings[name].may_be_best]
         leader = max(models, key=lambda name: models[name].mean)
         own = intervals(answers, list(report.truth), metric) if report.truth else {}

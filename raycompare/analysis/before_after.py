@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from raycompare.analysis.extend import Finalist
 from raycompare.analysis.leaderboard import spread, tested_finalists
-from raycompare.analysis.statistics.judgement import Judgement, judge
+from raycompare.analysis.statistics.judgement import Criteria, Judgement, judge
 from raycompare.analysis.verdict import p_text
 from raycompare.formatting import change, number_of
 from raycompare.metrics import LABELS, MetricName
@@ -50,7 +50,7 @@ def judge_runs(
             if trial.model == model
         ]
         predictions += [(f"{name}/{trial}", table) for trial, table in tested.predictions]
-    return judge(finalists, predictions, [AFTER, BEFORE], metric)
+    return judge(finalists, predictions, [AFTER, BEFORE], Criteria(metric=metric))
 
 
 def describe_gain(

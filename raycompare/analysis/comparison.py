@@ -22,7 +22,7 @@ from raycompare.analysis.leaderboard import (
     standings,
     tested_finalists,
 )
-from raycompare.analysis.statistics.judgement import Judgement, judge
+from raycompare.analysis.statistics.judgement import Criteria, Judgement, judge
 from raycompare.analysis.verdict import rivals_of, verdict
 from raycompare.experiment.spec import Experiment
 from raycompare.metrics import MODES, MetricName
@@ -160,10 +160,11 @@ def compare(records: Records, predictions: Iterable[tuple[str, pa.Table]]) -> Co
     models = [row.model for row in rows]
     baselines = baseline_rows(records.baselines, manifest.data)
     judgement = _judgement(records, standings(rows, baselines, metric), predictions)
-    tune = records.tune_trials
+    tune, cost = records.tune_trials, cost_of(records)
+    seeds = {row.model: row.seed for row in cost.models if row.seed}
     return Comparison(
         records=records,
-        verdict=verdict(experiment, rows, judgement, first_cause(trials), baselines),
+        verdict=verdict(experiment, rows, judgement, first_cause(trials), baselines, seeds),
         leaderboard=rows,
         judgement=judgement,
         baselines=baselines,
@@ -174,7 +175,7 @@ def compare(records: Records, predictions: Iterable[tuple[str, pa.Table]]) -> Co
         out_of_budget=Savings.of(tune, "budget", "max_usd"),
         diverged=Savings.of(tune, "diverged"),
         failures=_failures(trials),
-        cost=cost_of(records),
+        cost=cost,
         flags=flags(records),
         inference=_of_models(models, records.inference),
         inference_failures=_failures_of(models, records),
@@ -224,7 +225,7 @@ def _judgement(
         tested_finalists(records.trials, records.evaluations),
         predictions,
         tested,
-        records.experiment.tune.metric,
+        Criteria(metric=records.experiment.tune.metric, confirm=records.experiment.confirm),
         records.manifest.data.get("labels", ()),
         fitted,
     )

@@ -219,7 +219,7 @@ def _count_untested_seeds(records: Records) -> dict[str, int]:
     if all(trial.ending != "max_usd" for trial in records.trials):
         return {}
     missing = {
-        model.name: len(records.experiment.confirm.seeds)
+        model.name: records.planned_seeds(model.name)
         - sum(
             bool(records.rows(trial, "test")) for trial in records.trials_of(model.name, "confirm")
         )

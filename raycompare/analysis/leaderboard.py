@@ -82,7 +82,7 @@ def leaderboard(records: Records) -> tuple[ModelRow, ...]:
             [trial for trial in records.trials if trial.model == model.name],
             tests,
             model.name,
-            len(experiment.confirm.seeds),
+            records.planned_seeds(model.name),
         )
         for model in experiment.models
     ]

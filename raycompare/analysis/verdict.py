@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from raycompare.analysis.health.training import CHANCE
 from raycompare.analysis.leaderboard import BaselineRow, ModelRow, spread
+from raycompare.analysis.spending import Sum
 from raycompare.analysis.statistics.estimate import Interval
 from raycompare.analysis.statistics.judgement import Judgement
+from raycompare.analysis.statistics.outlook import MOST_SEEDS
 from raycompare.experiment.spec import Experiment
-from raycompare.formatting import count, escape, listing, number_of, score
+from raycompare.formatting import count, dollars, duration, escape, listing, number_of, score
 from raycompare.metrics import LABELS, MODES, MetricName
 from raycompare.records.endings import first_line
 from raycompare.records.rows import TrialRecord
@@ -24,8 +26,12 @@ def verdict(
     judgement: Judgement,
     cause: TrialRecord | None,
     baselines: Sequence[BaselineRow] = (),
+    seeds: Mapping[str, Sum] | None = None,
 ) -> str:
-    """Return which model to use, how good it is, and how certain that is; or why none finished."""
+    """Return which model to use, how good it is, and how certain that is; or why none finished.
+
+    `seeds` is the expected cost of a further seed, keyed by model.
+    """
     leader, *others = rows
     if not leader.test:
         return _none_finished(experiment, cause)
@@ -34,7 +40,9 @@ def verdict(
         f"{_place(experiment, tested, judgement)}: {_score(experiment, leader, judgement)}",
         *_against_models(tested, judgement),
         *(_against_baseline(row, leader, judgement) for row in baselines if row.trial_id),
+        *_set_aside(tested, judgement),
         *_missed(tested, judgement),
+        *_outlook(tested, judgement, seeds or {}),
     ]
     if missing := [row.model for row in others if not row.test]:
         sentences.append(f"{_names(missing)} did not finish")
@@ -54,6 +62,13 @@ def _place(experiment: Experiment, tested: Sequence[ModelRow], judgement: Judgem
         names = listing([name, *(f"**{escape(tie)}**" for tie in ties)])
         return f"{names} tie for the first place {by}"
     rivals = rivals_of(leader.model, tested, judgement)
+    if rivals and judgement.same:
+        are = "is" if len(rivals) == 1 else "are"
+        margin = f"{experiment.confirm.margin:g}"
+        return (
+            f"{name} ranks first {by}, and {_names(rivals)} {are} the same within {margin}: "
+            "take the cheapest"
+        )
     if rivals:
         return f"{name} ranks first {by}, but {_names(rivals)} may be better"
     if _is_best(leader.model, tested, judgement):
@@ -68,10 +83,8 @@ def _ties(tested: Sequence[ModelRow], metric: MetricName) -> list[str]:
 
 
 def rivals_of(leader: str, tested: Sequence[ModelRow], judgement: Judgement) -> list[str]:
-    """Return the other models that may be the best; none if the leader can't be tested."""
-    if judgement.may_be_best(leader) is None:
-        return []
-    return [row.model for row in tested if row.model != leader and judgement.may_be_best(row.model)]
+    """Return the other models that compete for the first place; none if that was not tested."""
+    return judgement.rivals_of(leader, [row.model for row in tested])
 
 
 def _is_best(leader: str, tested: Sequence[ModelRow], judgement: Judgement) -> bool:
@@ -154,6 +167,52 @@ def _missed(tested: Sequence[ModelRow], judgement: Judgement) -> Iterator[str]:
             f"{chance}, a difference below about {score(largest)} {LABELS[judgement.metric]} would "
             "probably have been missed"
         )
+
+
+def _set_aside(tested: Sequence[ModelRow], judgement: Judgement) -> Iterator[str]:
+    aside = [row for row in tested if row.model in judgement.set_aside]
+    if not aside:
+        return
+    were = "was" if len(aside) == 1 else "were"
+    done = sorted({row.seeds_done for row in aside})
+    number = number_of(done[-1], "seed") if len(done) == 1 else f"{done[0]} to {done[-1]} seeds"
+    yield (
+        f"{_names([row.model for row in aside])} {were} set aside after {number} as unlikely to "
+        "be better, but not ruled out"
+    )
+
+
+def _outlook(
+    tested: Sequence[ModelRow], judgement: Judgement, seeds: Mapping[str, Sum]
+) -> Iterator[str]:
+    """Say how many further seeds would settle which model is the best, and what they cost."""
+    leader, *others = [row.model for row in tested]
+    contenders = [model for model in others if judgement.may_be_best(model)]
+    untested = judgement.may_be_best(leader) is None
+    if untested or not contenders or judgement.same or _ties(tested, judgement.metric):
+        return
+    racing, number = [leader, *contenders], judgement.further_seeds
+    if number is None:
+        yield (
+            f"Even if the differences are as measured, {MOST_SEEDS} more seeds would probably not "
+            "settle it"
+        )
+        return
+    costs = [seeds[model] for model in racing if model in seeds]
+    usd = number * sum(cost.usd for cost in costs)
+    money = f", {dollars(usd)}" if usd else ""
+    took = duration(number * sum(cost.seconds for cost in costs))
+    each = "1 more seed" if number == 1 else f"{number} more seeds"
+    yield (
+        f"If the differences are as measured, {each} of {_all_names(racing)} (about {took} of a "
+        f"machine{money}) would probably settle it"
+    )
+
+
+def _all_names(models: Sequence[str]) -> str:
+    if len(models) > MOST_NAMES:
+        return f"these {count(len(models))} models"
+    return listing([escape(model) for model in models])
 
 
 def room(value: float, metric: MetricName) -> float:

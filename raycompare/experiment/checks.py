@@ -11,6 +11,7 @@ from raycompare.experiment.settings import (
     DEFAULT_SAMPLES,
     READ_BY_SOME,
     SCHEDULERS,
+    ConfirmSpec,
     InferenceSpec,
     TuneSpec,
 )
@@ -23,6 +24,7 @@ def settings_problems(experiment: Experiment) -> Iterator[Problem]:
     yield from price_problems(experiment.cost)
     yield from _budget_problems(experiment)
     yield from _unread(settings)
+    yield from _confirm_problems(experiment.confirm)
     yield from _inference_problems(experiment.inference)
     if settings.search_alg == "optuna" and find_spec("optuna") is None:
         yield Problem(
@@ -66,6 +68,24 @@ def _inference_problems(settings: InferenceSpec) -> Iterator[Problem]:
             found=f"{settings.max_latency_ms:g}, but latency is not measured",
             allowed="a latency if inference.measure is true",
             hint="remove inference.measure, which is true by default",
+        )
+
+
+def _confirm_problems(settings: ConfirmSpec) -> Iterator[Problem]:
+    default = ConfirmSpec()
+    for name in ("first", "most", "min_chance"):
+        value = getattr(settings, name)
+        if not settings.is_race and value != getattr(default, name):
+            yield Problem(
+                where=f"confirm.{name}",
+                found=f"{value:g}, with a list of seeds",
+                allowed="the default, because only `seeds: auto` reads it",
+            )
+    if settings.is_race and settings.most < settings.first:
+        yield Problem(
+            where="confirm.most",
+            found=str(settings.most),
+            allowed=f"at least confirm.first, which is {settings.first}",
         )
 
 

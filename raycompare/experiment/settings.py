@@ -176,17 +176,54 @@ class PeftSpec(Part):
     default: peft's own for the type of model."""
 
 
+AUTO = "auto"
+
+
+def _seeds(value: object) -> object:
+    if value == AUTO:
+        return AUTO
+    if not isinstance(value, list | tuple) or not value or not all(map(_is_seed, value)):
+        raise not_allowed(f"a list of integers from 0 to 2**32 - 1, or {AUTO}")
+    if len(set(value)) != len(value):
+        raise not_allowed("different seeds")
+    return tuple(value)
+
+
+def _is_seed(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**32
+
+
 class ConfirmSpec(Part):
     """How the best configuration of each model is confirmed."""
 
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (1, 2, 3)
-    """Seeds of the finalists: each is trained to its full budget and tested once."""
+    seeds: Annotated[tuple[int, ...] | Literal["auto"], BeforeValidator(_seeds)] = (1, 2, 3)
+    """Seeds of the finalists: each is trained to its full budget and tested once. With `auto`,
+    only models that may win get further seeds, one at a time."""
+    first: Annotated[int, Field(ge=2)] = 2
+    """For `auto`: number of seeds that every model gets."""
+    most: Annotated[int, Field(ge=2)] = 10
+    """For `auto`: maximum number of seeds of a model."""
+    min_chance: Annotated[float, Field(ge=0, lt=0.5)] = 0.1
+    """For `auto`: chance of being better than the leader below which a model gets no further seeds;
+    with 0, every model gets them until it is ruled out."""
+    margin: Annotated[float, Field(gt=0)] | None = None
+    """Largest difference in `tune.metric` that makes two models the same to you, which is then
+    tested."""
 
-    @model_validator(mode="after")
-    def _unique(self) -> Self:
-        if len(set(self.seeds)) != len(self.seeds):
-            raise not_allowed("different seeds")
-        return self
+    @property
+    def is_race(self) -> bool:
+        """Whether the scores decide which models get further seeds."""
+        return self.seeds == AUTO
+
+    @property
+    def all_seeds(self) -> tuple[int, ...]:
+        """The seeds that a model gets at most."""
+        return tuple(range(1, self.most + 1)) if self.seeds == "auto" else self.seeds
+
+    @property
+    def sure_seeds(self) -> tuple[int, ...]:
+        """The seeds that every model gets."""
+        return self.all_seeds[: self.first] if self.is_race else self.all_seeds
 
 
 class FailureSpec(Part):

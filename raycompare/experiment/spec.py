@@ -257,11 +257,20 @@ class Experiment(FilePart):
 
     @property
     def content_hash(self) -> str:
-        """Hash of the experiment without its trackers: 16 hexadecimal digits."""
+        """Hash of the experiment without its trackers: 16 hexadecimal digits.
+
+        Settings that earlier versions did not have count only if they aren't the default, so that
+        the runs of those versions can be resumed.
+        """
         content = {key: value for key, value in self.to_file().items() if key != "trackers"}
+        for name in NEW_IN_CONFIRM:
+            if getattr(self.confirm, name) == getattr(ConfirmSpec(), name):
+                del content["confirm"][name]
         text = json.dumps(content, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+NEW_IN_CONFIRM = ("first", "most", "min_chance", "margin")
+"""Settings of `confirm` that the first version did not have."""
 UNLIMITED = 10**9
 """A `model_max_length` above this means that the tokenizer has no limit."""

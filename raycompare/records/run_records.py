@@ -90,6 +90,12 @@ class Records:
         own = (t for t in self.trials if t.model == model and t.stage == stage)
         return sorted(own, key=lambda trial: trial.order)
 
+    def planned_seeds(self, model: str) -> int:
+        """Return the number of seeds that were planned for a model."""
+        confirm = self.experiment.confirm
+        planned = len(self.trials_of(model, "confirm")) if confirm.is_race else 0
+        return max(planned, len(confirm.sure_seeds))
+
     @cached_property
     def _by_trial(self) -> dict[tuple[str, str], list[EvalRecord]]:
         rows: defaultdict[tuple[str, str], list[EvalRecord]] = defaultdict(list)

@@ -176,7 +176,7 @@ def _so_far(folder: RunFolder, experiment: Experiment, trials: Sequence[TrialRec
         finished_at="",
         command="raycompare run experiment.yaml",
         data={"dataset": experiment.data.dataset, "hash": started.get("data_hash")},
-        seeds={"experiment": experiment.seed, "confirm": list(experiment.confirm.seeds)},
+        seeds={"experiment": experiment.seed, "confirm": list(experiment.confirm.all_seeds)},
         versions=dict(started.get("code", {})),
         git_revision=None,
         hardware=[{"hostname": host} for host in hosts],

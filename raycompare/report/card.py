@@ -163,7 +163,8 @@ class Card:
         values += [
             (f"`{key}`", setting(fixed[key]), "fixed") for key in sorted(fixed.keys() - searched)
         ]
-        seeds = ", ".join(map(str, experiment.confirm.seeds))
+        own = self.comparison.records.trials_of(trial.model, "confirm")
+        seeds = ", ".join(str(each.seed) for each in own)
         note = (
             f"Seed {trial.seed} of {seeds}. The checkpoint is from step {count(trial.best_step)} "
             f"of {count(trial.steps)}. For other settings, see experiment.yaml of the run."

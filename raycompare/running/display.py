@@ -36,7 +36,8 @@ class Display:
     @contextmanager
     def stage(self, view: StageView) -> Iterator[None]:
         """Show the trials of a stage until it ends."""
-        self.say(f"{view.name}: {number_of(view.total, 'trial')}")
+        further = f", at most {view.further} more" if view.further else ""
+        self.say(f"{view.name}: {number_of(view.total, 'trial')}{further}")
 
         def show(trial: TrialState) -> None:
             if line := view.describe_change(trial):
@@ -50,12 +51,25 @@ class Display:
 class StageView:
     """Describes the progress of a stage."""
 
-    def __init__(self, name: Stage, journal: Journal, rungs: RungSteps, total: int) -> None:
-        """Start the stage's clock; `total` is the number of trials to run."""
-        self.name, self.journal, self.total = name, journal, total
+    def __init__(
+        self, name: Stage, journal: Journal, rungs: RungSteps, total: int, further: int = 0
+    ) -> None:
+        """Start the stage's clock.
+
+        `total` is the number of trials that will run, and `further` of those that may be added.
+        """
+        self.name, self.journal, self.further = name, journal, further
+        self._sure = total
         self._rungs = rungs
         self._began = perf_counter()
         self._ended: set[str] = set()
+
+    @property
+    def total(self) -> int:
+        """Number of trials that will run."""
+        if not self.further:
+            return self._sure
+        return max(self._sure, sum(len(own) for own in self._by_model().values()))
 
     def _by_model(self) -> dict[str, list[TrialState]]:
         entries: dict[str, list[TrialState]] = {}

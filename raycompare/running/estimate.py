@@ -215,6 +215,9 @@ def describe(expected: Estimate, experiment: Experiment) -> list[str]:
         f"at most {size}: {duration(expected.seconds)}{money} on {machines}",
         f"rough, often off by a factor of 2; based on {expected.basis}",
     ]
+    if experiment.confirm.is_race:
+        sure = len(experiment.models) * len(experiment.confirm.sure_seeds)
+        lines.append(f"with confirm.seeds: auto, {sure} trials of the confirm stage may be enough")
     if experiment.tune.scheduler == "asha" and expected.tune_trials:
         lines.append(f"ASHA usually trains about {ASHA_SHARE:.0%} of the tune stage")
     return [*lines, *_exceeded_limits(expected, experiment)]

@@ -53,7 +53,7 @@ def room_problems(experiment: Experiment, data: LabelledData, out: str) -> Itera
 
 def bytes_needed(experiment: Experiment, data: LabelledData) -> int:
     """Return the bytes that a run needs at most, without models that are not on this machine."""
-    finalists = len(experiment.models) * len(experiment.confirm.seeds)
+    finalists = len(experiment.models) * len(experiment.confirm.all_seeds)
     bytes_per_row = BYTES_PER_PREDICTION + 4 * len(data.label_names)
     weights = [_weights(model) for model in experiment.models]
     running = experiment.tune.max_concurrent_trials or os.cpu_count() or 1

@@ -27,10 +27,11 @@ from raycompare.records.snapshot import TOKEN_FOLDER
 from raycompare.running.check import CheckedExperiment
 from raycompare.running.display import Display, StageView
 from raycompare.running.gauges import Gauges
+from raycompare.running.racing import models_still_racing
 from raycompare.training.arguments import TEXTS, TOKENS
 from raycompare.training.memory import Peak, measure
 from raycompare.tuning.earlier_trials import EvaluatedPoint
-from raycompare.tuning.limits import Budgets, MaxCost
+from raycompare.tuning.limits import Budgets, MaxCost, SeedBudget
 from raycompare.tuning.plan_order import PlanOrder, RuleScheduler
 from raycompare.tuning.plans import (
     FixedProposer,
@@ -43,6 +44,7 @@ from raycompare.tuning.plans import (
     tune_plans,
 )
 from raycompare.tuning.resources import resolve
+from raycompare.tuning.rounds import Rounds
 from raycompare.tuning.schedulers.registry import rules_for, rungs_of
 from raycompare.tuning.tuner import Queue, Shared, at_once, run_stage, task_of
 
@@ -150,13 +152,40 @@ class Stages:
         return choose(self._experiment, self.journal.trials(), tuned)
 
     def confirm(self, chosen: Mapping[str, Arguments]) -> None:
-        """Train the chosen configuration of each model to the end on every seed, and test it."""
+        """Train the chosen configuration of each model to the end on its seeds, and test it."""
         plans = confirm_plans(self._experiment, chosen, self.identities)
-        if plans:
+        if not plans:
+            return
+        if self._experiment.confirm.is_race:
+            self._race(plans)
+        else:
             cap = MaxCost(self._experiment, self.clock)
             queue = Queue(stage="confirm", plans=iter(plans), most=len(plans))
             self._run(queue, PlanOrder(cap))
-            self._require_ended("confirm")
+        self._require_ended("confirm")
+
+    def _race(self, plans: Sequence[TrialPlan]) -> None:
+        """Add seeds in rounds, for the models that may still win."""
+        gate = SeedBudget(self._experiment, self.journal, self.clock)
+        scheduler = PlanOrder(gate)
+        rounds = Rounds(self._rounds(plans, scheduler))
+        queue = Queue(stage="confirm", plans=rounds, most=len(plans), has_plan=rounds.has_plan)
+        sure = len({plan.model for plan in plans}) * len(self._experiment.confirm.sure_seeds)
+        self._show(queue, scheduler, sure)
+
+    def _rounds(
+        self, plans: Sequence[TrialPlan], scheduler: PlanOrder
+    ) -> Iterator[Sequence[TrialPlan]]:
+        """Yield the plans to run in each round: first all seeds that are sure, then one each."""
+        confirm = self._experiment.confirm
+        sure = [plan for plan in plans if plan.seed in confirm.sure_seeds]
+        yield list(self._admit(iter(sure), scheduler))
+        for seed in confirm.all_seeds[len(confirm.sure_seeds) :]:
+            racing = models_still_racing(self.shared, self.journal, self.display.say)
+            if not racing:
+                return
+            further = (plan for plan in plans if plan.seed == seed and plan.model in racing)
+            yield list(self._admit(further, scheduler))
 
     def _tpe(self) -> Proposer:
         # Imported here because Optuna is an extra.
@@ -185,8 +214,12 @@ class Stages:
                 self.display.say(f"{queue.stage}: all {queue.most} trials are already finished")
                 return
             queue = replace(queue, plans=iter(todo), most=len(todo))
+        self._show(queue, scheduler, queue.most)
+
+    def _show(self, queue: Queue, scheduler: PlanOrder, sure: int) -> None:
+        """Run a stage of which at least `sure` trials will run, and show its progress."""
         rungs = self.shared.rungs if queue.stage == "tune" else {}
-        view = StageView(queue.stage, self.journal, rungs, queue.most)
+        view = StageView(queue.stage, self.journal, rungs, sure, queue.most - sure)
         with self.display.stage(view), self._gauges.follow():
             run_stage(self.shared, queue, self.journal, scheduler)
 

@@ -176,7 +176,7 @@ def manifest(
             "model_types": dict(about.model_types),
             **_remote_code(experiment),
         },
-        seeds={"experiment": experiment.seed, "confirm": list(experiment.confirm.seeds)},
+        seeds={"experiment": experiment.seed, "confirm": list(experiment.confirm.all_seeds)},
         versions={
             "python": platform.python_version(),
             **{package: version(package) for package in RECORDED_PACKAGES},

@@ -124,7 +124,7 @@ def _model_work(
     return ModelWork(
         model=settings.name,
         tune_trials=trials,
-        confirm_trials=len(settings.experiment.confirm.seeds),
+        confirm_trials=len(settings.experiment.confirm.all_seeds),
         tune=work(tune),
         confirm=work(confirm),
         width=int(getattr(config, "hidden_size", 0) or getattr(config, "dim", 0) or 768),

@@ -45,6 +45,30 @@ class MaxCost:
         return self._price.usd(machine) >= self._usd
 
 
+class SeedBudget:
+    """The gate of a confirm stage that adds seeds: the cap, and the time for further seeds."""
+
+    def __init__(self, experiment: Experiment, journal: Journal, clock: Clock) -> None:
+        """Watch the journal and the clock of a run."""
+        self._cap, self._journal = MaxCost(experiment, clock), journal
+        self._sure, self._limit = experiment.confirm.sure_seeds, experiment.tune.time_budget_s
+
+    def refuses(self, plan: TrialPlan) -> Stop | None:
+        """Return why the trial must not start; None if it may."""
+        capped = self._cap.refuses(plan)
+        if capped or self._limit is None or plan.seed in self._sure:
+            return capped
+        own = [trial for trial in self._journal.trials() if trial.model == plan.model]
+        held = [t.held_seconds for t in own if t.stage == "confirm" and t.held_seconds]
+        if self._journal.elapsed + (median(held) if held else 0.0) < self._limit:
+            return None
+        return Stop("budget", f"the budget is spent (time_budget_s: {self._limit:g})")
+
+    def cuts(self, plan: TrialPlan) -> Stop | None:
+        """Return why the trial must end at its next evaluation; None if it may continue."""
+        return self._cap.cuts(plan)
+
+
 class Budgets:
     """The gate of the tune stage: its budgets, with time reserved for confirm, and the cap."""
 
@@ -108,8 +132,12 @@ class Budgets:
 
     @property
     def reserve(self) -> float:
-        """Estimated seconds of the confirm stage: every model and seed, with its full steps."""
-        seeds = len(self._experiment.confirm.seeds)
+        """Estimated seconds of the confirm stage: every model and seed, with its full steps.
+
+        With `seeds: auto`, of the seeds that are sure and one more.
+        """
+        confirm = self._experiment.confirm
+        seeds = len(confirm.sure_seeds) + confirm.is_race
         work = [median(paces) * self._steps[model] for model, paces in self._paces.items()]
         # Round up to whole rounds: machines are idle while the last trials of a stage run.
         rounds = math.ceil(len(work) * seeds / self._at_once) if work else 0

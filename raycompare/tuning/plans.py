@@ -187,8 +187,11 @@ def drawn_plans(experiment: Experiment) -> list[TrialPlan]:
 def confirm_plans(
     experiment: Experiment, chosen: Mapping[str, Arguments], identities: Identities = NO_IDENTITIES
 ) -> list[TrialPlan]:
-    """Plan the confirm stage: the chosen configuration of each model, once per seed."""
-    pairs = [(name, seed) for seed in experiment.confirm.seeds for name in chosen]
+    """Plan the confirm stage: the chosen configuration of each model, once per seed.
+
+    With `seeds: auto`, these are all plans that there may be.
+    """
+    pairs = [(name, seed) for seed in experiment.confirm.all_seeds for name in chosen]
     return [
         make_plan("confirm", order, name, chosen[name], seed, identities.get(name, ""))
         for order, (name, seed) in enumerate(pairs)

@@ -169,6 +169,8 @@ class Queue:
     """Maximum number of plans."""
     one_by_one: bool = False
     """Whether plans learn from earlier trials, so that each is made only when it can start."""
+    has_plan: Callable[[int], bool] | None = None
+    """Whether the next plan can be made while this number of trials are live; default: always."""
 
 
 def run_stage(
@@ -192,11 +194,12 @@ def run_stage(
     most = settings.max_concurrent_trials or (at_once(shared) if queue.one_by_one else 0)
     # Tune's own limit counts paused trials, which could all wait for one that never starts.
     has_room = partial(_has_room, scheduler, most) if most else None
+    has_plan = queue.has_plan or has_room
     scheduler.most_at_once = settings.max_concurrent_trials
     tuner = tune.Tuner(
         trainable or _fine_tuning(shared.for_stage(queue.stage)),
         tune_config=tune.TuneConfig(
-            search_alg=PlanSearcher(queue.plans, has_room),
+            search_alg=PlanSearcher(queue.plans, has_plan),
             num_samples=queue.most,
             scheduler=scheduler,
             reuse_actors=True,

@@ -163,8 +163,11 @@ PLANTED: dict[str, tuple[str, Any, str, str]] = {
     "unknown scheduler": ("tune.scheduler", "ahsa", "tune.scheduler", "did you mean 'asha'?"),
     "grace longer than the run": ("tune.grace_period", 5000, "tune.grace_period", "30"),
     "a scheduler does not read it": ("tune.top_k", 2, "tune.top_k", "does not read it"),
-    "no seeds": ("confirm.seeds", [], "confirm.seeds", "at least 1"),
-    "a seed twice": ("confirm.seeds", [1, 1], "confirm", "differ"),
+    "no seeds": ("confirm.seeds", [], "confirm.seeds", "a list of integers"),
+    "a seed twice": ("confirm.seeds", [1, 1], "confirm.seeds", "different seeds"),
+    "a negative seed": ("confirm.seeds", [1, -1], "confirm.seeds", "from 0"),
+    "seeds in words": ("confirm.seeds", "some", "confirm.seeds", "auto"),
+    "a list with a maximum": ("confirm.most", 5, "confirm.most", "seeds: auto"),
     "more cores than there are": ("resources.cpu", 4096, "resources", "this machine has"),
     "no cores": ("resources.cpu", 0, "resources.cpu", "greater than 0"),
 }

@@ -40,32 +40,46 @@ class Standing:
 
 
 def standings_of(
-    models: Mapping[str, ScoreEstimate], baselines: Mapping[str, ScoreEstimate], metric: MetricName
+    models: Mapping[str, ScoreEstimate], metric: MetricName, peeking: float = 1.0
 ) -> dict[str, Standing]:
-    """Return the standing of each model that can be tested among the models.
+    """Return the standing of each model that can be tested; empty for fewer than two.
 
-    The standing of a baseline is that among the models and itself: it is ruled out if some model
-    is better. Empty for fewer than two models and baselines.
+    `peeking` is a factor of all p values, if the models could have been tested at several times.
     """
     tested = {name: own for name, own in models.items() if own.untested is None}
-    standings = _Race.of(tested, metric).standings(tested) if len(tested) > 1 else {}
+    return _Field.of(tested, metric, peeking).standings(tested) if len(tested) > 1 else {}
+
+
+def standings_of_baselines(
+    models: Mapping[str, ScoreEstimate],
+    baselines: Mapping[str, ScoreEstimate],
+    metric: MetricName,
+    peeking: float = 1.0,
+) -> dict[str, Standing]:
+    """Return the standing of each baseline among the models and itself.
+
+    It is ruled out if some model is better. Empty if no model can be tested.
+    """
+    tested = {name: own for name, own in models.items() if own.untested is None}
+    standings: dict[str, Standing] = {}
     for name, baseline in baselines.items() if tested else ():
-        race = _Race.of({**tested, name: baseline}, metric)
-        standings |= race.standings([name])
+        field = _Field.of({**tested, name: baseline}, metric, peeking)
+        standings |= field.standings([name])
     return standings
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class _Race:
+class _Field:
     names: tuple[str, ...]
     simulation: Simulation
     again: Simulation
     """Errors in other runs of the same models, if the variances are as they were estimated."""
     means: Floats
     """Mean scores, with the sign changed if lower ones are better."""
+    peeking: float
 
     @classmethod
-    def of(cls, estimates: Mapping[str, ScoreEstimate], metric: MetricName) -> Self:
+    def of(cls, estimates: Mapping[str, ScoreEstimate], metric: MetricName, peeking: float) -> Self:
         sign = 1.0 if MODES[metric] == "max" else -1.0
         means = sign * np.array([estimate.mean for estimate in estimates.values()])
         return cls(
@@ -73,6 +87,7 @@ class _Race:
             simulation=Simulation.of(list(estimates.values())),
             again=Simulation.of(list(estimates.values()), as_estimated=True),
             means=means,
+            peeking=peeking,
         )
 
     def standings(self, names: Iterable[str]) -> dict[str, Standing]:
@@ -93,17 +108,20 @@ class _Race:
         """Return the p value for one rival, which also has to be better if tested on its own."""
         lead = float(self.means[rival] - self.means[place])
         alone = share_at_least(self.simulation.differences(rival, place), lead)
+        alone = min(1.0, self.peeking * alone)
         error = self.simulation.standard_error(rival, place)
         if error == 0:
             return alone if lead > 0 else 1.0
-        return max(alone, min(1.0, SAFETY * share_at_least(by_chance, lead / error)))
+        factor = SAFETY * self.peeking
+        return max(alone, min(1.0, factor * share_at_least(by_chance, lead / error)))
 
     def _missed(self, leader: int, place: int, by_chance: Floats) -> float:
         """Return the lead that would be significant with 80 % probability, in another run."""
-        critical = float(np.quantile(by_chance, 1 - LEVEL / SAFETY))
+        level = LEVEL / self.peeking
+        critical = float(np.quantile(by_chance, 1 - level / SAFETY))
         error = self.simulation.standard_error(leader, place)
         if error > 0:
-            alone = np.quantile(self.simulation.differences(leader, place), 1 - LEVEL)
+            alone = np.quantile(self.simulation.differences(leader, place), 1 - level)
             critical = max(critical, float(alone) / error)
         needed = critical * self.again.standard_errors(leader, place)
         return float(np.quantile(needed - self.again.differences(leader, place), POWER))

@@ -87,7 +87,7 @@ class _TestedPair:
             return np.inf if self.difference else 0.0
         return abs(self.difference) / error
 
-    def test(self, p_in_family: float) -> PairTest:
+    def test(self, p_in_family: float, peeking: float) -> PairTest:
         """Return the test; `p_in_family` is for the largest statistic of the family.
 
         A pair also has to differ on its own. That matters for two or three models of which one
@@ -100,7 +100,7 @@ class _TestedPair:
             standard_error=self.simulation.standard_error(self.one, self.other),
             interval=Interval(low=self.difference - margin, high=self.difference + margin),
             p=p,
-            p_corrected=max(p, p_in_family),
+            p_corrected=min(1.0, peeking * max(p, p_in_family)),
         )
 
 
@@ -110,11 +110,12 @@ def share_at_least(draws: np.ndarray[tuple[int], np.dtype[np.float64]], value: f
 
 
 def compare_pairs(
-    answers: FinalistPredictions, models: Sequence[str], metric: MetricName
+    answers: FinalistPredictions, models: Sequence[str], metric: MetricName, peeking: float = 1.0
 ) -> tuple[Pair, ...]:
-    """Compare every pair of models, keeping their order."""
+    """Compare every pair of models, keeping their order; `peeking` as in `compare_estimates`."""
     estimates = {model: ScoreEstimate.of(answers, model, metric) for model in models}
-    tests = test_pairs({name: own for name, own in estimates.items() if own.untested is None})
+    tested = {name: own for name, own in estimates.items() if own.untested is None}
+    tests = compare_estimates(tested, peeking)
     return tuple(
         Pair(
             first=first,
@@ -130,8 +131,13 @@ def compare_pairs(
     )
 
 
-def test_pairs(estimates: Mapping[str, ScoreEstimate]) -> dict[tuple[str, str], PairTest]:
+def compare_estimates(
+    estimates: Mapping[str, ScoreEstimate], peeking: float = 1.0
+) -> dict[tuple[str, str], PairTest]:
     """Test every pair of models, with p values for all of them together.
+
+    `peeking` is a factor of corrected p values, if the pairs could have been tested at several
+    times.
 
     The correction is that of Westfall and Young (1993), stepping down: the largest of all pairs'
     statistics is compared with the largest that chance would give, then the second largest with
@@ -144,7 +150,7 @@ def test_pairs(estimates: Mapping[str, ScoreEstimate]) -> dict[tuple[str, str], 
     pairs = [_TestedPair(simulation=simulation, one=i, other=j) for i, j in combinations(places, 2)]
     corrected = _step_down(pairs)
     return {
-        names: pair.test(p)
+        names: pair.test(p, peeking)
         for names, pair, p in zip(combinations(estimates, 2), pairs, corrected, strict=True)
     }
 

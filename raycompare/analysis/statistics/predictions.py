@@ -40,6 +40,20 @@ class FinalistPredictions:
         largest = [predicted.max() for predicted in self.predictions.values()]
         return int(max(self.labels.max(), *largest)) + 1
 
+    def up_to(self, last: int) -> FinalistPredictions:
+        """Return the predictions of baselines, and of the seeds up to `last`, which ascend."""
+        numbers = {
+            model: sum(seed <= last for seed in seeds) if seeds else 1
+            for model, seeds in self.seeds.items()
+        }
+        kept = {model: number for model, number in numbers.items() if number}
+        return replace(
+            self,
+            predictions={model: self.predictions[model][:number] for model, number in kept.items()},
+            seeds={model: self.seeds[model][:number] for model, number in kept.items()},
+            losses={m: own[: kept[m]] for m, own in self.losses.items() if m in kept},
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class _TestedTrial:

@@ -35,9 +35,9 @@ def budget_note(comparison: Comparison) -> str:
     missing, budget = comparison.cost.unconfirmed, comparison.experiment.tune.max_usd
     if not missing or budget is None:
         return ""
-    seeds = len(comparison.experiment.confirm.seeds)
+    planned = comparison.records.planned_seeds
     parts = [
-        f"{number} of {number_of(seeds, 'seed')} of {escape(model)}"
+        f"{number} of {number_of(planned(model), 'seed')} of {escape(model)}"
         for model, number in missing.items()
     ]
     was = "was" if list(missing.values()) == [1] else "were"

@@ -104,10 +104,18 @@ def _settings(trial: TrialRecord) -> str:
     return ", ".join(f"{escape(name)} {setting(searched[name])}" for name in sorted(searched))
 
 
+def _confirm_seeds(comparison: Comparison) -> Sequence[int]:
+    """Return the seeds that were planned; with `seeds: auto`, the manifest lists all possible."""
+    if comparison.experiment.confirm.is_race:
+        return sorted({trial.seed for trial in comparison.records.confirm_trials})
+    seeds: Sequence[int] = comparison.manifest.seeds.get("confirm", ())
+    return seeds
+
+
 def environment_section(comparison: Comparison) -> str:
     """Describe the run, its machines and the versions of its packages."""
     manifest = comparison.manifest
-    confirm = ", ".join(str(seed) for seed in manifest.seeds.get("confirm", ()))
+    confirm = ", ".join(str(seed) for seed in _confirm_seeds(comparison))
     facts = [
         f"- Run {escape(manifest.run_id)}, {manifest.created_at} to {manifest.finished_at}",
         f"- Git revision of raycompare: {manifest.git_revision or 'none (installed package)'}",

@@ -7,8 +7,10 @@ from itertools import count as numbers
 
 from raycompare.analysis.comparison import Comparison, Configuration
 from raycompare.analysis.leaderboard import BaselineRow, ModelRow, shown_metrics, spread
+from raycompare.analysis.statistics.judgement import Judgement
 from raycompare.analysis.verdict import bounds, room
 from raycompare.experiment.hyperparameters import settings_of
+from raycompare.experiment.settings import ConfirmSpec
 from raycompare.formatting import (
     NOTHING,
     change,
@@ -103,6 +105,8 @@ def standing_cells(comparison: Comparison, model: str) -> list[str]:
     if standing is None:
         return [interval, "not tested", NOTHING]
     may_be_best = "yes" if standing.may_be_best else "no"
+    if model in judgement.set_aside:
+        may_be_best = "set aside"
     return [interval, may_be_best, _detectable(comparison, standing.missed)]
 
 
@@ -130,7 +134,10 @@ def _list_untested(comparison: Comparison) -> str:
 def _how_to_read(comparison: Comparison) -> str:
     metric = comparison.metric
     direction = "higher" if MODES[metric] == "max" else "lower"
-    seeds = number_of(len(comparison.experiment.confirm.seeds), "seed")
+    confirm = comparison.experiment.confirm
+    seeds = number_of(len(confirm.all_seeds), "seed")
+    if confirm.is_race:
+        seeds = f"{len(confirm.sure_seeds)} to {seeds}"
     return "\n".join(
         [
             f"- Models are ordered by mean test {LABELS[metric]}; {direction} is better. ± is the "
@@ -163,6 +170,8 @@ def _how_to_compare(comparison: Comparison) -> list[str]:
     ]
     if judgement.standings:
         notes.append(_about_the_best())
+    if comparison.experiment.confirm.is_race:
+        notes.append(_about_the_race(comparison.experiment.confirm, judgement))
     if single:
         finished = "each finished" if len(single) > 1 else "finished"
         notes.append(
@@ -170,6 +179,19 @@ def _how_to_compare(comparison: Comparison) -> list[str]:
             "only, not how much other seeds would vary, and there is no test."
         )
     return notes
+
+
+def _about_the_race(confirm: ConfirmSpec, judgement: Judgement) -> str:
+    chance = f"a chance of less than {confirm.min_chance:.0%}"
+    aside = (
+        f" *Set aside*: at last it had {chance} to be better than the leader on these test rows, "
+        "and got no further seeds; that is an estimate, and no test."
+    )
+    return (
+        "- Further seeds were added one at a time, to models that might still win. The tests allow "
+        f"for that: p values count {judgement.peeking:.1f} times as much as with a list of seeds."
+        f"{aside if judgement.set_aside else ''}"
+    )
 
 
 def _about_the_best() -> str:

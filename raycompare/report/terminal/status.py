@@ -97,7 +97,7 @@ def status_of(snapshot: Snapshot, now: datetime) -> RunStatus:
     metric, cost = experiment.tune.metric, cost_of(records)
     silent = (now - snapshot.written_at).total_seconds() if snapshot.written_at else None
     cause = first_cause(trial for trial in trials if trial.status == "errored")
-    all_confirmed = len(experiment.models) * len(experiment.confirm.seeds)
+    all_confirmed = len(experiment.models) * len(experiment.confirm.all_seeds)
     return RunStatus(
         run_id=manifest.run_id,
         name=experiment.name,

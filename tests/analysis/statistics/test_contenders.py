@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from raycompare.analysis.statistics.contenders import standings_of
+from raycompare.analysis.statistics.contenders import standings_of, standings_of_baselines
 from raycompare.analysis.statistics.estimate import ScoreEstimate
 from raycompare.metrics import MetricName
 
@@ -19,40 +19,42 @@ def near(mean: float) -> ScoreEstimate:
 @pytest.mark.parametrize(("metric", "best"), [("accuracy", {"high", "close"}), ("loss", {"low"})])
 def test_models_that_are_not_clearly_worse_may_be_the_best(metric: MetricName, best: set[str]):
     models = {"high": near(0.9), "close": near(0.89), "low": near(0.3)}
-    found = standings_of(models, {}, metric)
+    found = standings_of(models, metric)
     assert {name for name, own in found.items() if own.may_be_best} == best
     assert found["close"].p > 0.05 or metric == "loss"
 
 
 def test_a_model_is_ruled_out_by_those_that_are_better():
     models = {"a": near(0.9), "jumpy": of_seeds(0.5, 0.95, 1.0), "c": near(0.3)}
-    found = standings_of(models, {}, "accuracy")
+    found = standings_of(models, "accuracy")
     assert (found["a"].better, found["jumpy"].better) == ((), ())
     assert found["c"].better == ("a",)
 
 
 def test_a_model_that_can_not_be_tested_has_no_standing_and_helps_no_other():
-    found = standings_of({"a": near(0.5), "one": of_seeds(0.99), "c": near(0.48)}, {}, "accuracy")
+    found = standings_of({"a": near(0.5), "one": of_seeds(0.99), "c": near(0.48)}, "accuracy")
     assert set(found) == {"a", "c"}
     assert not any(own.better for own in found.values())
 
 
 def test_a_single_model_has_no_standing():
-    assert standings_of({"a": near(0.5)}, {}, "accuracy") == {}
-    assert standings_of({"a": of_seeds(0.5)}, {"b": of_seeds(0.1)}, "accuracy") == {}
+    assert standings_of({"a": near(0.5)}, "accuracy") == {}
+    alone = {"a": of_seeds(0.5)}
+    assert standings_of_baselines(alone, {"b": of_seeds(0.1)}, "accuracy") == {}
 
 
-def test_a_baseline_does_not_change_the_standings_of_models():
+def test_a_baseline_has_a_standing_among_the_models():
     models = {"a": near(0.6), "b": near(0.5)}
-    with_baseline = standings_of(models, {"x": of_seeds(0.99, has_seeds=False)}, "accuracy")
-    assert {name: with_baseline[name] for name in models} == standings_of(models, {}, "accuracy")
-    assert with_baseline["x"].may_be_best
+    baseline = {"x": of_seeds(0.99, has_seeds=False)}
+    standings = standings_of_baselines(models, baseline, "accuracy")
+    assert set(standings) == {"x"}
+    assert standings["x"].may_be_best
 
 
 def test_more_models_make_it_harder_to_rule_one_out():
     rivals = {f"m{i}": near(0.5) for i in range(20)}
-    few = standings_of({"a": near(0.6), "b": near(0.5)}, {}, "accuracy")["b"]
-    many = standings_of({"a": near(0.6), "b": near(0.5), **rivals}, {}, "accuracy")["b"]
+    few = standings_of({"a": near(0.6), "b": near(0.5)}, "accuracy")["b"]
+    many = standings_of({"a": near(0.6), "b": near(0.5), **rivals}, "accuracy")["b"]
     assert few.p < many.p
     assert few.missed is not None
     assert many.missed is not None
@@ -62,7 +64,7 @@ def test_more_models_make_it_harder_to_rule_one_out():
 def test_more_seeds_miss_less():
     def missed(seeds: int) -> float:
         scores = 0.5 + 0.01 * np.linspace(-1, 1, seeds)
-        found = standings_of({"a": of_seeds(*scores), "b": of_seeds(*(scores - 0.001))}, {}, "loss")
+        found = standings_of({"a": of_seeds(*scores), "b": of_seeds(*(scores - 0.001))}, "loss")
         value = found["a"].missed
         assert value is not None
         return value
@@ -72,5 +74,5 @@ def test_more_seeds_miss_less():
 
 
 def test_the_leader_misses_nothing():
-    found = standings_of({"a": near(0.6), "b": near(0.5)}, {}, "accuracy")
+    found = standings_of({"a": near(0.6), "b": near(0.5)}, "accuracy")
     assert found["a"].missed is None

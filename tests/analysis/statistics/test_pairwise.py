@@ -7,11 +7,11 @@ import pytest
 from scipy import stats
 
 from raycompare.analysis.statistics.estimate import ScoreEstimate
-from raycompare.analysis.statistics.pairwise import compare_pairs, test_pairs
+from raycompare.analysis.statistics.pairwise import compare_estimates, compare_pairs
 from raycompare.analysis.statistics.predictions import FinalistPredictions
 from tests.analysis.statistics.answers import answers, right_at
 
-test_pairs.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it
+compare_estimates.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it
 
 
 def of_seeds(*scores: float) -> ScoreEstimate:
@@ -42,7 +42,7 @@ def test_without_seeds_the_test_is_the_normal_one_of_the_rows():
 def test_many_models_need_a_larger_difference():
     two = {"a": of_seeds(0.80, 0.81, 0.82), "b": of_seeds(0.69, 0.70, 0.71)}
     more = {f"m{i}": of_seeds(0.4 + i / 50, 0.41 + i / 50, 0.42 + i / 50) for i in range(10)}
-    alone, among = test_pairs(two)["a", "b"], test_pairs({**two, **more})["a", "b"]
+    alone, among = compare_estimates(two)["a", "b"], compare_estimates({**two, **more})["a", "b"]
     assert among.p == pytest.approx(alone.p, abs=0.003)
     assert among.p_corrected > 1.5 * alone.p_corrected
 
@@ -50,10 +50,12 @@ def test_many_models_need_a_larger_difference():
 def test_corrected_p_values_step_down():
     """They grow as the statistics fall, and are never below those of the pair alone."""
     estimates = {f"m{i}": of_seeds(i / 9, i / 9 + 0.1, i / 8 + 0.05 * i) for i in range(7)}
-    tests = test_pairs(estimates)
+    tests = compare_estimates(estimates)
     assert list(tests) == list(combinations(estimates, 2))
     assert all(test.p_corrected >= test.p for test in tests.values())
-    alone = {test.p_corrected for test in test_pairs(dict(list(estimates.items())[:2])).values()}
+    alone = {
+        test.p_corrected for test in compare_estimates(dict(list(estimates.items())[:2])).values()
+    }
     assert len(alone) == 1
 
 
@@ -71,5 +73,5 @@ def test_the_better_model_by_loss_has_the_lower_one():
 def test_the_interval_of_a_difference_holds_zero_just_where_p_is_above_five_percent():
     for gap in np.linspace(0, 0.3, 13):
         one, other = of_seeds(0.5, 0.52, 0.54), of_seeds(0.5 - gap, 0.53 - gap, 0.51 - gap)
-        test = test_pairs({"a": one, "b": other})["a", "b"]
+        test = compare_estimates({"a": one, "b": other})["a", "b"]
         assert (test.interval.low <= 0 <= test.interval.high) == (test.p > 0.05)

@@ -1,0 +1,157 @@
+"""The race of a confirm stage with `seeds: auto`: which models get a further seed, and the tests.
+
+After each round, the scores decide two things, which are kept apart. A model that is significantly
+worse than another is *ruled out*: that is a claim, and has to hold at 5 % although it is looked for
+after every round. A model that is unlikely to be better than the leader is *set aside*: that is
+only a decision about what to train next, and nothing is claimed of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Self
+
+import numpy as np
+from scipy import special
+
+from raycompare.analysis.statistics.contenders import Standing, standings_of
+from raycompare.analysis.statistics.estimate import ScoreEstimate
+from raycompare.analysis.statistics.pairwise import LEVEL, share_at_least
+from raycompare.analysis.statistics.predictions import FinalistPredictions
+from raycompare.analysis.statistics.simulation import Simulation
+from raycompare.experiment.settings import ConfirmSpec
+from raycompare.metrics import MODES, Floats, Integers, MetricName
+
+PRIOR_DEGREES = 4
+"""Degrees of freedom with which the typical variance over seeds counts for that of each model."""
+
+EstimatesUpTo = Callable[[int], Mapping[str, ScoreEstimate]]
+"""Returns the estimates of all models with a tested seed, from their seeds up to a number."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Race:
+    """The state of a race after its last round."""
+
+    standings: Mapping[str, Standing]
+    """Standing of each model that could be tested: when it was ruled out, or else the last."""
+    racing: tuple[str, ...]
+    """Models that may get a further seed, best first."""
+    set_aside: Mapping[str, float]
+    """The other models that were not ruled out, with their chance of being better than the leader:
+    the mean over further seeds, on the same test examples."""
+    peeking: float
+    """Factor of p values after the last round."""
+    same: bool
+    """Whether all models that are still racing are the same within the margin."""
+
+    @classmethod
+    def replay(
+        cls, estimates_up_to: EstimatesUpTo, last: int, confirm: ConfirmSpec, metric: MetricName
+    ) -> Self:
+        """Run a race again up to the round of seed `last`, with the decisions after each round."""
+        ruled_out: dict[str, Standing] = {}
+        for seed in range(min(confirm.first, last), last + 1):
+            estimates = estimates_up_to(seed)
+            peeking = price_of_peeking(seed, confirm)
+            standings = {**standings_of(estimates, metric, peeking), **ruled_out}
+            ruled_out = {name: own for name, own in standings.items() if not own.may_be_best}
+        live = {
+            name: own
+            for name, own in estimates.items()
+            if name not in ruled_out and own.is_finite and own.has_seeds
+        }
+        chances = _chances(live, metric)
+        racing = [name for name, chance in chances.items() if chance >= confirm.min_chance]
+        return cls(
+            standings=standings,
+            racing=tuple(racing),
+            set_aside={name: own for name, own in chances.items() if name not in racing},
+            peeking=peeking,
+            same=confirm.margin is not None
+            and are_the_same({name: live[name] for name in racing}, confirm.margin, peeking),
+        )
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether no model needs a further seed."""
+        return len(self.racing) <= 1 or self.same
+
+
+def race_of(answers: FinalistPredictions, confirm: ConfirmSpec, metric: MetricName) -> Race:
+    """Return the state of the race that these predictions come from."""
+
+    def estimates_up_to(seed: int) -> dict[str, ScoreEstimate]:
+        part = answers.up_to(seed)
+        models = [model for model, seeds in part.seeds.items() if seeds]
+        return {model: ScoreEstimate.of(part, model, metric) for model in models}
+
+    last = max(seed for seeds in answers.seeds.values() for seed in seeds)
+    return Race.replay(estimates_up_to, last, confirm, metric)
+
+
+def price_of_peeking(seed: int, confirm: ConfirmSpec) -> float:
+    """Return the factor of p values after the round of this seed.
+
+    The 5 % are divided among all rounds after which the race could end, the k-th of n getting a
+    share that is proportional to 1/k: by Bonferroni's inequality, the probability of an error at
+    any of them is then at most 5 %.
+    """
+    looks = range(1, len(confirm.all_seeds) - len(confirm.sure_seeds) + 2)
+    return max(1, seed - confirm.first + 1) * sum(1 / look for look in looks)
+
+
+def _chances(estimates: Mapping[str, ScoreEstimate], metric: MetricName) -> dict[str, float]:
+    """Return the chance of each model to be better than the leader, best first; 0.5 for itself.
+
+    It is about these test examples: further seeds tell nothing about others. With a few seeds of
+    each model, its variance over seeds is shrunk towards the median of all models (Smyth 2004,
+    doi:10.2202/1544-6115.1027), which would be too bold for a claim. The rest is Welch's test.
+    """
+    sign = 1.0 if MODES[metric] == "max" else -1.0
+    names = sorted(estimates, key=lambda name: -sign * estimates[name].mean)
+    own = [estimates[name] for name in names]
+    seeds = np.array([each.seeds for each in own])
+    variances = np.array([each.seed_variance for each in own]) * seeds
+    several = variances[seeds > 1]
+    typical = np.median(several) if len(several) else 0.0
+    degrees = PRIOR_DEGREES + seeds - 1
+    parts = (PRIOR_DEGREES * typical + (seeds - 1) * variances) / degrees / seeds
+    leads = sign * (own[0].mean - np.array([each.mean for each in own])) if own else seeds
+    return {
+        name: _chance(float(leads[i]), parts[[0, i]], degrees[[0, i]])
+        for i, name in enumerate(names)
+    }
+
+
+def _chance(lead: float, variances: Floats, degrees: Integers) -> float:
+    """Return the probability that a lead is truly negative."""
+    whole = float(variances.sum())
+    if lead == 0 or whole == 0:
+        return 0.5 if lead == 0 else 0.0
+    welch = whole**2 / float((variances**2 / degrees).sum())
+    return float(special.stdtr(welch, -lead / np.sqrt(whole)))
+
+
+def are_the_same(
+    estimates: Mapping[str, ScoreEstimate], margin: float, peeking: float = 1.0
+) -> bool:
+    """Return whether every two of the models differ by less than the margin, at 5 %.
+
+    Two one-sided tests of each pair (Schuirmann 1987, doi:10.1007/BF01068419). They need no
+    correction for the number of pairs, since all of them have to be significant (Berger 1982).
+    """
+    models = list(estimates.values())
+    if len(models) <= 1 or any(own.untested for own in models):
+        return False
+    simulation = Simulation.of(models)
+    return all(
+        peeking
+        * share_at_least(
+            simulation.differences(one, other), margin - abs(models[one].mean - models[other].mean)
+        )
+        < LEVEL
+        for one, other in combinations(range(len(models)), 2)
+    )
