@@ -11,6 +11,9 @@ NOTHING = "-"
 
 SECONDS_PER_MINUTE, SECONDS_PER_HOUR = 60, 3600
 
+_inside_values = re.compile(
+    r"(?<=\d) (?=%|MB\b|(?:ms|s|m|h)\b|to [\d-])|(?<=\d[ \u00a0][mh]) (?=\d)|(?<=\d to) (?=[\d-])"
+)
 _special = re.compile(r"[\\`*|<>\[\]~$]|(?<![^\W_])_|_(?![^\W_])")
 
 
@@ -20,9 +23,13 @@ def escape(text: str) -> str:
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
-    """Return a table with the first `left` columns aligned left, and the others right."""
+    """Return a table with the first `left` columns aligned left, and the others right.
+
+    Columns on the right have values, in which no line is broken.
+    """
     rule = [":---" if index < left else "---:" for index in range(len(headers))]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (headers, rule, *rows))
+    lines = ([*row[:left], *map(unbroken, row[left:])] for row in rows)
+    return "\n".join(f"| {' | '.join(row)} |" for row in (headers, rule, *lines))
 
 
 def fence(code: str) -> str:
@@ -56,6 +63,11 @@ def name_first(names: Sequence[str], most: int) -> str:
 def unbroken(text: str) -> str:
     """Return a value, such as 0.823 ± 0.007, that no line is broken in."""
     return text.replace(" ", "\u00a0")
+
+
+def unbroken_values(text: str) -> str:
+    """Return prose in which no line is broken within a value, such as 95 % or 0.80 to 0.85."""
+    return _inside_values.sub("\u00a0", text)
 
 
 def score(value: float | None) -> str:

@@ -25,7 +25,7 @@ from raycompare.analysis.spending import (
 )
 from raycompare.experiment.prices import Price, price_of
 from raycompare.records.manifest import TOTAL, Manifest
-from raycompare.records.rows import TrialRecord
+from raycompare.records.rows import InferenceRecord, TrialRecord
 from raycompare.records.run_records import Records
 
 TRAINING = ("tune", "confirm")
@@ -53,6 +53,17 @@ class Cost:
     """Whether trials held more machine time than their stage has."""
     unconfirmed: Mapping[str, int]
     """Number of seeds per model that were not confirmed because of `tune.max_usd`."""
+
+    def usd_to_run(self, record: InferenceRecord, texts: int) -> float | None:
+        """Return the price of this many texts in batches; None if it is not known.
+
+        As a trial, a model is charged its share of the machine that it was measured on.
+        """
+        machine = next((m for m in self.machines if m.hostname == record.hostname), None)
+        if self.price is None or machine is None:
+            return None
+        share = machine.share(record.num_threads, float(record.device.startswith("cuda")))
+        return self.price.usd(texts / record.texts_per_second) * share
 
     @property
     def whole(self) -> StageCost:

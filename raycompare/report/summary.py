@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from raycompare.analysis.comparison import Comparison
 from raycompare.analysis.leaderboard import BaselineRow
-from raycompare.formatting import NOTHING, duration, escape, join_parts, score, table, unbroken
+from raycompare.formatting import NOTHING, duration, escape, join_parts, score, table
 from raycompare.metrics import LABELS
 from raycompare.records.layout import REPORT
 from raycompare.report.sections.figures import Images, figures_at
-from raycompare.report.sections.overview import overview_section
+from raycompare.report.sections.overview import first_section
 from raycompare.report.sections.scores import standing_cells
 
 MOST_ROWS = 10
@@ -21,12 +21,11 @@ def summary(comparison: Comparison, images: Images) -> str:
     lines = list(_rows(comparison))
     headers = ["model", f"test {LABELS[comparison.metric]}", "95 %", "may be best", "training"]
     more = len(lines) - MOST_ROWS
-    note = f" The first {MOST_ROWS} of {len(lines)} rows." if more > 0 else ""
+    note = f" This table has the first {MOST_ROWS} of {len(lines)} rows." if more > 0 else ""
     return (
         join_parts(
             f"# {escape(comparison.experiment.name)}",
-            comparison.verdict,
-            overview_section(comparison).replace("(#warnings)", f"({REPORT}#warnings)"),
+            first_section(comparison).replace("(#warnings)", f"({REPORT}#warnings)"),
             figures_at("verdict", comparison, images),
             table(headers, lines[:MOST_ROWS]),
             f"The whole report is in [{REPORT}]({REPORT}).{note}",
@@ -44,4 +43,4 @@ def _rows(comparison: Comparison) -> Iterator[list[str]]:
             value = line.test[comparison.metric].mean if line.test else None
             seconds = line.train_seconds
         shown = score(value) if value is not None else NOTHING
-        yield [escape(line.model), shown, interval, may_be_best, unbroken(duration(seconds))]
+        yield [escape(line.model), shown, interval, may_be_best, duration(seconds)]

@@ -89,8 +89,7 @@ def around_figures(comparison: Comparison) -> AroundFigures:
         f"# {comparison.experiment.name}",
         report_search.partial_section(comparison),
         report_cost.budget_section(comparison),
-        comparison.verdict,
-        report_overview.overview_section(comparison),
+        report_overview.first_section(comparison),
     ]
     return AroundFigures(
         first=join_parts(*first),

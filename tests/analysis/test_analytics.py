@@ -239,8 +239,8 @@ def test_where_the_average_names_another_model_the_report_says_why_with_the_numb
         "better. Its average validation MCC is 0.767, compared to 0.620 for slow; on the test it "
         "reaches 0.810 ± 0.010, compared to 0.850 ± 0.010."
     ) in section
-    assert "| quick | 1 | 2 | 0.767 | 3 | 0.810 ± 0.010 |" in section
-    assert "| slow | 2 | 1 | 0.620 | 3 | 0.850 ± 0.010 |" in section
+    assert "| quick | 1 | 2 | 0.767 | 3 | 0.810\xa0±\xa00.010 |" in section
+    assert "| slow | 2 | 1 | 0.620 | 3 | 0.850\xa0±\xa00.010 |" in section
 
 
 def test_a_better_best_value_is_not_called_learning_sooner() -> None:

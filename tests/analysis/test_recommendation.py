@@ -78,7 +78,7 @@ def test_the_only_model_needs_no_answer() -> None:
     run.confirm("a", [0.5, 0.6])
     run.measure("a", 3.0)
     assert chosen(run) == Choices()
-    assert "| a | 3.00 ms |" in inference_section(run.compare())
+    assert "| a | 3.00\xa0ms |" in inference_section(run.compare())
 
 
 def test_no_model_is_the_cheapest_where_processors_differ() -> None:

@@ -4,11 +4,12 @@ from dataclasses import replace
 from math import inf
 
 import pytest
+from matplotlib import font_manager
 from matplotlib.figure import Figure
 
 from raycompare.analysis.curves import Curve, learning_curves
-from raycompare.report.drawing.draw import draw_figures, draw_images
-from raycompare.report.drawing.style import MOST_LINES, Line, time_unit, y_limits
+from raycompare.report.drawing.draw import draw_figures, draw_images, font_families
+from raycompare.report.drawing.style import MOST_LINES, Line, label, time_unit, y_limits
 from raycompare.report.figures.best_so_far import BestSoFarFigure
 from raycompare.report.figures.confusion import MOST_LABELS
 from raycompare.report.figures.learning_curves import MOST_CURVES, SOME_OTHERS, select_curves
@@ -139,6 +140,37 @@ def test_names_with_dollars_are_not_read_as_mathematics():
     run = runs.empty("$\\frac$")
     run.confirm("$\\frac$", [0.5])
     assert all(png for themes in draw_images(run.compare()).values() for png in themes.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("short/name", "short/name"),
+        ("x" * 30, "x" * 30),
+        ("x" * 40, "…" + "x" * 29),
+        ("google/electra-small-discriminator", "…/electra-small-discriminator"),
+        ("a-very-long-folder-with-a-model/v2", "…y-long-folder-with-a-model/v2"),
+        ("新闻" * 10, "…" + "新闻" * 7),
+        ("", ""),
+    ],
+)
+def test_a_long_name_is_cut_to_its_end_by_its_width(name: str, shown: str):
+    assert label(name) == shown
+
+
+def test_a_font_of_any_region_is_used_for_chinese(monkeypatch: pytest.MonkeyPatch):
+    installed = ["DejaVu Sans", "Noto Sans CJK TC"]
+    monkeypatch.setattr(font_manager.fontManager, "get_font_names", lambda: installed)
+    font_families.cache_clear()
+    try:
+        assert font_families() == installed
+    finally:
+        font_families.cache_clear()
+
+
+def test_the_first_screen_has_room_for_the_scores_of_forty_models():
+    width, height = drawn(runs.many(40))["scores"].get_size_inches()
+    assert height < 1.5 * width
 
 
 def test_limits_follow_negative_scores_and_stop_at_the_bound():

@@ -12,7 +12,16 @@ import pytest
 from raycompare.analysis.comparison import Comparison
 from raycompare.errors import UserError
 from raycompare.experiment.spec import TF_IDF
-from raycompare.formatting import count, duration, escape, fence, score, setting, table
+from raycompare.formatting import (
+    count,
+    duration,
+    escape,
+    fence,
+    score,
+    setting,
+    table,
+    unbroken_values,
+)
 from raycompare.report.sections.pairs import pairs_section
 from raycompare.report.tables import csv_text, tables
 from raycompare.report.write import render, write_report
@@ -208,7 +217,7 @@ def test_a_baseline_beside_a_single_seed_has_none_itself():
     run = runs.empty("a", confirm={"seeds": [1]})
     run.confirm("a", [0.9])
     run.baseline(0.5)
-    assert f"| a | {TF_IDF} | 1 and none |" in render(run.compare(), {})
+    assert f"| a | {TF_IDF} | 1\xa0and\xa0none |" in render(run.compare(), {})
 
 
 def test_predictions_that_were_written_are_those_that_are_judged(tmp_path: Path):
@@ -241,13 +250,14 @@ def test_one_seed_shows_networks_and_calls_them_so():
     report = render(run.compare(), {})
     networks = run.compare().judgement.pairs[1].networks
     assert (
-        f"| a | c | 1 and 1 | {networks.only_first} | {networks.only_second} | < 0.001 |" in report
+        f"| a | c | 1\xa0and\xa01 | {networks.only_first} | {networks.only_second} | <\xa00.001 |"
+        in report
     )
     assert "so nothing is claimed about the models" in report
     assert "c finished only one seed. The interval then reflects test rows only" in report
-    assert "for all 1 pair together;" in report
+    assert "*p (corrected)*: for the only pair;" in report
     assert "| 3 | c | 0.100 | [" in report
-    assert "] | not tested | - |" in report
+    assert "] | not\xa0tested | - |" in report
 
 
 def test_a_searched_value_falls_back_to_the_fixed_one_for_the_default():
@@ -315,6 +325,24 @@ def test_a_fence_is_longer_than_any_in_the_code():
 
 def test_a_table_aligns_numbers_to_the_right():
     assert table(["a", "b"], [["x", "1"]]) == "| a | b |\n| :--- | ---: |\n| x | 1 |"
+
+
+def test_a_value_of_a_table_stays_on_one_line_and_a_name_may_break():
+    (row,) = table(["a", "b"], [["the name", "1 m 23 s"]]).splitlines()[2:]
+    assert row == "| the name | 1\xa0m\xa023\xa0s |"
+
+
+@pytest.mark.parametrize(
+    ("prose", "expected"),
+    [
+        ("95 % interval 0.80 to 0.85 (3 seeds)", "95_% interval 0.80_to_0.85 (3 seeds)"),
+        ("from -0.1 to -0.05", "from -0.1_to_-0.05"),
+        ("takes 1 m 23 s, 12.3 ms or 2 h 03 m", "takes 1_m_23_s, 12.3_ms or 2_h_03_m"),
+        ("99 MB on disk, 2 models, 3 to go", "99_MB on disk, 2 models, 3 to go"),
+    ],
+)
+def test_values_within_prose_stay_on_one_line(prose: str, expected: str):
+    assert unbroken_values(prose).replace("\xa0", "_") == expected
 
 
 def large() -> runs.Run:

@@ -111,7 +111,7 @@ def test_the_report_shows_scores_beside_final_ranks(tmp_path: Path) -> None:
     text = section(screened_run(4, -0.4, -0.3, -0.1, -0.2), tmp_path)
     assert "4 models were screened by their frozen features on 100 training rows" in text
     assert "by LogME, all were kept." in text
-    assert "| m3 | -0.200 | 0.200 | 0.500 | 2 | 1 | 2.0 s |" in text
+    assert "| m3 | -0.200 | 0.200 | 0.500 | 2 | 1 | 2.0\xa0s |" in text
     assert "over the 4 trained models (Spearman; 1 means the same order): 0.80 (LogME), " in text
     assert "-0.80 (H-score) and undefined, all are equal (linear probe, MCC)." in text
     assert "The final winner, m3, had screening rank 2 of 4: `keep: 2` would have been" in text
@@ -122,7 +122,7 @@ def test_models_that_were_left_out_are_in_no_other_part_of_the_report(tmp_path: 
     made = screened_run(2, -0.4, -0.1, -0.2)
     text = section(made, tmp_path)
     assert "by LogME, the best 2 were kept" in text
-    assert "| m0 | -0.400 | 0.400 | 0.500 | 3 | dropped | 2.0 s |" in text
+    assert "| m0 | -0.400 | 0.400 | 0.500 | 3 | dropped | 2.0\xa0s |" in text
     assert "2 models with both ranks: too few" in text
     assert "so one of them might have been first" in text
     folder = RunFolder.at(tmp_path)

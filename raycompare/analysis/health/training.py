@@ -75,7 +75,7 @@ def under_trained(records: Records, model: str) -> Iterator[Flag]:
         yield Flag(
             about=model,
             found="every finalist was still improving at its last evaluation",
-            advice="train it longer with `raycompare extend`",
+            advice="train longer with `raycompare extend`",
         )
 
 

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 DPI = 130
 FALLBACKS = (
-    "Noto Sans CJK SC",
-    "Noto Sans CJK JP",
-    "Noto Sans SC",
+    *(f"Noto Sans CJK {region}" for region in ("SC", "JP", "TC", "KR", "HK")),
+    *(f"Noto Sans {region}" for region in ("SC", "JP", "TC", "KR", "HK")),
     "Source Han Sans SC",
+    "Source Han Sans",
     "WenQuanYi Zen Hei",
     "PingFang SC",
     "Hiragino Sans",

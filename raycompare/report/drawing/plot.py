@@ -31,7 +31,7 @@ def make_plot(traces: Iterable[dict[str, Any]], x: str, y: str, **layout: Any) -
         {
             "template": "none",
             "height": HEIGHT,
-            "margin": {"l": 70, "r": 20, "t": 20, "b": 60},
+            "margin": {"l": 70, "r": 20, "t": 40, "b": 60},
             "hovermode": "closest",
             "legend": {"orientation": "v"},
             "xaxis": make_axis(x),
@@ -43,7 +43,7 @@ def make_plot(traces: Iterable[dict[str, Any]], x: str, y: str, **layout: Any) -
 
 def make_axis(title: str, **settings: Any) -> dict[str, Any]:
     """Return an axis with a title."""
-    return {"title": {"text": title}, "automargin": True, **settings}
+    return {"title": {"text": title, "standoff": 12}, "automargin": True, **settings}
 
 
 def make_trace(model: str, place: int, **content: Any) -> dict[str, Any]:

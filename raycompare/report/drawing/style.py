@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Any, TypeVar
+from unicodedata import east_asian_width
 
 from cycler import cycler
 
@@ -22,10 +25,16 @@ Line = tuple[Sequence[float], Sequence[float]]
 """x values and y values."""
 
 SMALL, MEDIUM = 9, 10
-"""Font sizes in points. A figure of 8 inches is about as wide as the text of a README."""
-LONGEST_NAME = 36
+"""Font sizes in points."""
+WIDTH = 6.4
+"""Width of a figure in inches: as wide as a comment on GitHub, and still legible on a phone."""
+ROW_HEIGHT, SMALLEST_ROW_HEIGHT, ROWS_HEIGHT = 0.3, 0.17, 5.0
+"""Heights of a row, and of all rows of a figure with many, in inches."""
+LONGEST_NAME = 30
+"""Largest width of a name, in letters; a Chinese or Japanese letter is as wide as two."""
 STYLES = ("-", "--", ":")
 """Line styles, used in turn if there are more models than colours."""
+LEGEND_COLUMNS = 2
 MOST_LINES = 12
 """Largest number of lines in a figure with a line per model."""
 UPPER_BOUND, LOSS_HEADROOM = 1.0, 1.5
@@ -109,10 +118,23 @@ def readable_on(shade: tuple[float, float, float, float]) -> str:
     return "#1a1a1a" if luminance > 0.5 else "#ffffff"  # noqa: PLR2004
 
 
-def label(model: str) -> str:
-    """Shorten and escape a name for a figure."""
-    short = model if len(model) <= LONGEST_NAME else f"…{model[1 - LONGEST_NAME :]}"
-    return short.replace("$", r"\$")
+def label(model: str, longest: int = LONGEST_NAME) -> str:
+    """Shorten a name to its end, if possible after a slash, and escape it for a figure."""
+    widths = list(accumulate(map(_letter_width, reversed(model))))
+    if widths and widths[-1] > longest:
+        end = model[-bisect_left(widths, longest) :]
+        _, slash, last = end.rpartition("/")
+        model = f"…{slash}{last}" if len(last) > longest / 2 else f"…{end}"
+    return model.replace("$", r"\$")
+
+
+def _letter_width(letter: str) -> int:
+    return 2 if east_asian_width(letter) in "FW" else 1
+
+
+def row_height(rows: int) -> float:
+    """Return the height in inches of each row of a figure; rows of many are lower."""
+    return min(ROW_HEIGHT, max(SMALLEST_ROW_HEIGHT, ROWS_HEIGHT / rows))
 
 
 def legend_above(figure: Figure, handles: Sequence[Artist]) -> None:
@@ -122,7 +144,7 @@ def legend_above(figure: Figure, handles: Sequence[Artist]) -> None:
 
 def draw_lines(figure: Figure, lines: Mapping[str, Line], metric: MetricName, **look: Any) -> Axes:
     """Draw a line for each model, with a legend."""
-    figure.set_size_inches(8.0, max(3.8, 1.4 + 0.24 * len(lines)))
+    figure.set_size_inches(WIDTH, 3.4 + 0.2 * math.ceil(len(lines) / LEGEND_COLUMNS))
     axes = figure.subplots()
     for index, (model, (x, y)) in enumerate(lines.items()):
         look |= {"color": colour(index), "linestyle": line_style(index), "label": label(model)}
@@ -130,7 +152,7 @@ def draw_lines(figure: Figure, lines: Mapping[str, Line], metric: MetricName, **
     values = [value for _, y in lines.values() for value in y]
     axes.set_ylim(*y_limits(values, values, metric))
     axes.grid(axis="y")
-    figure.legend(loc="outside right upper", handlelength=3)
+    figure.legend(loc="outside lower center", ncols=LEGEND_COLUMNS, handlelength=3)
     return axes
 
 

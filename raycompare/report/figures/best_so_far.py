@@ -32,9 +32,14 @@ class BestSoFarFigure(ReportFigure):
         return {m: improvements(rows[m], self.metric) for m in self.models if rows[m]}
 
     def caption(self) -> str:
+        together = (
+            " Models take turns, so the time includes trials of the others."
+            if len(self.data) > 1
+            else ""
+        )
         return (
             f"Best validation {self.metric_label} so far over the wall-clock time of the run, tune "
-            "stage only. Trials of different models ran at the same time."
+            f"stage only.{together}"
             f"{name_leaders(len(self.data), self.name)}"
         )
 

@@ -13,13 +13,15 @@ from raycompare.analysis.per_class import ClassReport
 from raycompare.formatting import escape
 from raycompare.report.drawing.figure import ReportFigure
 from raycompare.report.drawing.plot import ROW_HEIGHT, Plot, make_axis, make_plot
-from raycompare.report.drawing.style import SMALL, label, readable_on
+from raycompare.report.drawing.style import SMALL, WIDTH, label, readable_on
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_LABELS = 40
 """Largest number of labels in the figure."""
+WIDEST = 8.0
+"""Width in inches of a figure with many labels."""
 MOST_NUMBERS = 15
 """Largest number of labels at which the cells show their shares."""
 
@@ -50,16 +52,17 @@ class ConfusionFigure(ReportFigure):
 
     def caption(self) -> str:
         leader = escape(self.data.model) if self.data else ""
+        seeds = self.comparison.leaderboard[0].seeds_done
+        means = f"; means over {seeds} seeds" if seeds > 1 else ""
         return (
-            f"Predictions of {leader} for the rows of each label, in percent of these rows; means "
-            "over seeds."
+            f"Predictions of {leader} for the rows of each label, in percent of these rows{means}."
         )
 
     def draw(self, figure: Figure) -> None:
         names, shares = [label(name) for name in self._labels], self._shares()
         has_numbers = len(names) <= MOST_NUMBERS
-        side = 3.0 + (0.45 if has_numbers else 0.2) * len(names)
-        figure.set_size_inches(side + 1.0, side)
+        width = min(WIDTH, 3.6 + 0.45 * len(names)) if has_numbers else WIDEST
+        figure.set_size_inches(width, width - 0.8)
         axes = figure.subplots()
         image = axes.imshow(shares, vmin=0, vmax=1)
         size = SMALL if has_numbers else SMALL - 2

@@ -17,7 +17,16 @@ from raycompare.metrics import MODES, MetricName
 from raycompare.records.rows import TrialRecord
 from raycompare.report.drawing.figure import ReportFigure
 from raycompare.report.drawing.plot import Plot, make_plot, make_trace
-from raycompare.report.drawing.style import colour, ink, label, legend_above, y_limits
+from raycompare.report.drawing.style import (
+    MOST_LINES,
+    SMALL,
+    WIDTH,
+    colour,
+    ink,
+    label,
+    legend_above,
+    y_limits,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,9 +34,11 @@ if TYPE_CHECKING:
 
 MOST_CURVES = 30
 """Largest number of curves in the panel of a model."""
-PANEL_COLUMNS = {1: 1, 2: 2, 3: 3, 4: 2, 5: 3, 6: 3, 7: 4, 8: 4}
-MOST_COLUMNS = 4
-SOME_OTHERS = "some of the other trials, from the best to the worst"
+PANEL_COLUMNS = {1: 1, 2: 2, 3: 3, 4: 2}
+MOST_COLUMNS = 3
+LONGEST_TITLES = {1: 36, 2: 30, 3: 21}
+"""Widths of the names above the panels, by the number of columns."""
+SOME_OTHERS = "some other trials"
 GAP = (None,)
 """Separates two curves of one trace."""
 PALE, STRONG = 0.45, 1.0
@@ -54,9 +65,10 @@ class LearningCurvesFigure(ReportFigure):
         lines = [
             f"Validation {self.metric_label} over optimizer steps, one panel per model: "
             f"{'some trials' if self._hidden else 'all trials'} of the tune stage, or of the "
-            "confirm stage if the model was not tuned. The thick line is the model's best trial; "
-            "a cross marks the end of a trial that was stopped early."
+            "confirm stage if the model was not tuned. The thick line is the model's best trial."
         ]
+        if any(curve.stopped_early for curve in self.data):
+            lines.append("A cross marks the end of a trial that was stopped early.")
         if self._hidden:
             lines.append(
                 f"At most {MOST_CURVES} trials of each model are drawn, evenly spaced from the "
@@ -65,6 +77,11 @@ class LearningCurvesFigure(ReportFigure):
             )
         if self.metric == "loss":
             lines.append("Losses far above those of the best trials are outside the axes.")
+        models = len(_by_model(self.data))
+        if models > MOST_LINES:
+            lines.append(
+                f"Only the first {MOST_LINES} of {models} models; evaluations.parquet has all."
+            )
         return " ".join(lines)
 
     def page_caption(self) -> str:
@@ -78,15 +95,15 @@ class LearningCurvesFigure(ReportFigure):
 
     def draw(self, figure: Figure) -> None:
         by_model = _by_model(self.data)
-        drawn = [model for model in self.models if model in by_model]
+        drawn = [model for model in self.models if model in by_model][:MOST_LINES]
         columns = PANEL_COLUMNS.get(len(drawn), MOST_COLUMNS)
         rows = math.ceil(len(drawn) / columns)
-        figure.set_size_inches(max(6.4, 2.9 * columns), 1.0 + 2.3 * rows)
+        figure.set_size_inches(WIDTH, 1.0 + (1.7 if columns == MOST_COLUMNS else 2.3) * rows)
         grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         panels: list[Axes] = list(grid.flat)
         for index, (panel, model) in enumerate(zip(panels, drawn, strict=False)):
             _draw_panel(panel, by_model[model], colour(index))
-            panel.set_title(label(model))
+            panel.set_title(label(model, LONGEST_TITLES[columns]), fontsize=SMALL)
             panel.xaxis.set_tick_params(labelbottom=index + columns >= len(drawn))
         for unused in panels[len(drawn) :]:
             unused.set_visible(False)

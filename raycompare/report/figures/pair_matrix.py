@@ -17,7 +17,7 @@ from raycompare.analysis.verdict import p_text
 from raycompare.formatting import change
 from raycompare.report.drawing.figure import ReportFigure
 from raycompare.report.drawing.plot import Plot, make_axis, make_plot
-from raycompare.report.drawing.style import SMALL, label, readable_on
+from raycompare.report.drawing.style import SMALL, label, readable_on, row_height
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,8 +31,8 @@ MOST_SHOWN = 50
 MOST_NUMBERS = 12
 """Largest number of models and baselines at which the cells show their differences."""
 MOST_SHADES = 6
-ROW_HEIGHT, SMALLEST_ROW_HEIGHT, MATRIX_HEIGHT = 0.32, 0.15, 5.0
-"""Heights in inches."""
+WIDEST = 8.0
+"""Width of the figure in inches."""
 PLOT_ROW_HEIGHT = 20
 SAME, UNTESTED = "○", "\N{MULTIPLICATION SIGN}"
 BASELINE = "b"
@@ -133,8 +133,7 @@ class PairMatrixFigure(ReportFigure):
 
     def draw(self, figure: Figure) -> None:
         names = self._names
-        height = min(ROW_HEIGHT, max(SMALLEST_ROW_HEIGHT, MATRIX_HEIGHT / len(names)))
-        figure.set_size_inches(8.0, 0.5 + height * len(names))
+        figure.set_size_inches(WIDEST, 0.5 + row_height(len(names)) * len(names))
         axes = figure.subplots()
         shades = _load_shades()
         axes.pcolormesh(

@@ -13,7 +13,7 @@ from raycompare.analysis.recommendation import on_one_processor
 from raycompare.metrics import MODES
 from raycompare.report.drawing.figure import ReportFigure
 from raycompare.report.drawing.plot import Plot, make_axis, make_plot, make_trace
-from raycompare.report.drawing.style import colour, ink
+from raycompare.report.drawing.style import WIDTH, colour, ink
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -98,7 +98,7 @@ class ParetoFigure(ReportFigure):
     def draw(self, figure: Figure) -> None:
         from raycompare.report.drawing.point_labels import name_points
 
-        figure.set_size_inches(8.0, 5.0)
+        figure.set_size_inches(WIDTH, 4.4)
         axes = figure.subplots()
         best, others = self._best, [point for point in self.data if not point.on_front]
         _draw_points(axes, others, ink())

@@ -13,14 +13,12 @@ from raycompare.analysis.leaderboard import BaselineRow, Line
 from raycompare.formatting import score
 from raycompare.report.drawing.figure import ReportFigure
 from raycompare.report.drawing.plot import ROW_HEIGHT, Plot, make_plot
-from raycompare.report.drawing.style import colour, ink, label, legend_above
+from raycompare.report.drawing.style import WIDTH, colour, ink, label, legend_above, row_height
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LINE_HEIGHT = 0.3
-"""Height of a line in inches."""
 GROUPS = ("may be the best", "ruled out", "not tested", "baseline")
 SYMBOLS = {"may be the best": "o", "ruled out": "o", "not tested": "x", "baseline": "D"}
 
@@ -74,13 +72,14 @@ class ScoresFigure(ReportFigure):
         return f"Test {self.metric_label} of each model"
 
     def caption(self) -> str:
-        return (
-            f"Mean test {self.metric_label} of each model and baseline with its 95 % interval, if "
-            "there is one."
-        )
+        kinds = "model and baseline" if self._of("baseline") else "model"
+        has_interval = [point.low < point.high for point in self.data]
+        interval = " with its 95 % interval" if any(has_interval) else ""
+        partly = ", if there is one" if interval and not all(has_interval) else ""
+        return f"Mean test {self.metric_label} of each {kinds}{interval}{partly}."
 
     def draw(self, figure: Figure) -> None:
-        figure.set_size_inches(8.0, 1.2 + LINE_HEIGHT * len(self.data))
+        figure.set_size_inches(WIDTH, 1.2 + row_height(len(self.data)) * len(self.data))
         axes = figure.subplots()
         for group in GROUPS:
             points = [(place, p) for place, p in enumerate(self.data) if p.group == group]

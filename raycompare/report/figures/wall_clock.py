@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 from raycompare.formatting import duration
 from raycompare.report.drawing.figure import ReportFigure
 from raycompare.report.drawing.plot import ROW_HEIGHT, Plot, make_plot
-from raycompare.report.drawing.style import SMALL, colour, label, legend_above, time_unit
+from raycompare.report.drawing.style import (
+    SMALL,
+    WIDTH,
+    colour,
+    label,
+    legend_above,
+    row_height,
+    time_unit,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,7 +45,7 @@ class WallClockFigure(ReportFigure):
         )
 
     def draw(self, figure: Figure) -> None:
-        figure.set_size_inches(8.0, 1.3 + 0.36 * len(self.data))
+        figure.set_size_inches(WIDTH, 1.3 + row_height(len(self.data)) * len(self.data))
         axes = figure.subplots()
         totals = [training + evaluation for _, training, evaluation in self.data]
         unit, length = time_unit(max(totals))
@@ -50,8 +58,8 @@ class WallClockFigure(ReportFigure):
         )
         axes.bar_label(bars, [duration(total) for total in totals], padding=4, fontsize=SMALL)
         axes.set_yticks(places, [label(model) for model, _, _ in self.data])
-        axes.invert_yaxis()
-        axes.set_xlim(0, max(totals) / length * 1.14)
+        axes.set_ylim(len(totals) - 0.4, -0.6)
+        axes.set_xlim(0, max(totals) / length * 1.18)
         axes.set_xlabel(f"{unit} per trial, mean over the confirm trials")
         axes.grid(axis="x")
         legend_above(figure, axes.get_legend_handles_labels()[0])

@@ -1,5 +1,6 @@
 "use strict";
 (() => {
+  const LONGEST_NAME = 24; // on a phone
   const FEWEST_ROWS = 6; // smallest table that gets a filter
   const DASHES = ["solid", "dash", "dot"];
   const UNITS = { ms: 0.001, s: 1, m: 60, h: 3600 };
@@ -9,7 +10,8 @@
   // ---- tables
 
   // Returns the number at the start of a cell, durations in seconds; null for words.
-  function number(text) {
+  function number(content) {
+    const text = content.replaceAll("\u00a0", " ");
     const time = text.match(/^(\d+) (h|m) (\d+) (m|s)$/);
     if (time) return time[1] * UNITS[time[2]] + time[3] * UNITS[time[4]];
     const match = text.match(
@@ -100,8 +102,28 @@
     return chosen ? chosen === "dark" : prefersDark.matches;
   }
 
+  function shorten(name) {
+    return name.length > LONGEST_NAME ? `…${name.slice(1 - LONGEST_NAME)}` : name;
+  }
+
+  // Makes room for the data on a phone: shortens names, and puts the legend below the plot.
+  function narrow(data, layout) {
+    const names = layout.yaxis?.ticktext ?? layout.yaxis?.categoryarray ?? data[0]?.y;
+    if (typeof names?.[0] === "string") {
+      const tickvals = layout.yaxis.tickvals ?? names;
+      Object.assign(layout.yaxis, { tickmode: "array", tickvals, ticktext: names.map(shorten) });
+    }
+    for (const trace of data) trace.name = trace.name && shorten(trace.name);
+    if (layout.legend?.orientation !== "v") return;
+    const lines = new Set(data.filter((t) => t.showlegend !== false && t.name).map((t) => t.name));
+    layout.height += 20 * lines.size;
+    layout.legend = { orientation: "h", x: 0, y: 0, yref: "container", yanchor: "bottom" };
+    layout.margin = { ...layout.margin, b: layout.margin.b + 20 * lines.size, l: 50 };
+  }
+
   function painted(figure, theme) {
     const { data, layout } = structuredClone(figure);
+    if (innerWidth < 700 && layout.height) narrow(data, layout);
     for (const trace of data) {
       if (trace.type === "parcoords") trace.line.colorscale = [[0, theme.pale], [1, theme.colours[0]]];
       if (trace.type === "heatmap") trace.colorscale = [[0, theme.paper], [1, theme.colours[0]]];
@@ -125,7 +147,6 @@
         uirevision: 1, // keeps zoom and hidden traces when the theme changes
         ...(layout.xaxis && { xaxis: { ...axis, ...layout.xaxis } }),
         ...(layout.yaxis && { yaxis: { ...axis, ...layout.yaxis } }),
-        ...(innerWidth < 700 && { legend: { orientation: "h", y: -0.3 } }),
       },
     };
   }

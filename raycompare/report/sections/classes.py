@@ -18,12 +18,13 @@ def classes_section(comparison: Comparison) -> str:
     if report is None:
         return ""
     heading = f"## Scores by label: {escape(report.model)}"
-    return join_parts(heading, _scores(report), _list_confusions(report))
+    seeds = comparison.leaderboard[0].seeds_done
+    return join_parts(heading, _scores(report, seeds), _list_confusions(report))
 
 
-def _scores(report: ClassReport) -> str:
+def _scores(report: ClassReport, seeds: int) -> str:
     shown = list(report.scores)
-    note = "Means over seeds."
+    note = f"Means over {seeds} seeds." if seeds > 1 else ""
     if len(shown) > MOST_LABELS:
         shown = sorted(shown, key=lambda row: (not row.rows, row.f1))[:MOST_LABELS]
         note = (
@@ -31,7 +32,7 @@ def _scores(report: ClassReport) -> str:
             "tables/classes.csv lists all labels."
         )
     rows = table(["label", "test rows", "precision", "recall", "F1"], map(_row, shown))
-    return f"{fold_if_long(rows, len(shown), 'label', ALL_SHOWN)}\n\n{note}"
+    return join_parts(fold_if_long(rows, len(shown), "label", ALL_SHOWN), note)
 
 
 def _row(scores: ClassScores) -> list[str]:

@@ -133,7 +133,7 @@ def _price_line(comparison: Comparison) -> str:
             "Costs in dollars are not shown, because no price is known: set `cost.instance` or "
             "`cost.usd_per_hour` in the experiment file."
         )
-    each = f"Each machine costs ${price.usd_per_hour:g} per hour"
+    each = f"Each machine costs {_hourly(price.usd_per_hour)} per hour"
     if price.instance is None:
         return f"{each}, as set in the experiment file{' (spot)' if price.spot else ''}."
     instance = price.instance
@@ -141,6 +141,12 @@ def _price_line(comparison: Comparison) -> str:
     source = f"[{instance.what}]({instance.url}), retrieved on {instance.retrieved_on.isoformat()}"
     where = f"{escape(instance.name)}, {market} in us-east-1"
     return f"{each} ({where}, {source}).{_doubts(comparison, price)}"
+
+
+def _hourly(usd: float) -> str:
+    """Format a price per hour exactly, such as $1.006 or $1.20."""
+    exact = f"${usd:,.4f}".rstrip("0")
+    return exact + "0" * (2 - len(exact.partition(".")[2]))
 
 
 def _doubts(comparison: Comparison, price: Price) -> str:

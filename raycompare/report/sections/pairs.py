@@ -18,7 +18,6 @@ from raycompare.formatting import (
     listing,
     number_of,
     table,
-    unbroken,
 )
 from raycompare.metrics import LABELS
 from raycompare.report.figures.pair_matrix import PairMatrixFigure
@@ -46,11 +45,12 @@ def _tests(comparison: Comparison, pairs: Sequence[Pair]) -> str:
     rows = table([*headers, "significant"], map(_cells, pairs), left=2)
     fitted = any(row.trial_id for row in comparison.baselines)
     baselines = " Baselines have no seeds and therefore no error of the seeds." if fitted else ""
+    family = f"all {count(len(pairs))} pairs together" if len(pairs) > 1 else "the only pair"
     note = (
         f"*Difference*: mean test {metric} over seeds, first minus second. "
         "*95 %*, *p*: interval and p value of this pair alone; the error accounts for seeds and "
-        f"for test rows, which both models share.{baselines} *p (corrected)*: for all "
-        f"{number_of(len(pairs), 'pair')} together; *significant* means below 0.05."
+        f"for test rows, which both models share.{baselines} *p (corrected)*: for "
+        f"{family}; *significant* means below 0.05."
     )
     return f"{fold_if_long(rows, len(pairs), 'pair', MOST_OPEN)}\n\n{note}"
 
@@ -82,7 +82,7 @@ def _cells(pair: Pair) -> list[str]:
         escape(pair.first),
         escape(pair.second),
         change(pair.difference),
-        unbroken(f"[{change(interval.low)}, {change(interval.high)}]"),
+        f"[{change(interval.low)}, {change(interval.high)}]",
         _p(pair.test.p),
         _p(pair.test.p_corrected),
         "yes" if pair.apart else "no",

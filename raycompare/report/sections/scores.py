@@ -23,7 +23,6 @@ from raycompare.formatting import (
     score,
     setting,
     table,
-    unbroken,
 )
 from raycompare.metrics import LABELS, MODES, MetricName
 
@@ -74,13 +73,13 @@ def _baseline_cells(comparison: Comparison, row: BaselineRow) -> list[str]:
         *(score(row.test.get(name)) for name in _other_metrics(comparison)),
         score(row.validation),
         count(row.num_parameters),
-        unbroken(duration(row.seconds)),
+        duration(row.seconds),
     ]
 
 
 def _cells(comparison: Comparison, rank: int, row: ModelRow) -> list[str]:
     deciding, *others = [
-        unbroken(spread(row.test[name])) if row.test else NOTHING
+        spread(row.test[name]) if row.test else NOTHING
         for name in (comparison.metric, *_other_metrics(comparison))
     ]
     return [
@@ -91,7 +90,7 @@ def _cells(comparison: Comparison, rank: int, row: ModelRow) -> list[str]:
         *others,
         score(row.validation),
         count(row.num_parameters),
-        unbroken(duration(row.train_seconds)),
+        duration(row.train_seconds),
     ]
 
 
@@ -100,7 +99,7 @@ def standing_cells(comparison: Comparison, model: str) -> list[str]:
     judgement = comparison.judgement
     if model not in judgement.intervals:
         return [NOTHING] * 3
-    interval = unbroken(bounds(judgement.intervals[model][judgement.metric]))
+    interval = bounds(judgement.intervals[model][judgement.metric])
     standing = judgement.standings.get(model)
     if standing is None:
         return [interval, "not tested", NOTHING]
@@ -135,13 +134,15 @@ def _how_to_read(comparison: Comparison) -> str:
     metric = comparison.metric
     direction = "higher" if MODES[metric] == "max" else "lower"
     confirm = comparison.experiment.confirm
-    seeds = number_of(len(confirm.all_seeds), "seed")
-    if confirm.is_race:
-        seeds = f"{len(confirm.sure_seeds)} to {seeds}"
+    most = len(confirm.all_seeds)
+    planned = f"{len(confirm.sure_seeds)} to {most}" if confirm.is_race else str(most)
+    spread_note = (
+        f" ± is the sample standard deviation over seeds ({planned} planned)." if most > 1 else ""
+    )
     return "\n".join(
         [
-            f"- Models are ordered by mean test {LABELS[metric]}; {direction} is better. ± is the "
-            f"sample standard deviation over seeds ({seeds} planned).",
+            f"- Models are ordered by mean test {LABELS[metric]}; {direction} is better."
+            f"{spread_note}",
             "- For each seed, the model's best configuration was trained with the full budget and "
             f"tested once, with its best checkpoint by validation {LABELS[metric]}. Averages over "
             "evaluations are never used.",
@@ -160,16 +161,18 @@ def _how_to_compare(comparison: Comparison) -> list[str]:
         return [f"- There are no intervals and no tests, and nothing is claimed: {judgement.gap}."]
     single = [escape(row.model) for row in comparison.leaderboard if row.seeds_done == 1]
     rows = number_of(judgement.examples, "test row")
+    leader = comparison.leaderboard[0].model
+    own = judgement.intervals.get(leader, {}).get(judgement.metric)
     lucky = (
         " The interval in the verdict is wider on one side, because the first of several models "
-        "was probably lucky."
+        "that may be the best was probably lucky."
     )
     notes = [
         f"- *95 %* is the interval of the expected score, over seeds and {rows}, of each model on "
-        f"its own.{lucky if judgement.standings else ''}"
+        f"its own.{lucky if judgement.selected not in (None, own) else ''}"
     ]
     if judgement.standings:
-        notes.append(_about_the_best())
+        notes.append(_about_the_best(comparison))
     if comparison.experiment.confirm.is_race:
         notes.append(_about_the_race(comparison.experiment.confirm, judgement))
     if single:
@@ -194,12 +197,15 @@ def _about_the_race(confirm: ConfirmSpec, judgement: Judgement) -> str:
     )
 
 
-def _about_the_best() -> str:
+def _about_the_best(comparison: Comparison) -> str:
+    standings = comparison.judgement.standings
+    has_baselines = any(row.model in standings for row in comparison.baselines)
+    baselines = " Baselines are compared with the models only." if has_baselines else ""
     return (
         "- *May be best*: no other model is significantly better, at 5 % over all models together. "
-        "The method is meant to rule out the truly best model in at most 5 % of reports. Baselines "
-        "are compared with the models only. *Detectable*: a model that is worse than the first by "
-        "less would probably not have been ruled out. " + METHODS
+        "The method is meant to rule out the truly best model in at most 5 % of reports."
+        f"{baselines} *Detectable*: a model that is worse than the first by less would probably "
+        f"not have been ruled out. {METHODS}"
     )
 
 

@@ -63,6 +63,8 @@ def _scheduler_line(comparison: Comparison) -> str:
 
 
 def _describe_savings(savings: Savings) -> str:
+    if not savings.trials:
+        return "no trial of the tune stage early"
     return (
         f"{number_of(savings.trials, 'trial')} in the tune stage early, which saved "
         f"{count(savings.steps)} of {number_of(savings.planned_steps, 'planned step')} "

@@ -136,7 +136,7 @@ def test_finalists_that_still_got_better_should_train_longer() -> None:
     run.confirm("a", [0.8, 0.81, 0.79], is_default=True)
     (flag,) = flags(run.records)
     assert "still improving at its last evaluation" in flag.found
-    assert flag.advice == "train it longer with `raycompare extend`"
+    assert flag.advice == "train longer with `raycompare extend`"
 
 
 def test_a_best_value_at_the_edge_of_its_range_is_flagged() -> None:
