@@ -23,8 +23,16 @@ def test_an_example_is_what_the_program_writes(name: str, tmp_path: Path) -> Non
     """After a change of the report: `raycompare report` with its folder, and commit it."""
     copy = RunFolder.at(shutil.copytree(REPORTS / name, tmp_path / "copy"))
     write_report(copy)
-    for file in ("report.md", "tables/leaderboard.csv"):
+    for file in ("report.md", "summary.md", "tables/leaderboard.csv"):
         assert copy.read_text(file) == (REPORTS / name / file).read_text()
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_picture_of_an_example_is_in_the_repository(name: str) -> None:
+    report = (REPORTS / name / "report.md").read_text()
+    pictures = re.findall(r'src(?:set)?="([^"]+)"', report)
+    assert "figures/scores.png" in pictures
+    assert [path for path in pictures if not (REPORTS / name / path).exists()] == []
 
 
 def test_the_refined_example_is_what_refine_makes_of_the_search() -> None:
