@@ -5,26 +5,28 @@ Ends with 1 if a goal is missed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import fill
 from time import perf_counter
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from benchmarks.honesty import recording
-from benchmarks.honesty.replays import Rate, Result, replay, replay_gap
+from benchmarks.honesty.aims import at_most, holds_truth
+from benchmarks.honesty.auto import auto_page
+from benchmarks.honesty.replays import Result, replay, replay_gap
 from benchmarks.honesty.worlds import RecordedWorld, SimulatedWorld, World
 from benchmarks.page import Goal, Page
 from raycompare.analysis.statistics.contenders import POWER
-from raycompare.analysis.statistics.pairwise import LEVEL
 from raycompare.formatting import score, table
 
+Part = Literal["fixed", "auto"]
 REPLAYS = 1000
 MOST_MODELS = 16
 """Worlds with more models are replayed less often."""
-MOST_ERRORS, FEWEST_COVERED, LEEWAY = 0.065, 0.93, 0.05
+LEEWAY = 0.05
 WIDTH = 100
 
 SIMULATED = (
@@ -93,14 +95,14 @@ def recorded_worlds() -> list[RecordedWorld]:
 def goals(findings: Findings) -> Iterator[Goal]:
     """Return the claims of docs/statistics.md for each world."""
     for result in findings.equal:
-        yield _at_most(
+        yield at_most(
             f"equal models called different: {result.world.name}", result.false_differences
         )
-        yield _at_most(f"the best model ruled out: {result.world.name}", result.best_ruled_out)
+        yield at_most(f"the best model ruled out: {result.world.name}", result.best_ruled_out)
         # No interval can cover trainings that fail if none of those at hand did.
         if isinstance(result.world, SimulatedWorld) and not result.world.failures:
-            yield _covered(f"intervals hold the truth: {result.world.name}", result.covered)
-            yield _covered(f"the leader's does: {result.world.name}", result.leader_covered)
+            yield holds_truth(f"intervals hold the truth: {result.world.name}", result.covered)
+            yield holds_truth(f"the leader's does: {result.world.name}", result.leader_covered)
     for result in findings.gaps:
         yield Goal(
             name=f"a difference as stated is found: {result.world.name}",
@@ -110,41 +112,33 @@ def goals(findings: Findings) -> Iterator[Goal]:
         )
 
 
-def _at_most(name: str, rate: Rate) -> Goal:
-    return Goal(
-        name=name,
-        aim=f"<= {LEVEL:.0%}, certainly <= {MOST_ERRORS:.1%}",
-        measured=f"{rate.share:.1%} (up to {rate.upper:.1%})",
-        met=rate.share <= LEVEL and rate.upper <= MOST_ERRORS,
-    )
-
-
-def _covered(name: str, share: float) -> Goal:
-    return Goal(
-        name=name,
-        aim=f">= {FEWEST_COVERED:.0%}",
-        measured=f"{share:.1%}",
-        met=share >= FEWEST_COVERED,
-    )
-
-
 def main(
     replays: Annotated[int, typer.Option(min=20, help="Reports of each world.")] = REPLAYS,
+    only: Annotated[Part | None, typer.Option(help="One of the two pages; default: both.")] = None,
 ) -> None:
-    """Replay, write a page of the benchmark, and end with 1 if a goal is missed."""
+    """Replay, write the pages of the benchmark, and end with 1 if a goal is missed."""
+    pages = [make(replays) for part, make in MAKERS.items() if only in (None, part)]
+    for page in pages:
+        page.write()
+    raise typer.Exit(int(not all(goal.met for page in pages for goal in page.goals)))
+
+
+def fixed_page(replays: int) -> Page:
+    """Replay reports with a list of seeds."""
     began = perf_counter()
     findings = replay_all([*SIMULATED, *recorded_worlds()], GAPS, replays)
     seconds = perf_counter() - began
-    held = list(goals(findings))
-    Page(
+    return Page(
         name="honesty",
         title="How often the report is wrong, in worlds whose truth is known",
-        command=f"python -m benchmarks.honesty --replays {replays}",
+        command=f"python -m benchmarks.honesty --only fixed --replays {replays}",
         method=f"{_method(replays)}\n\nThe replays took {seconds:.0f} s.",
         results=f"{_equal_table(findings.equal)}\n\n{_gaps_table(findings.gaps)}",
-        goals=held,
-    ).write()
-    raise typer.Exit(int(not all(goal.met for goal in held)))
+        goals=list(goals(findings)),
+    )
+
+
+MAKERS: Mapping[Part, Callable[[int], Page]] = {"fixed": fixed_page, "auto": auto_page}
 
 
 def _method(replays: int) -> str:

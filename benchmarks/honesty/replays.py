@@ -13,6 +13,7 @@ from typing import Self
 import numpy as np
 from scipy import stats
 
+from benchmarks.honesty.races import Rules, of_seeds, race_through
 from benchmarks.honesty.worlds import Report, SimulatedWorld, World
 from raycompare.analysis.statistics.contenders import standings_of, standings_of_baselines
 from raycompare.analysis.statistics.estimate import Interval, ScoreEstimate
@@ -39,17 +40,24 @@ class Outcome:
     covered: float
     """Share of the intervals that hold the truth."""
     leader_covered: bool
+    trainings: float
+    """Mean number of seeds per model."""
+    best_set_aside: bool
 
     @classmethod
-    def of(cls, report: Report, metric: MetricName) -> Self:
-        """Judge a report as raycompare does."""
-        answers = report.answers
+    def of(cls, report: Report, metric: MetricName, rules: Rules | None = None) -> Self:
+        """Judge a report as raycompare does; with rules, after a race."""
+        answers, race = report.answers, None
+        if rules:
+            finished = race_through(answers, rules, metric)
+            answers, race = of_seeds(answers, finished.seeds), finished.race
+        peeking = race.peeking if race else 1.0
         estimates = {name: ScoreEstimate.of(answers, name, metric) for name in answers.predictions}
         models = {name: own for name, own in estimates.items() if answers.seeds[name]}
         baselines = {name: own for name, own in estimates.items() if name not in models}
-        standings = standings_of(models, metric)
-        standings |= standings_of_baselines(models, baselines, metric)
-        tests = compare_estimates(estimates)
+        standings = dict(race.standings) if race else standings_of(models, metric)
+        standings |= standings_of_baselines(models, baselines, metric, peeking)
+        tests = compare_estimates(estimates, peeking)
         contenders = [name for name in models if standings[name].may_be_best]
         leader = max(models, key=lambda name: models[name].mean)
         own = intervals(answers, list(report.truth), metric) if report.truth else {}
@@ -71,6 +79,8 @@ class Outcome:
             else 1.0,
             leader_covered=not own
             or _holds(selected_interval(answers, [leader, *rivals], metric), report.truth[leader]),
+            trainings=fmean(len(answers.seeds[name]) for name in models),
+            best_set_aside=race is not None and report.best in race.set_aside,
         )
 
 
@@ -143,6 +153,16 @@ class Result:
         return fmean(outcome.ruled_out for outcome in self.outcomes)
 
     @property
+    def trainings(self) -> float:
+        """Mean number of seeds per model."""
+        return fmean(outcome.trainings for outcome in self.outcomes)
+
+    @property
+    def best_set_aside(self) -> float:
+        """How often the truly best model was set aside."""
+        return fmean(outcome.best_set_aside for outcome in self.outcomes)
+
+    @property
     def contenders(self) -> float:
         """Mean number of models that may be the best."""
         return fmean(outcome.contenders for outcome in self.outcomes)
@@ -161,7 +181,8 @@ def _use_one_thread() -> None:
 
 
 def _judge(world: World, seed: int, number: int) -> Outcome:
-    return Outcome.of(world.report(np.random.default_rng([seed, number])), world.metric)
+    report = world.report(np.random.default_rng([seed, number]))
+    return Outcome.of(report, world.metric, world.rules)
 
 
 def replay_gap(world: SimulatedWorld, stated: float, replays: int) -> Result:

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 from scipy.special import ndtri
 
+from benchmarks.honesty.races import Rules
 from benchmarks.honesty.recording import Recording
 from raycompare.analysis.statistics.predictions import FinalistPredictions
 from raycompare.metrics import Floats, Integers, MetricName
@@ -39,6 +40,10 @@ class Report:
 
 class World(Protocol):
     """A distribution of reports."""
+
+    @property
+    def rules(self) -> Rules | None:
+        """How seeds are added, if their number isn't fixed."""
 
     @property
     def name(self) -> str:
@@ -70,11 +75,14 @@ class SimulatedWorld:
     gap: float = 0.0
     """By how much the accuracy of the first model is better than that of all others."""
     metric: MetricName = "accuracy"
+    rules: Rules | None = None
+    """How seeds are added, if their number isn't fixed; then `seeds` is the largest one."""
 
     @property
     def name(self) -> str:
         """How the page calls it."""
-        parts = [f"{self.models} models", f"{_listed(self.seeds)} seeds"]
+        seeds = self.rules.name if self.rules else f"{_listed(self.seeds)} seeds"
+        parts = [f"{self.models} models", seeds]
         parts.append(f"spread {_listed(self.spread)}")
         parts += [f"{self.labels} labels"] if self.labels != type(self).labels else []
         parts += ["a baseline"] if self.has_baseline else []
@@ -88,10 +96,10 @@ class SimulatedWorld:
         predictions = {
             f"m{place}": self._predict(chance, labels, hard, place) for place in range(self.models)
         }
-        seeds = {name: tuple(range(len(own))) for name, own in predictions.items()}
+        seeds = {name: tuple(range(1, len(own) + 1)) for name, own in predictions.items()}
         if self.has_baseline:
             # As good as the last model, and without a seed.
-            last = replace(self, seeds=(1,), spread=(0.0,), failures=0.0)
+            last = replace(self, seeds=(1,), spread=(0.0,), failures=0.0, rules=None)
             predictions[BASELINE] = last._predict(chance, labels, hard, 1)
             seeds[BASELINE] = ()
         return Report(
@@ -105,6 +113,8 @@ class SimulatedWorld:
         self, chance: np.random.Generator, labels: Integers, hard: Floats, place: int
     ) -> Integers:
         seeds = self.seeds[place % len(self.seeds)]
+        if self.rules:
+            seeds = len(self.rules.confirm.all_seeds)
         spread = self.spread[place % len(self.spread)]
         of_model = hard + chance.normal(0, OWN_HARDNESS, self.rows)
         deviation = (HARDNESS**2 + OWN_HARDNESS**2 + spread**2 + 1) ** 0.5
@@ -140,6 +150,7 @@ class RecordedWorld:
     seeds: int
     rows: int = 1000
     metric: MetricName = "matthews_correlation"
+    rules: Rules | None = None
 
     @property
     def name(self) -> str:

@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from raycompare.analysis.extend import Finalist
 from raycompare.analysis.leaderboard import spread, tested_finalists
-from raycompare.analysis.statistics.judgement import Criteria, Judgement, judge
+from raycompare.analysis.statistics.judgement import Judgement, judge
+from raycompare.analysis.statistics.race import Criteria
 from raycompare.analysis.verdict import p_text
 from raycompare.formatting import change, number_of
 from raycompare.metrics import LABELS, MetricName

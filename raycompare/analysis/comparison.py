@@ -22,7 +22,8 @@ from raycompare.analysis.leaderboard import (
     standings,
     tested_finalists,
 )
-from raycompare.analysis.statistics.judgement import Criteria, Judgement, judge
+from raycompare.analysis.statistics.judgement import Judgement, judge
+from raycompare.analysis.statistics.race import Criteria
 from raycompare.analysis.verdict import rivals_of, verdict
 from raycompare.experiment.spec import Experiment
 from raycompare.metrics import MODES, MetricName

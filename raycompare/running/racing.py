@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from raycompare.analysis.leaderboard import tested_finalists
 from raycompare.analysis.statistics.predictions import read_predictions
-from raycompare.analysis.statistics.race import Race, race_of
+from raycompare.analysis.statistics.race import Criteria, Race, race_of
 from raycompare.experiment.settings import ConfirmSpec
 from raycompare.formatting import listing, number_of
 from raycompare.records.journal import Journal
@@ -33,7 +33,7 @@ def models_still_racing(
         say(f"confirm: no further seeds, since {answers}")
         return ()
     confirm = shared.experiment.confirm
-    race = race_of(answers, confirm, journal.metric)
+    race = race_of(answers, Criteria(metric=journal.metric, confirm=confirm))
     seeds = number_of(max(map(len, answers.seeds.values())), "seed")
     say(f"confirm: after {seeds}, {'; '.join(_describe(race, confirm))}")
     return () if race.is_decided else race.racing

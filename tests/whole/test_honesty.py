@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from benchmarks.honesty import recording
+from benchmarks.honesty import public, recording
 from benchmarks.honesty.__main__ import Findings, goals, recorded_worlds
+from benchmarks.honesty.auto import AUTO, EVERYBODY, NAIVE
+from benchmarks.honesty.races import of_seeds, race_through
 from benchmarks.honesty.replays import Rate, Result, replay, replay_gap
 from benchmarks.honesty.worlds import SimulatedWorld, World
 
+DEBERTA = "microsoft/deberta-v3-base"
 WORLDS: tuple[World, ...] = (
     SimulatedWorld(models=2, spread=(0.02, 0.3), rows=2000),
     SimulatedWorld(models=8, has_baseline=True),
@@ -30,6 +34,44 @@ def test_equal_models_are_seldom_called_different(world: World):
     assert possible(result.best_ruled_out, 0.05)
     assert result.covered >= 0.92
     assert result.leader_covered >= 0.90
+
+
+@pytest.mark.slow
+def test_a_race_rules_the_best_out_more_often_if_looking_is_free():
+    free, paid = (
+        replay(SimulatedWorld(models=2, rules=rules, spread=(0.02, 0.3)), 40)
+        for rules in (NAIVE, EVERYBODY)
+    )
+    assert free.best_ruled_out.times > paid.best_ruled_out.times
+    assert possible(paid.best_ruled_out, 0.05)
+    assert 2 <= free.trainings <= paid.trainings <= 10
+
+
+def test_public_results_are_those_of_twenty_trainings():
+    sets = public.load()
+    assert len(sets) == 36
+    assert {len(scores) for scores in sets.values()} == {6}
+    trainings = [len(own) for scores in sets.values() for own in scores.values()]
+    assert trainings.count(20) == 214
+    assert max(sets["cola"], key=lambda model: sets["cola"][model].mean()) == DEBERTA
+
+
+def test_a_race_on_public_results_costs_less_than_five_seeds():
+    scores = public.load()["cola"]
+    raced = public.raced(AUTO, scores)
+    assert raced.named_best
+    assert 2 <= raced.trainings < public.fixed(5, scores).trainings == 5
+
+
+def test_a_race_ends_with_the_seeds_that_it_used():
+    report = SimulatedWorld(models=3, rules=AUTO).report(np.random.default_rng(0))
+    finished = race_through(report.answers, AUTO, "accuracy")
+    used = of_seeds(report.answers, finished.seeds)
+    assert {len(seeds) for seeds in report.answers.seeds.values()} == {10}
+    assert {model: len(own) for model, own in used.predictions.items()} == {
+        model: len(seeds) for model, seeds in finished.seeds.items()
+    }
+    assert finished.race.is_decided or max(map(len, finished.seeds.values())) == 10
 
 
 @pytest.mark.slow

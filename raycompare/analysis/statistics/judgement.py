@@ -20,19 +20,10 @@ from raycompare.analysis.statistics.intervals import intervals, selected_interva
 from raycompare.analysis.statistics.outlook import seeds_to_settle
 from raycompare.analysis.statistics.pairwise import Pair, compare_pairs
 from raycompare.analysis.statistics.predictions import FinalistPredictions, read_predictions
-from raycompare.analysis.statistics.race import are_the_same, race_of
+from raycompare.analysis.statistics.race import Criteria, are_the_same, race_of
 from raycompare.analysis.statistics.tiers import Ranks, ranks, tiers
-from raycompare.experiment.settings import ConfirmSpec
 from raycompare.metrics import MetricName
 from raycompare.records.rows import TrialRecord
-
-
-@dataclass(frozen=True, kw_only=True)
-class Criteria:
-    """What models are compared by."""
-
-    metric: MetricName
-    confirm: ConfirmSpec = field(default_factory=ConfirmSpec)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +76,7 @@ class Judgement:
         estimates = {model: ScoreEstimate.of(answers, model, metric) for model in models}
         finite = [model for model in models if estimates[model].is_finite]
         by_metric = {name: intervals(answers, finite, name) for name in shown_metrics(metric)}
-        race = race_of(answers, confirm, metric) if confirm.is_race else None
+        race = race_of(answers, criteria) if confirm.is_race else None
         peeking = race.peeking if race else 1.0
         own = {model: estimates[model] for model in ranked}
         baselines = {model: estimates[model] for model in models if model not in ranked}
@@ -107,13 +98,13 @@ class Judgement:
         )
         if ranked[0] not in finite:
             return judgement
-        return judgement._with_leader(answers, own, confirm)
+        return judgement._with_leader(answers, own, confirm.margin)
 
     def _with_leader(
         self,
         answers: FinalistPredictions,
         estimates: Mapping[str, ScoreEstimate],
-        confirm: ConfirmSpec,
+        margin: float | None,
     ) -> Self:
         """Add what is claimed of the first of the models."""
         leader, *others = estimates
@@ -123,7 +114,7 @@ class Judgement:
         return replace(
             self,
             selected=selected_interval(answers, contenders, self.metric),
-            same=confirm.margin is not None and are_the_same(racing, confirm.margin, self.peeking),
+            same=margin is not None and are_the_same(racing, margin, self.peeking),
             further_seeds=seeds_to_settle(estimates, contenders, self.metric, self.peeking),
         )
 

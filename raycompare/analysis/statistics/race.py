@@ -8,8 +8,8 @@ only a decision about what to train next, and nothing is claimed of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Self
 
@@ -27,8 +27,13 @@ from raycompare.metrics import MODES, Floats, Integers, MetricName
 PRIOR_DEGREES = 4
 """Degrees of freedom with which the typical variance over seeds counts for that of each model."""
 
-EstimatesUpTo = Callable[[int], Mapping[str, ScoreEstimate]]
-"""Returns the estimates of all models with a tested seed, from their seeds up to a number."""
+
+@dataclass(frozen=True, kw_only=True)
+class Criteria:
+    """What models are compared by."""
+
+    metric: MetricName
+    confirm: ConfirmSpec = field(default_factory=ConfirmSpec)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,30 +53,31 @@ class Race:
     """Whether all models that are still racing are the same within the margin."""
 
     @classmethod
-    def replay(
-        cls, estimates_up_to: EstimatesUpTo, last: int, confirm: ConfirmSpec, metric: MetricName
+    def after(
+        cls,
+        before: Race | None,
+        estimates: Mapping[str, ScoreEstimate],
+        criteria: Criteria,
+        peeking: float,
     ) -> Self:
-        """Run a race again up to the round of seed `last`, with the decisions after each round."""
-        ruled_out: dict[str, Standing] = {}
-        for seed in range(min(confirm.first, last), last + 1):
-            estimates = estimates_up_to(seed)
-            peeking = price_of_peeking(seed, confirm)
-            standings = {**standings_of(estimates, metric, peeking), **ruled_out}
-            ruled_out = {name: own for name, own in standings.items() if not own.may_be_best}
+        """Return the state after a round; `before` is the one after the round before it."""
+        earlier = before.standings if before else {}
+        ruled_out = {name: own for name, own in earlier.items() if not own.may_be_best}
+        standings = {**standings_of(estimates, criteria.metric, peeking), **ruled_out}
         live = {
             name: own
             for name, own in estimates.items()
-            if name not in ruled_out and own.is_finite and own.has_seeds
+            if own.is_finite and (name not in standings or standings[name].may_be_best)
         }
-        chances = _chances(live, metric)
-        racing = [name for name, chance in chances.items() if chance >= confirm.min_chance]
+        confirm = criteria.confirm
+        chances = _chances(live, criteria.metric)
+        racing = {name: live[name] for name in chances if chances[name] >= confirm.min_chance}
         return cls(
             standings=standings,
             racing=tuple(racing),
             set_aside={name: own for name, own in chances.items() if name not in racing},
             peeking=peeking,
-            same=confirm.margin is not None
-            and are_the_same({name: live[name] for name in racing}, confirm.margin, peeking),
+            same=confirm.margin is not None and are_the_same(racing, confirm.margin, peeking),
         )
 
     @property
@@ -80,16 +86,16 @@ class Race:
         return len(self.racing) <= 1 or self.same
 
 
-def race_of(answers: FinalistPredictions, confirm: ConfirmSpec, metric: MetricName) -> Race:
-    """Return the state of the race that these predictions come from."""
-
-    def estimates_up_to(seed: int) -> dict[str, ScoreEstimate]:
+def race_of(answers: FinalistPredictions, criteria: Criteria) -> Race:
+    """Return the state of the race that these predictions come from, by repeating its rounds."""
+    race, last = None, max(seed for seeds in answers.seeds.values() for seed in seeds)
+    for seed in range(min(criteria.confirm.first, last), last + 1):
         part = answers.up_to(seed)
         models = [model for model, seeds in part.seeds.items() if seeds]
-        return {model: ScoreEstimate.of(part, model, metric) for model in models}
-
-    last = max(seed for seeds in answers.seeds.values() for seed in seeds)
-    return Race.replay(estimates_up_to, last, confirm, metric)
+        estimates = {name: ScoreEstimate.of(part, name, criteria.metric) for name in models}
+        race = Race.after(race, estimates, criteria, price_of_peeking(seed, criteria.confirm))
+    assert race is not None
+    return race
 
 
 def price_of_peeking(seed: int, confirm: ConfirmSpec) -> float:

@@ -6,8 +6,15 @@ import numpy as np
 import pytest
 
 from raycompare.analysis.statistics.estimate import ScoreEstimate
-from raycompare.analysis.statistics.race import Race, are_the_same, price_of_peeking, race_of
+from raycompare.analysis.statistics.race import (
+    Criteria,
+    Race,
+    are_the_same,
+    price_of_peeking,
+    race_of,
+)
 from raycompare.experiment.settings import ConfirmSpec
+from raycompare.metrics import MetricName
 from tests.analysis.statistics.answers import answers, right_at
 
 AUTO = ConfirmSpec(seeds="auto", most=5)
@@ -17,15 +24,17 @@ def replay(
     scores: Mapping[str, list[float]],
     last: int,
     confirm: ConfirmSpec = AUTO,
-    metric: str = "accuracy",
+    metric: MetricName = "accuracy",
 ) -> Race:
-    def up_to(seed: int) -> dict[str, ScoreEstimate]:
-        return {
+    race, criteria = None, Criteria(metric=metric, confirm=confirm)
+    for seed in range(confirm.first, last + 1):
+        estimates = {
             name: ScoreEstimate(scores=np.array(own[:seed]), influence=np.zeros(10))
             for name, own in scores.items()
         }
-
-    return Race.replay(up_to, last, confirm, metric)  # type: ignore[arg-type]
+        race = Race.after(race, estimates, criteria, price_of_peeking(seed, confirm))
+    assert race is not None
+    return race
 
 
 def test_close_models_race_on_and_distant_ones_do_not():
@@ -122,7 +131,7 @@ def test_predictions_tell_what_their_seeds_told():
     made = answers(
         a=right_at(0.1, 0.11, 0.1), b=right_at(0.1, 0.1, 0.12, shift=50), c=right_at(0.6, 0.61)
     )
-    race = race_of(made, AUTO, "accuracy")
+    race = race_of(made, Criteria(metric="accuracy", confirm=AUTO))
     assert race.peeking == price_of_peeking(3, AUTO)
     assert race.racing == ("c",)
 
