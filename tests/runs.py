@@ -28,6 +28,7 @@ from raycompare.records.rows import (
     EvalRecord,
     InferenceFailure,
     InferenceRecord,
+    InferenceRound,
     ScreenRecord,
     TrialRecord,
 )
@@ -41,6 +42,8 @@ GOLDEN = Path(__file__).parent / "golden" / "report.md"
 STEPS_BETWEEN, PLANNED_STEPS = 50, 400
 LABEL_PROBABILITY = exp(-1.4 / 0.75)
 """Of the right label in a wrong answer, so that the mean loss is that of `scores`."""
+ROUNDS, NOISE = 10, (0.99, 1.0, 1.02, 1.0, 0.98)
+"""How often models were measured, and what the machine made of it."""
 STOP = "not in the best part of the rung at step 100"
 
 
@@ -55,6 +58,7 @@ class Run:
     baselines: list[BaselineRecord] = field(default_factory=list)
     baseline_failures: list[BaselineFailure] = field(default_factory=list)
     inference: list[InferenceRecord] = field(default_factory=list)
+    inference_rounds: list[InferenceRound] = field(default_factory=list)
     inference_failures: list[InferenceFailure] = field(default_factory=list)
     screened: list[ScreenRecord] = field(default_factory=list)
     has_predictions: bool = True
@@ -139,6 +143,29 @@ class Run:
             peak_memory_bytes=round(6e8 + 1e7 * milliseconds),
         )
         self.inference.append(replace(record, **changes))
+        others = len({row.model for row in self.inference_rounds} - {model})
+        noise = [NOISE[(1 + others) * number % len(NOISE)] for number in range(ROUNDS)]
+        self.take_turns(model, [milliseconds * factor for factor in noise])
+
+    def take_turns(self, model: str, times: Sequence[float], busy_cpus: float = 0.1) -> None:
+        """Replace the rounds of a model by ones with these median latencies."""
+        others = [row for row in self.inference_rounds if row.model != model]
+        turns = [
+            InferenceRound(
+                model=model,
+                round=number,
+                place=1 + (number + len(others)) % 3,
+                texts=20,
+                latency_p50_ms=time,
+                latency_p95_ms=1.5 * time,
+                texts_per_second=2500 / time,
+                busy_cpus=busy_cpus,
+                cpus=16,
+                loaded_for_round=False,
+            )
+            for number, time in enumerate(times, 1)
+        ]
+        self.inference_rounds = [*others, *turns]
 
     def compare(self) -> Comparison:
         """Compare the models by the records so far."""
@@ -155,6 +182,7 @@ class Run:
             baselines=self.baselines,
             baseline_failures=self.baseline_failures,
             inference=self.inference,
+            inference_rounds=self.inference_rounds,
             inference_failures=self.inference_failures,
             screened=self.screened,
         )
@@ -180,6 +208,7 @@ class Run:
             folder.write_rows(self.baselines, BaselineRecord)
         folder.write_rows(self.baseline_failures, BaselineFailure)
         folder.write_rows(self.inference, InferenceRecord)
+        folder.write_rows(self.inference_rounds, InferenceRound)
         folder.write_rows(self.inference_failures, InferenceFailure)
         if self.screened:
             folder.write_rows(self.screened, ScreenRecord)

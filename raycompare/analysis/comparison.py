@@ -22,6 +22,7 @@ from raycompare.analysis.leaderboard import (
     standings,
     tested_finalists,
 )
+from raycompare.analysis.round_times import RoundTimes
 from raycompare.analysis.statistics.judgement import Judgement, judge
 from raycompare.analysis.statistics.race import Criteria
 from raycompare.analysis.verdict import rivals_of, verdict
@@ -133,6 +134,11 @@ class Comparison:
     def metric(self) -> MetricName:
         """Deciding metric of the experiment."""
         return self.experiment.tune.metric
+
+    @property
+    def speed(self) -> RoundTimes:
+        """Latencies of the models by round."""
+        return RoundTimes(self.records.inference_rounds)
 
     @property
     def standings(self) -> tuple[Line, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from raycompare.analysis.leaderboard import ModelRow
+from raycompare.analysis.round_times import RoundTimes
 from raycompare.analysis.statistics.judgement import Judgement
 from raycompare.analysis.verdict import rivals_of
 from raycompare.records.rows import InferenceRecord
@@ -31,10 +32,10 @@ class TopTier:
     leader: Candidate
     models: tuple[str, ...]
     """Two or more measured models, the leader first."""
-    quickest: Candidate
-    """Model with the lowest median latency."""
+    fastest: tuple[Candidate, ...]
+    """Models that no other is faster than, in the order of the leaderboard; empty if not known."""
     smallest: Candidate
-    """Model with the fewest bytes of weights; the quickest of several."""
+    """Model with the fewest bytes of weights; the first of several."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,11 +64,12 @@ def choices(
     rows: Sequence[ModelRow],
     judgement: Judgement,
     inference: Sequence[InferenceRecord],
+    speed: RoundTimes,
     limit_ms: float | None,
 ) -> Choices:
     """Recommend models of a leaderboard.
 
-    The leader is named if there are other models. The quickest and the smallest are named if all
+    The leader is named if there are other models. The fastest and the smallest are named if all
     models were measured on the same kind of processor. The limit is compared with the latency of
     each model, wherever it was measured.
     """
@@ -84,26 +86,26 @@ def choices(
     return Choices(
         leader=measured[0] if leads else None,
         leader_is_best=bool(standings) and all(may is False for may in standings),
-        top_tier=_top_tier(rivals, measured) if comparable else None,
+        top_tier=_top_tier(rivals, measured, speed) if comparable else None,
         within=_within(limit_ms, measured) if limit_ms is not None else None,
     )
 
 
-def _top_tier(rivals: Collection[str], measured: Sequence[Candidate]) -> TopTier | None:
+def _top_tier(
+    rivals: Collection[str], measured: Sequence[Candidate], speed: RoundTimes
+) -> TopTier | None:
     leader, *others = measured
     members = [leader, *(other for other in others if other.model in rivals)]
     if len(members) == 1:
         return None
+    models = tuple(member.model for member in members)
+    fastest = speed.fastest(models)
     return TopTier(
         leader=leader,
-        models=tuple(member.model for member in members),
-        quickest=min(members, key=_latency),
-        smallest=min(members, key=lambda model: (model.inference.weight_bytes, _latency(model))),
+        models=models,
+        fastest=tuple(member for member in members if member.model in fastest),
+        smallest=min(members, key=lambda member: member.inference.weight_bytes),
     )
-
-
-def _latency(candidate: Candidate) -> float:
-    return candidate.inference.latency_p50_ms
 
 
 def _within(limit_ms: float, measured: Sequence[Candidate]) -> Within:

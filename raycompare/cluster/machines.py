@@ -8,11 +8,14 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 
 import psutil
 
 from raycompare.experiment.spec import ResourceSpec
 
+BUSY_TIMES = ("user", "nice", "system", "irq", "softirq", "steal")
+"""Columns of /proc/stat in which a CPU works, for another virtual machine in the case of steal."""
 ROUNDING = 1e-9
 """Tolerance for floating-point shares: ten trials that use 0.1 GPU each fit on one GPU."""
 
@@ -62,3 +65,22 @@ def _cpu_model() -> str | None:
         names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
         return next(names, None)
     return platform.processor() or None
+
+
+@dataclass(frozen=True)
+class OtherCpuTime:
+    """CPU time that all other processes of this machine have used until a moment."""
+
+    seconds: float
+    moment: float
+
+    @classmethod
+    def now(cls) -> OtherCpuTime:
+        """Return the CPU time until now."""
+        whole, own = psutil.cpu_times(), psutil.Process().cpu_times()
+        busy = sum(getattr(whole, name, 0.0) for name in BUSY_TIMES)
+        return cls(busy - own.user - own.system, perf_counter())
+
+    def cpus_until(self, later: OtherCpuTime) -> float:
+        """Return the mean number of CPUs in use from this moment to a later one."""
+        return max((later.seconds - self.seconds) / (later.moment - self.moment), 0.0)

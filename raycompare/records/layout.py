@@ -8,6 +8,7 @@ predictions/*.parquet    a row per test example; a file per finalist and seed, a
 screen.parquet           a row per screened model
 baselines.parquet        a row per baseline; failures in baseline_failures.parquet
 inference.parquet        a row per measured model; failures in inference_failures.parquet
+inference_rounds.parquet a row per model and round of its measurement
 weights/*/               the best finalist of each model, for `from_pretrained`
 best/                    the winner's model, with a model card
 tensorboard/*/           event files of each trial; mlflow/ and wandb/ for those trackers
@@ -28,6 +29,7 @@ from raycompare.records.rows import (
     EvalRecord,
     InferenceFailure,
     InferenceRecord,
+    InferenceRound,
     ScreenRecord,
     TrialRecord,
 )
@@ -41,6 +43,7 @@ ROW_FILES: Mapping[type, str] = {
     BaselineRecord: "baselines.parquet",
     BaselineFailure: "baseline_failures.parquet",
     InferenceRecord: "inference.parquet",
+    InferenceRound: "inference_rounds.parquet",
     InferenceFailure: "inference_failures.parquet",
 }
 PREDICTIONS, WEIGHTS, BEST, REPORT = "predictions", "weights", "best", "report.md"

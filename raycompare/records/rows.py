@@ -179,8 +179,8 @@ class _OfModel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class InferenceRecord(_OfModel):
-    """A row of inference.parquet: speed and memory of a finalist, alone on a machine."""
+class ModelFacts(_OfModel):
+    """Where and how a finalist was measured, and how large it is."""
 
     device: str
     hostname: str
@@ -188,20 +188,50 @@ class InferenceRecord(_OfModel):
     """Name of the GPU, or of the CPU on a machine without one."""
     num_threads: int
     precision: str
-    texts: int
-    """Number of texts for the latency, measured one at a time after a warm-up."""
-    latency_p50_ms: float
-    """Median time from a text to its probabilities, including tokenization."""
-    latency_p95_ms: float
-    """95th percentile of the time from a text to its probabilities."""
     batch_size: int
-    texts_per_second: float
-    """Throughput in batches of similar lengths, including tokenization."""
     num_parameters: int
     weight_bytes: int
     """Size of the safetensors file."""
     peak_memory_bytes: int
     """Peak memory of the GPU, or of the process without one, at the batch size."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceRecord(ModelFacts):
+    """A row of inference.parquet: speed and memory of a finalist, over all rounds."""
+
+    texts: int
+    """Number of times for the latency, of one text each, after a warm-up."""
+    latency_p50_ms: float
+    """Median time from a text to its probabilities, including tokenization."""
+    latency_p95_ms: float
+    """95th percentile of the time from a text to its probabilities."""
+    texts_per_second: float
+    """Median throughput in batches of similar lengths, including tokenization."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceRound(_OfModel):
+    """A row of inference_rounds.parquet: the turn of a finalist in one round.
+
+    Each model has one turn per round. Runs from before rounds were introduced have none of these.
+    """
+
+    round: int
+    """Number of the round, from 1."""
+    place: int
+    """Place of the model in the random order of the round, from 1."""
+    texts: int
+    latency_p50_ms: float
+    latency_p95_ms: float
+    texts_per_second: float | None
+    """None if one batch takes too long for every round."""
+    busy_cpus: float
+    """Mean number of CPUs that other processes used during the turn."""
+    cpus: int
+    """CPUs of the machine."""
+    loaded_for_round: bool
+    """Whether the model was loaded for this round, because memory did not hold all models."""
 
 
 @dataclass(frozen=True, kw_only=True)

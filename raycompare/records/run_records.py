@@ -18,6 +18,7 @@ from raycompare.records.rows import (
     EvalRecord,
     InferenceFailure,
     InferenceRecord,
+    InferenceRound,
     ScreenRecord,
     TrialRecord,
 )
@@ -39,6 +40,8 @@ class Records:
     screened: Sequence[ScreenRecord] = ()
     """Screened models, best first; empty without screening."""
     inference: Sequence[InferenceRecord] = ()
+    inference_rounds: Sequence[InferenceRound] = ()
+    """Empty in runs from before models were measured in rounds."""
     inference_failures: Sequence[InferenceFailure] = ()
     """The last failure of each model; ignored for a model that has a record."""
 
@@ -66,6 +69,7 @@ class Records:
             baselines=folder.read_rows(BaselineRecord),
             baseline_failures=folder.read_rows(BaselineFailure),
             inference=folder.read_rows(InferenceRecord),
+            inference_rounds=folder.read_rows(InferenceRound),
             inference_failures=folder.read_rows(InferenceFailure),
         )
 

@@ -33,6 +33,7 @@ def tables(comparison: Comparison) -> dict[str, pa.Table]:
         "flags": map(asdict, comparison.flags),
         "failures": map(asdict, comparison.failures),
         "inference": map(asdict, comparison.inference),
+        "inference_rounds": map(asdict, comparison.records.inference_rounds),
         "cost_stages": map(_stage_cost, [*comparison.cost.stages, comparison.cost.whole]),
         "cost_models": map(_model_cost, comparison.cost.models),
         "cost_trials": map(_trial_cost, comparison.cost.trials),

@@ -1,7 +1,7 @@
 """Measures latency, throughput, size and memory of a model, starting from raw text.
 
 Speed does not depend on what was learned, so the model is built as in a trial, with pretrained
-weights. Run it in a fresh process, on an otherwise idle machine.
+weights. Models are timed in turns, so each needs a process that keeps it loaded.
 """
 
 from __future__ import annotations
@@ -11,27 +11,34 @@ import resource
 import socket
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from time import perf_counter
 
-import numpy as np
+import psutil
 import torch
 from transformers import PreTrainedModel
 
-from raycompare.cluster.machines import this_machine
-from raycompare.records.rows import InferenceRecord
+from raycompare.cluster.machines import OtherCpuTime, this_machine
+from raycompare.records.rows import ModelFacts
 from raycompare.training.classifier import Classifier, RawTexts
 from raycompare.training.task import TrialTask
 from raycompare.training.trial import prepare_worker
 
 WARM_UP_TEXTS, WARM_UP_SECONDS = 10, 2.0
-LATENCY_SECONDS, THROUGHPUT_SECONDS = 8.0, 8.0
-"""Approximate time limit of each measurement on a slow machine."""
+LATENCY_SECONDS, THROUGHPUT_SECONDS = 8.0, 5.0
+"""Approximate time limit of each measurement of a model, over all rounds."""
 FEWEST_TIMED = 20
 """Minimum number of texts to time one by one, without which there is no 95th percentile."""
+FEWEST_IN_TURN = 2
 MOST_TEXTS = 2048
 """Maximum number of texts for throughput; enough for batches of similar length."""
+SHORT_BATCH = 1.0
+"""Seconds below which the first batch is only a warm-up for another one."""
+CUDA_CONTEXT = 600 * 10**6
+"""Approximate GPU memory, in bytes, that a process uses besides PyTorch's tensors."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,76 +62,139 @@ class InferenceTask:
         return min(halved, len(self.texts))
 
 
-def measure_inference(task: InferenceTask) -> InferenceRecord:
-    """Measure one model; takes about 20 s on a slow machine, plus loading it.
+@dataclass(frozen=True)
+class Pace:
+    """Rough times of a loaded model, which tell how much can be timed."""
+
+    text_seconds: float
+    batch_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """What is timed of a model in one round."""
+
+    number: int
+    """Number of the round, from 1."""
+    rounds: int
+    pace: Pace
+
+    def choose_texts(self, task: InferenceTask) -> list[int]:
+        """Return the texts to time one by one, longest first.
+
+        The texts are dealt out to the rounds in order of length, so that those of all rounds have
+        similar lengths. If there are too few, rounds share them.
+        """
+        fitting = max(int(LATENCY_SECONDS / self.pace.text_seconds), FEWEST_TIMED)
+        rows = min(fitting, task.timed, len(task.texts))
+        hands = min(self.rounds, max(rows // FEWEST_IN_TURN, 1))
+        return task.texts.by_length(rows)[(self.number - 1) % hands :: hands]
+
+    def count_batches(self, task: InferenceTask) -> int:
+        """Return the number of batches for throughput; 0 if a batch takes too long for the turn."""
+        if self.number > THROUGHPUT_SECONDS / self.pace.batch_seconds:
+            return 0
+        fitting = int(THROUGHPUT_SECONDS / self.rounds / self.pace.batch_seconds)
+        rows = min(len(task.texts), MOST_TEXTS)
+        return max(min(fitting, rows // task.batch_size), 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """What was measured in a turn."""
+
+    seconds: tuple[float, ...]
+    """Time of each text."""
+    texts_per_second: float | None
+    busy_cpus: float
+    """Mean number of CPUs that other processes used."""
+    cpus: int
+    """CPUs of the machine."""
+    peak_memory_bytes: int
+    """Peak memory of the GPU, or of the process without one, up to now."""
+
+
+class MeasuredModel:
+    """A loaded model that is timed in turns.
 
     Without a GPU, peak memory is that of the whole process, which must be a fresh one.
     """
-    prepare_worker(task.trial)
-    classifier = Classifier.of(task.trial)
-    _warm_up(classifier, task.texts)
-    times = _latencies(classifier, task)
-    throughput = _throughput(classifier, task, sum(times) / len(times))
-    p50, p95 = np.percentile(np.array(times) * 1000, [50, 95]).tolist()
-    return InferenceRecord(
-        model=task.trial.plan.model,
-        device=str(classifier.device),
-        hostname=socket.gethostname(),
-        processor=_processor(classifier.device),
-        num_threads=torch.get_num_threads(),
-        precision=classifier.precision,
-        texts=len(times),
-        latency_p50_ms=p50,
-        latency_p95_ms=p95,
-        batch_size=task.batch_size,
-        texts_per_second=throughput,
-        num_parameters=classifier.model.num_parameters(),
-        peak_memory_bytes=_peak_memory(classifier.device),
-        weight_bytes=task.weight_bytes or weight_bytes(classifier.model),
-    )
 
+    def __init__(self, task: InferenceTask) -> None:
+        """Load the model and warm it up."""
+        prepare_worker(task.trial)
+        self._task, self._classifier = task, Classifier.of(task.trial)
+        self._text_seconds = self._warm_up()
 
-def _warm_up(classifier: Classifier, texts: RawTexts) -> None:
-    """Classify the last texts, which are timed only if there are few."""
-    began = perf_counter()
-    for row in range(len(texts))[-WARM_UP_TEXTS:]:
-        classifier.probabilities(texts.part([row]))
-        if perf_counter() - began > WARM_UP_SECONDS:
-            return
+    def measure_pace(self) -> Pace:
+        """Return about how long a text and a batch take; classifies a batch once or twice."""
+        rows = range(self._task.batch_size)
+        seconds = self._time(rows)
+        if seconds < SHORT_BATCH:
+            seconds = self._time(rows)
+        return Pace(self._text_seconds, seconds)
 
+    def describe(self) -> ModelFacts:
+        """Return everything about the model that does not need a turn."""
+        classifier, task = self._classifier, self._task
+        return ModelFacts(
+            model=task.trial.plan.model,
+            device=str(classifier.device),
+            hostname=socket.gethostname(),
+            processor=_processor(classifier.device),
+            num_threads=torch.get_num_threads(),
+            precision=classifier.precision,
+            batch_size=task.batch_size,
+            num_parameters=classifier.model.num_parameters(),
+            weight_bytes=task.weight_bytes or weight_bytes(classifier.model),
+            peak_memory_bytes=_peak_memory(classifier.device),
+        )
 
-def _latencies(classifier: Classifier, task: InferenceTask) -> list[float]:
-    """Return the seconds per text; the random order of texts makes any cut-off fair."""
-    times: list[float] = []
-    for row in range(min(task.timed, len(task.texts))):
-        if len(times) >= FEWEST_TIMED and sum(times) > LATENCY_SECONDS:
-            break
-        text = task.texts.part([row])
+    def take_turn(self, turn: Turn) -> Timing:
+        """Time texts one by one, then batches; one text before them is not timed."""
+        rows = turn.choose_texts(self._task)
+        self._time(rows[-1:])
+        before = OtherCpuTime.now()
+        seconds = tuple(self._time([row]) for row in rows)
+        rate = self._throughput(turn.count_batches(self._task))
+        return Timing(
+            seconds=seconds,
+            texts_per_second=rate,
+            busy_cpus=before.cpus_until(OtherCpuTime.now()),
+            cpus=psutil.cpu_count() or 1,
+            peak_memory_bytes=_peak_memory(self._classifier.device),
+        )
+
+    def count_fitting(self) -> float:
+        """Return how many more processes with this model would fit into the free memory."""
+        memory = psutil.virtual_memory().available / _peak_resident()
+        if self._classifier.device.type != "cuda":
+            return memory
+        free, _ = torch.cuda.mem_get_info()
+        return min(memory, free / (torch.cuda.max_memory_reserved() + CUDA_CONTEXT))
+
+    def _warm_up(self) -> float:
+        """Classify the last texts, which are timed only if there are few; return their median."""
+        times: list[float] = []
+        for row in range(len(self._task.texts))[-WARM_UP_TEXTS:]:
+            times.append(self._time([row]))
+            if sum(times) > WARM_UP_SECONDS:
+                break
+        return median(times)
+
+    def _throughput(self, batches: int) -> float | None:
+        if not batches:
+            return None
+        size = self._task.batch_size
+        order = self._task.texts.by_length(batches * size)
+        seconds = sum(self._time(order[at : at + size]) for at in range(0, len(order), size))
+        return len(order) / seconds
+
+    def _time(self, rows: Sequence[int]) -> float:
+        texts = self._task.texts.part(rows)
         began = perf_counter()
-        classifier.probabilities(text)
-        times.append(perf_counter() - began)
-    return times
-
-
-def _throughput(classifier: Classifier, task: InferenceTask, seconds_per_text: float) -> float:
-    """Return texts per second, over as many whole batches as time allows, but at least one.
-
-    A short first pass is a warm-up for a second pass, which counts.
-    """
-    batches = max(int(THROUGHPUT_SECONDS / seconds_per_text / task.batch_size), 1)
-    rows = min(batches * task.batch_size, len(task.texts), MOST_TEXTS)
-    seconds = _pass(classifier, task, rows)
-    if seconds < THROUGHPUT_SECONDS / 2:
-        seconds = _pass(classifier, task, rows)
-    return rows / seconds
-
-
-def _pass(classifier: Classifier, task: InferenceTask, rows: int) -> float:
-    began = perf_counter()
-    order = task.texts.by_length(rows)
-    for at in range(0, rows, task.batch_size):
-        classifier.probabilities(task.texts.part(order[at : at + task.batch_size]))
-    return perf_counter() - began
+        self._classifier.probabilities(texts)
+        return perf_counter() - began
 
 
 def _processor(device: torch.device) -> str | None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given
@@ -13,7 +14,12 @@ from tests import runs
 
 def chosen(run: runs.Run, limit_ms: float | None = None) -> Choices:
     found = run.compare()
-    return choices(found.leaderboard, found.judgement, found.inference, limit_ms)
+    return choices(found.leaderboard, found.judgement, found.inference, found.speed, limit_ms)
+
+
+def fastest(found: Choices) -> list[str]:
+    assert found.top_tier is not None
+    return [candidate.model for candidate in found.top_tier.fastest]
 
 
 def test_the_cheapest_is_of_those_that_cant_be_told_apart_from_the_leader() -> None:
@@ -22,26 +28,86 @@ def test_the_cheapest_is_of_those_that_cant_be_told_apart_from_the_leader() -> N
     assert (found.leader.model, found.leader_is_best) == ("minilm-3", False)
     assert found.top_tier is not None
     assert found.top_tier.models == ("minilm-3", "minilm-2"), "bert|tiny is quicker, and worse"
-    assert found.top_tier.quickest.model == found.top_tier.smallest.model == "minilm-2"
+    assert fastest(found) == [found.top_tier.smallest.model] == ["minilm-2"]
     assert found.within is None
 
 
-def test_the_smallest_can_be_another_than_the_quickest() -> None:
+def test_the_smallest_can_be_another_than_the_fastest() -> None:
     run = runs.typical()
     run.measure("minilm-3", 12.0, weight_bytes=10)
     tier = chosen(run).top_tier
     assert tier is not None
-    assert (tier.quickest.model, tier.smallest.model) == ("minilm-2", "minilm-3")
+    assert (fastest(chosen(run)), tier.smallest.model) == (["minilm-2"], "minilm-3")
     section = inference_section(run.compare())
     assert "the 2 models that may be the best: **minilm-2**, test MCC 0.823, 8.05 ms" in section
     assert "Smallest of them: **minilm-3**" in section
 
 
-def test_a_leader_that_is_the_quickest_too_is_named_once() -> None:
+def test_a_leader_that_is_the_fastest_too_is_named_once() -> None:
     run = runs.typical()
     run.measure("minilm-3", 2.0)
     section = inference_section(run.compare())
     assert "It is also the fastest of the 2 models that may be the best" in section
+
+
+def test_the_fastest_has_its_advantage_with_the_spread_over_rounds() -> None:
+    section = inference_section(runs.typical().compare()).replace("\xa0", " ")
+    assert "65% of the time of the first model (63% to 67% over rounds)" in section
+    assert "| minilm-2 | 8.05 ms | 7.89 to 8.21 ms | 12.1 ms |" in section
+    assert "lowest and highest median of 10 rounds" in section
+
+
+def test_models_whose_order_changes_between_rounds_take_about_the_same_time() -> None:
+    run = runs.typical()
+    run.take_turns("minilm-3", [12.0] * 10)
+    run.take_turns("minilm-2", [8.0] * 8 + [13.0] * 2)
+    section = inference_section(run.compare())
+    assert "- The 2 models that may be the best take about the same time per text.\n" in section
+    assert "Fastest" not in section
+
+
+def test_a_difference_that_is_small_in_every_round_is_not_one_of_the_models() -> None:
+    run = runs.typical()
+    run.take_turns("minilm-3", [12.0] * 10)
+    run.take_turns("minilm-2", [11.5] * 10)
+    assert fastest(chosen(run)) == ["minilm-3", "minilm-2"]
+    run.take_turns("minilm-2", [11.3] * 10)
+    assert fastest(chosen(run)) == ["minilm-2"]
+
+
+def test_of_three_models_those_that_are_as_fast_as_the_fastest_are_named() -> None:
+    run = tier_of_three()
+    for model, time in [("a", 9.0), ("b", 4.0), ("c", 4.1)]:
+        run.measure(model, time)
+    section = inference_section(run.compare())
+    named = "Fastest of the 3 models that may be the best, with about the same time: **b**, test"
+    assert named in section
+    assert " and **c**, test MCC" in section
+    run.measure("a", 4.1)
+    run.measure("c", 9.0)
+    section = inference_section(run.compare())
+    assert (
+        "- None of the 3 models that may be the best is faster; **b** takes about the same time.\n"
+    ) in section
+
+
+def test_a_run_without_rounds_has_its_times_but_no_fastest_model() -> None:
+    run = runs.typical()
+    run.inference_rounds = []
+    assert fastest(chosen(run)) == []
+    section = inference_section(run.compare()).replace("\xa0", " ")
+    assert "It is not known which of the 2 models that may be the best is the fastest." in section
+    assert "each of them once. How far their times would differ" in section
+    assert "| minilm-2 | 8.05 ms | - | 12.1 ms |" in section
+
+
+def test_models_that_were_loaded_for_each_round_are_counted() -> None:
+    run = runs.typical()
+    assert "had to be loaded" not in inference_section(run.compare())
+    run.inference_rounds = [
+        replace(row, loaded_for_round=row.model == "minilm-2") for row in run.inference_rounds
+    ]
+    assert "1 model had to be loaded for each round" in inference_section(run.compare())
 
 
 def test_a_leader_that_is_better_than_all_is_called_the_best_and_has_no_tier() -> None:
@@ -91,13 +157,21 @@ def test_no_model_is_the_cheapest_where_processors_differ() -> None:
     assert "of GPU memory, or without a GPU of the whole process" in section
 
 
+def tier_of_three() -> runs.Run:
+    run = runs.empty("a", "b", "c")
+    run.confirm("a", [0.83, 0.84, 0.85])
+    run.confirm("b", [0.82, 0.83, 0.85])
+    run.confirm("c", [0.81, 0.83, 0.85])
+    return run
+
+
 limits = st.floats(1, 40)
 
 
 @given(limits)
 def test_the_best_within_a_limit_keeps_it_and_none_before_it_does(limit: float) -> None:
     run = COMPARED
-    within = choices(run.leaderboard, run.judgement, run.inference, limit).within
+    within = choices(run.leaderboard, run.judgement, run.inference, run.speed, limit).within
     assert within is not None
     slow = [row.model for row in run.inference if row.latency_p95_ms > limit]
     names = [row.model for row in run.leaderboard]
@@ -115,6 +189,11 @@ def test_a_limit_is_answered_in_words() -> None:
         said(4.5)
     )
     assert "within 4.8" not in said(None)
+
+
+def test_a_limit_that_is_kept_in_some_rounds_only_says_so() -> None:
+    assert "(95th percentile 12.1 ms)" in said(15)
+    assert "(95th percentile 12.1 ms, but above the limit in 2 of 10 rounds)" in said(12.2)
 
 
 def said(limit_ms: float | None) -> str:

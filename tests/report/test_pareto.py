@@ -49,11 +49,23 @@ def test_points_have_the_latency_the_mean_and_the_interval_of_their_model() -> N
     interval = comparison.judgement.intervals["minilm-2"]["matthews_correlation"]
     assert (point.latency_ms, point.value) == (8.05, row.test["matthews_correlation"].mean)
     assert (point.low, point.high) == (interval.low, interval.high)
+    assert (point.latency_low_ms, point.latency_high_ms) == pytest.approx((7.889, 8.211))
     assert [p.model for p in points] == [
         "minilm-3",
         "minilm-2",
         "bert|tiny",
     ]
+
+
+def test_a_run_without_rounds_has_points_without_a_range() -> None:
+    run = runs.typical()
+    with_rounds = len(draw(ParetoFigure(run.compare())).axes[0].lines)
+    assert "range over the rounds" in ParetoFigure(run.compare()).caption()
+    run.inference_rounds = []
+    figure = ParetoFigure(run.compare())
+    assert {point.latency_low_ms for point in figure.data} == {None}
+    assert len(draw(figure).axes[0].lines) == with_rounds - 3
+    assert "range over the rounds" not in figure.caption()
 
 
 def test_models_that_were_not_tested_or_not_measured_are_no_points() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -13,9 +14,8 @@ from hypothesis import strategies as st
 from raycompare.data.splits import load_splits
 from raycompare.experiment.spec import DataSpec
 from raycompare.models.pretrained import build_model
-from raycompare.training import inference
 from raycompare.training.classifier import Classifier, RawTexts
-from raycompare.training.inference import InferenceTask, measure_inference, weight_bytes
+from raycompare.training.inference import InferenceTask, MeasuredModel, Pace, Turn, weight_bytes
 from raycompare.training.task import TrialTask
 from raycompare.training.trainer import build_trainer
 from raycompare.training.trial import train_trial
@@ -62,7 +62,7 @@ def test_one_text_alone_has_the_probabilities_that_it_has_in_a_batch(
 
 def test_the_model_is_that_of_the_finalists_configuration(task: TrialTask, split: Dataset) -> None:
     small = with_arguments(task, **{"config.num_hidden_layers": 1})
-    both = [measure_inference(task_for(trial, split)) for trial in (task, small)]
+    both = [MeasuredModel(task_for(trial, split)).describe() for trial in (task, small)]
     assert [record.num_parameters for record in both] == [
         build_model(trial.model, trial.label_names, trial.arguments).num_parameters()
         for trial in (task, small)
@@ -70,13 +70,67 @@ def test_the_model_is_that_of_the_finalists_configuration(task: TrialTask, split
     assert both[1].weight_bytes < both[0].weight_bytes
 
 
-def test_a_measurement_has_what_its_record_says(task: TrialTask, split: Dataset) -> None:
-    record = measure_inference(task_for(task, split))
-    assert (record.model, record.device, record.precision) == ("tiny", "cpu", "fp32")
-    assert (record.texts, record.batch_size, record.num_threads) == (30, 40, 1)
-    assert 0 < record.latency_p50_ms <= record.latency_p95_ms
-    assert record.texts_per_second > 1000 / record.latency_p95_ms, "a batch is no slower"
-    assert record.peak_memory_bytes > 100 * 2**20, "torch alone is larger"
+QUICK = Pace(text_seconds=0.001, batch_seconds=0.1)
+
+
+def turn(number: int = 1, rounds: int = 10, pace: Pace = QUICK) -> Turn:
+    return Turn(number=number, rounds=rounds, pace=pace)
+
+
+def test_a_model_is_described_as_its_record_says(task: TrialTask, split: Dataset) -> None:
+    facts = MeasuredModel(task_for(task, split)).describe()
+    assert (facts.model, facts.device, facts.precision) == ("tiny", "cpu", "fp32")
+    assert (facts.batch_size, facts.num_threads) == (40, 1)
+    assert facts.peak_memory_bytes > 100 * 2**20, "torch alone is larger"
+
+
+def test_a_turn_has_a_time_for_each_of_its_texts(task: TrialTask, split: Dataset) -> None:
+    model = MeasuredModel(task_for(task, split))
+    pace = model.measure_pace()
+    assert min(pace.text_seconds, pace.batch_seconds) > 0
+    timing = model.take_turn(turn())
+    assert len(timing.seconds) == 3
+    assert min(timing.seconds) > 0
+    assert timing.texts_per_second is not None
+    assert timing.texts_per_second > 0
+    assert timing.cpus >= 1
+    assert timing.peak_memory_bytes >= model.describe().peak_memory_bytes
+
+
+def test_a_batch_that_takes_too_long_is_not_timed_in_every_round(
+    task: TrialTask, split: Dataset
+) -> None:
+    pace = replace(QUICK, batch_seconds=2.0)
+    counts = [turn(n, pace=pace).count_batches(task_for(task, split)) for n in range(1, 6)]
+    assert counts == [1, 1, 0, 0, 0]
+    slow = replace(QUICK, batch_seconds=9.0)
+    assert MeasuredModel(task_for(task, split)).take_turn(turn(pace=slow)).texts_per_second is None
+
+
+@pytest.mark.parametrize("rounds", [5, 10])
+def test_each_text_is_timed_in_one_round_and_all_rounds_have_texts_of_similar_lengths(
+    task: TrialTask, rounds: int
+) -> None:
+    texts = RawTexts((tuple("x" * (1 + number * 37 % 100) for number in range(100)),))
+    own = InferenceTask(trial=task, texts=texts, timed=100, weight_bytes=1)
+    turns = [turn(number, rounds).choose_texts(own) for number in range(1, rounds + 1)]
+    assert sorted(row for rows in turns for row in rows) == list(range(100))
+    means = [sum(len(texts.columns[0][row]) for row in rows) / len(rows) for rows in turns]
+    assert max(means) - min(means) < rounds
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.floats(1e-4, 10), st.sampled_from([5, 10]))
+def test_every_round_has_texts_and_a_slow_model_is_timed_on_fewer(
+    number: int, timed: int, text_seconds: float, rounds: int
+) -> None:
+    texts = RawTexts((tuple(map(str, range(number))),))
+    own = InferenceTask(trial=cast(TrialTask, None), texts=texts, timed=timed, weight_bytes=1)
+    pace = Pace(text_seconds, 1.0)
+    turns = [turn(n, rounds, pace).choose_texts(own) for n in range(1, rounds + 1)]
+    assert all(turns)
+    chosen = {row for rows in turns for row in rows}
+    fitting = max(20, int(8 / text_seconds))
+    assert chosen == set(range(min(number, timed, fitting)))
 
 
 def test_a_batch_that_had_to_be_halved_in_training_is_halved_here(
@@ -84,14 +138,6 @@ def test_a_batch_that_had_to_be_halved_in_training_is_halved_here(
 ) -> None:
     halved = replace(with_arguments(task, per_device_eval_batch_size=30), halvings=2)
     assert task_for(halved, split).batch_size == 8
-
-
-def test_a_slow_model_is_timed_on_fewer_texts(
-    task: TrialTask, split: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(inference, "LATENCY_SECONDS", 0.0)
-    monkeypatch.setattr(inference, "FEWEST_TIMED", 7)
-    assert measure_inference(task_for(task, split)).texts == 7
 
 
 def test_the_file_that_would_be_saved_is_as_large_as_the_one_that_was(
@@ -103,7 +149,8 @@ def test_the_file_that_would_be_saved_is_as_large_as_the_one_that_was(
 
 
 def test_weights_that_were_kept_are_not_written_again(task: TrialTask, split: Dataset) -> None:
-    assert measure_inference(task_for(task, split, weight_bytes=123)).weight_bytes == 123
+    model = MeasuredModel(task_for(task, split, weight_bytes=123))
+    assert model.describe().weight_bytes == 123
 
 
 def test_texts_are_drawn_with_the_seed_and_each_at_most_once(split: Dataset) -> None:

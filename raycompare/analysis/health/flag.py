@@ -10,7 +10,7 @@ class Flag:
     """One warning."""
 
     about: str
-    """A model, a baseline, or `data`."""
+    """A model, a baseline, `inference` or `data`."""
     found: str
     """The finding."""
     advice: str

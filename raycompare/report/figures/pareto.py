@@ -36,6 +36,9 @@ class ParetoPoint:
     model: str
     latency_ms: float
     """Median latency of a text."""
+    latency_low_ms: float | None
+    """Lowest median of a round; None without rounds."""
+    latency_high_ms: float | None
     value: float
     """Mean test score."""
     low: float | None
@@ -67,11 +70,14 @@ class ParetoFigure(ReportFigure):
             for row in self.comparison.leaderboard
             if row.model in latencies and row.test and math.isfinite(row.test[self.metric].mean)
         }
+        speed = self.comparison.speed
         best = front(spots, MODES[self.metric] == "max")
         return [
             ParetoPoint(
                 model=model,
                 latency_ms=latency,
+                latency_low_ms=min(speed.of(model), default=None),
+                latency_high_ms=max(speed.of(model), default=None),
                 value=value,
                 low=interval.low if interval else None,
                 high=interval.high if interval else None,
@@ -90,9 +96,11 @@ class ParetoFigure(ReportFigure):
         return len(self.data) > 1
 
     def caption(self) -> str:
+        rounds = " (horizontal: its range over the rounds)" if self.comparison.speed.rounds else ""
         return (
             f"Mean test {self.metric_label} with its 95 % interval, if there is one, over the "
-            "median latency of a text. No model is both faster and better than those on the line."
+            f"median latency of a text{rounds}. No model has both a lower median and a better mean "
+            "than those on the line."
         )
 
     def draw(self, figure: Figure) -> None:
@@ -130,13 +138,8 @@ class ParetoFigure(ReportFigure):
                 self.models.index(point.model),
                 x=[point.latency_ms],
                 y=[point.value],
-                error_y={
-                    "type": "data",
-                    "symmetric": False,
-                    "array": [(point.high or point.value) - point.value],
-                    "arrayminus": [point.value - (point.low or point.value)],
-                    "visible": point.low is not None,
-                },
+                error_x=_error_bar(point.latency_ms, point.latency_low_ms, point.latency_high_ms),
+                error_y=_error_bar(point.value, point.low, point.high),
                 visible=None,
                 mode="markers",
                 marker={"size": 12, "symbol": "circle" if point.on_front else "circle-open"},
@@ -167,9 +170,20 @@ def front(points: Mapping[str, tuple[float, float]], higher_is_better: bool) -> 
     return kept
 
 
+def _error_bar(value: float, low: float | None, high: float | None) -> dict[str, object]:
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [(high or value) - value],
+        "arrayminus": [value - (low or value)],
+        "visible": low is not None,
+    }
+
+
 def _draw_points(axes: Axes, points: Sequence[ParetoPoint], point_colour: str) -> None:
-    for (time, low), (_, high), _ in _intervals(points):
-        axes.vlines(time, low, high, color=point_colour, linewidth=THIN, alpha=0.45)
+    for start, end, width in _intervals(points):
+        (left, low), (right, high) = start, end
+        axes.plot((left, right), (low, high), color=point_colour, linewidth=width, alpha=0.45)
     times, values = [p.latency_ms for p in points], [p.value for p in points]
     axes.plot(times, values, "o", color=point_colour, markersize=POINT_SIZE)
 
@@ -191,6 +205,8 @@ def _intervals(points: Sequence[ParetoPoint]) -> Iterator[Segment]:
     for point in points:
         if point.low is not None and point.high is not None:
             yield (point.latency_ms, point.low), (point.latency_ms, point.high), THIN
+        if point.latency_low_ms is not None and point.latency_high_ms is not None:
+            yield (point.latency_low_ms, point.value), (point.latency_high_ms, point.value), THIN
 
 
 def _steps(best: Sequence[ParetoPoint]) -> Iterator[Segment]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from statistics import median
 
 from raycompare.analysis.comparison import Comparison
 from raycompare.analysis.recommendation import (
@@ -13,7 +14,9 @@ from raycompare.analysis.recommendation import (
     choices,
     on_one_processor,
 )
+from raycompare.analysis.round_times import CLEAR, MOST_ROUNDS, RoundTimes
 from raycompare.formatting import (
+    NOTHING,
     count,
     escape,
     join_parts,
@@ -24,12 +27,10 @@ from raycompare.formatting import (
     table,
 )
 from raycompare.metrics import LABELS, MetricName
-from raycompare.records.rows import InferenceRecord
+from raycompare.records.rows import InferenceRecord, InferenceRound
 
 BYTES_PER_MB = 10**6
 SIGNIFICANT_MS = 3
-ALIKE = 0.05
-"""Times that differ by less than this share are reported as about the same."""
 
 
 def inference_section(comparison: Comparison) -> str:
@@ -37,23 +38,31 @@ def inference_section(comparison: Comparison) -> str:
     records = comparison.inference
     if not records and not comparison.inference_failures:
         return ""
-    headers = ["model", "median latency", "95th percentile", "texts per second", "parameters"]
-    headers += ["MB on disk", "MB of memory"]
-    rows = table(headers, map(_cells, records)) if records else ""
-    note = _how_measured(records) if records else ""
+    headers = ["model", "median latency", "over rounds", "95th percentile", "texts per second"]
+    headers += ["parameters", "MB on disk", "MB of memory"]
+    speed = comparison.speed
+    rows = table(headers, (_cells(row, speed) for row in records)) if records else ""
+    note = _how_measured(records, speed) if records else ""
     return join_parts("## Inference", _recommend(comparison), rows, _gaps(comparison), note)
 
 
-def _cells(record: InferenceRecord) -> list[str]:
+def _cells(record: InferenceRecord, speed: RoundTimes) -> list[str]:
     return [
         escape(record.model),
         milliseconds(record.latency_p50_ms),
+        _spread(speed.of(record.model)),
         milliseconds(record.latency_p95_ms),
         _significant(record.texts_per_second),
         count(record.num_parameters),
         _significant(record.weight_bytes / BYTES_PER_MB),
         count(round(record.peak_memory_bytes / BYTES_PER_MB)),
     ]
+
+
+def _spread(times: Sequence[float]) -> str:
+    if not times:
+        return NOTHING
+    return f"{_significant(min(times))} to {milliseconds(max(times))}"
 
 
 def milliseconds(value: float) -> str:
@@ -67,17 +76,19 @@ def _significant(value: float) -> str:
 
 
 def _recommend(comparison: Comparison) -> str:
+    speed = comparison.speed
     chosen = choices(
         comparison.leaderboard,
         comparison.judgement,
         comparison.inference,
+        speed,
         comparison.experiment.inference.max_latency_ms,
     )
     metric = comparison.metric
     lines = [
         *_leader(chosen, metric),
-        *(_top_tier(chosen.top_tier, metric) if chosen.top_tier else ()),
-        *([_within(chosen.within, metric)] if chosen.within else ()),
+        *(_top_tier(chosen.top_tier, metric, speed) if chosen.top_tier else ()),
+        *([_within(chosen.within, metric, speed)] if chosen.within else ()),
     ]
     return "\n".join(f"- {line}" for line in lines)
 
@@ -89,11 +100,12 @@ def _leader(chosen: Choices, metric: MetricName) -> list[str]:
     return [f"{place}: {_describe(chosen.leader, metric)}."]
 
 
-def _top_tier(tier: TopTier, metric: MetricName) -> list[str]:
+def _top_tier(tier: TopTier, metric: MetricName, speed: RoundTimes) -> list[str]:
     smallest = tier.smallest
-    also = ", also the smallest on disk" if smallest is tier.quickest else ""
-    lines = [f"{_fastest(tier, metric)}{also}{_compare_fastest(tier)}."]
-    if smallest is not tier.quickest:
+    is_fastest = tier.fastest == (smallest,)
+    also = ", also the smallest on disk" if is_fastest else ""
+    lines = [f"{_fastest(tier, metric)}{also}{_compare_fastest(tier, speed)}."]
+    if not is_fastest:
         size = _significant(smallest.inference.weight_bytes / BYTES_PER_MB)
         lines.append(f"Smallest of them: {_describe(smallest, metric)}, {size} MB on disk.")
     return lines
@@ -101,9 +113,19 @@ def _top_tier(tier: TopTier, metric: MetricName) -> list[str]:
 
 def _fastest(tier: TopTier, metric: MetricName) -> str:
     models = f"the {number_of(len(tier.models), 'model')} that may be the best"
-    if tier.quickest is tier.leader:
+    if not tier.fastest:
+        return f"It is not known which of {models} is the fastest"
+    if tier.fastest == (tier.leader,):
         return f"It is also the fastest of {models}"
-    return f"Fastest of {models}: {_describe(tier.quickest, metric)}"
+    if len(tier.fastest) == len(tier.models):
+        return f"{models[0].upper()}{models[1:]} take about the same time per text"
+    if tier.leader in tier.fastest:
+        others = [f"**{escape(c.model)}**" for c in tier.fastest if c is not tier.leader]
+        take = "takes" if len(others) == 1 else "take"
+        return f"None of {models} is faster; {listing(others)} {take} about the same time"
+    alike = ", with about the same time" if len(tier.fastest) > 1 else ""
+    names = listing([_describe(candidate, metric) for candidate in tier.fastest])
+    return f"Fastest of {models}{alike}: {names}"
 
 
 def _describe(candidate: Candidate, metric: MetricName) -> str:
@@ -114,17 +136,15 @@ def _describe(candidate: Candidate, metric: MetricName) -> str:
     )
 
 
-def _compare_fastest(tier: TopTier) -> str:
-    leader, fastest = tier.leader, tier.quickest
-    if leader is fastest:
+def _compare_fastest(tier: TopTier, speed: RoundTimes) -> str:
+    if len(tier.fastest) != 1 or tier.leader in tier.fastest:
         return ""
-    time, of_leader = fastest.inference.latency_p50_ms, leader.inference.latency_p50_ms
-    if time > (1 - ALIKE) * of_leader:
-        return "; the first model takes about the same time"
-    return f"; it takes {share(time, of_leader)} of the time of the first model"
+    ratios = speed.ratios(tier.fastest[0].model, tier.leader.model)
+    shares = f"{share(median(ratios), 1)} of the time of the first model"
+    return f"; it takes {shares} ({share(min(ratios), 1)} to {share(max(ratios), 1)} over rounds)"
 
 
-def _within(within: Within, metric: MetricName) -> str:
+def _within(within: Within, metric: MetricName, speed: RoundTimes) -> str:
     limit = f"{within.limit_ms:g} ms"
     if within.best is None:
         nearest = within.nearest
@@ -132,10 +152,13 @@ def _within(within: Within, metric: MetricName) -> str:
             f"No model answers 95 % of the texts within {limit}; the closest is "
             f"**{escape(nearest.model)}** with {milliseconds(nearest.inference.latency_p95_ms)}."
         )
-    reached = milliseconds(within.best.inference.latency_p95_ms)
+    reached = f"95th percentile {milliseconds(within.best.inference.latency_p95_ms)}"
+    if late := speed.count_late(within.best.model, within.limit_ms):
+        rounds = number_of(len(speed.of(within.best.model)), "round")
+        reached += f", but above the limit in {late} of {rounds}"
     return (
         f"Best model that answers 95 % of the texts within {limit}: "
-        f"{_describe(within.best, metric)} (95th percentile {reached})."
+        f"{_describe(within.best, metric)} ({reached})."
     )
 
 
@@ -152,13 +175,14 @@ def _gaps(comparison: Comparison) -> str:
     )
 
 
-def _how_measured(records: Sequence[InferenceRecord]) -> str:
+def _how_measured(records: Sequence[InferenceRecord], speed: RoundTimes) -> str:
     lines = [
         *(f"- {line}" for line in _machines(records)),
         f"- Latency is the time for one text, from the text to its probabilities, including "
         f"tokenisation, for {_range([record.texts for record in records])} of the test split, one "
         "after another, after a warm-up. *Texts per second* is measured in batches of "
         f"{_range([record.batch_size for record in records])}, sorted by length.",
+        *(f"- {line}" for line in _rounds(speed.rounds)),
         f"- *MB of memory* is the peak {_whose_memory(records)}. 1 MB is 10⁶ bytes.",
     ]
     if not on_one_processor(records):
@@ -166,6 +190,27 @@ def _how_measured(records: Sequence[InferenceRecord]) -> str:
             "- The models were measured on different processors, so their times are not comparable."
         )
     return "\n".join(lines)
+
+
+def _rounds(rounds: Sequence[InferenceRound]) -> Iterator[str]:
+    if not rounds:
+        yield (
+            "The models were measured one after another, each of them once. How far their times "
+            "would differ in another measurement is not known, so none is called faster."
+        )
+        return
+    number = len({row.round for row in rounds})
+    yield (
+        f"*Over rounds*: lowest and highest median of {number_of(number, 'round')}. In each round, "
+        "every model is timed once, in random order, on texts of similar lengths. A model is "
+        f"called faster if it was faster in at least {MOST_ROUNDS:.0%} of the rounds, and by at "
+        f"least {CLEAR:.0%} in the median."
+    )
+    if loaded := {row.model for row in rounds if row.loaded_for_round}:
+        yield (
+            f"{number_of(len(loaded), 'model')} had to be loaded for each round, because memory "
+            "did not hold all models."
+        )
 
 
 def _machines(records: Sequence[InferenceRecord]) -> list[str]:

@@ -236,3 +236,30 @@ def test_each_flag_is_a_row_with_what_to_do() -> None:
 )
 def test_the_edges_of_a_range(domain: dict[str, Any], value: float, edge: float | None) -> None:
     assert edge_at(Domain.model_validate(domain), value) == edge
+
+
+def test_a_latency_with_a_long_tail_is_flagged() -> None:
+    run = sound()
+    run.measure("a", 10.0, latency_p95_ms=30.0)
+    assert flags(run.records) == ()
+    run.inference = []
+    run.measure("a", 10.0, latency_p95_ms=51.0)
+    (flag,) = flags(run.records)
+    assert (flag.about, flag.found) == (
+        "a",
+        "the 95th percentile of its latency is 5.1 times the median",
+    )
+
+
+@pytest.mark.parametrize(
+    ("busy_cpus", "threads", "flagged"),
+    [(6.1, 4, True), (5.9, 4, False), (0.6, 16, True), (0.4, 16, False)],
+)
+def test_a_machine_whose_free_cpus_were_in_use_is_flagged(
+    busy_cpus: float, threads: int, flagged: bool
+) -> None:
+    run = sound()
+    run.measure("a", 10.0, num_threads=threads)
+    run.take_turns("a", [10.0] * 5, busy_cpus=busy_cpus)
+    used = f"other processes used {busy_cpus} of 16 CPUs in 5 of 5 measurements"
+    assert found(run) == ({"inference": used} if flagged else {})
