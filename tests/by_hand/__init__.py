@@ -1,0 +1,1 @@
+"""Recomputes the committed example reports with NumPy and SciPy, and nothing of raycompare."""
