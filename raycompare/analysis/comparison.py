@@ -12,6 +12,7 @@ import pyarrow as pa
 from raycompare.analysis.cost import Cost, cost_of
 from raycompare.analysis.health.flag import Flag
 from raycompare.analysis.health.flags import flags
+from raycompare.analysis.importance import Importance, importance_of
 from raycompare.analysis.leaderboard import (
     BaselineRow,
     Line,
@@ -103,6 +104,8 @@ class Comparison:
     baselines: tuple[BaselineRow, ...]
     """Fitted baselines, then the majority class."""
     configurations: tuple[Configuration, ...]
+    importance: Importance | None
+    """Importance of the searched hyperparameters; None if nothing was searched."""
     trials: tuple[TrialRecord, ...]
     """All trials; by model in the order of the leaderboard, then best first."""
     stopped: Savings
@@ -176,6 +179,7 @@ def compare(records: Records, predictions: Iterable[tuple[str, pa.Table]]) -> Co
         judgement=judgement,
         baselines=baselines,
         configurations=_configurations(models, records),
+        importance=importance_of(records),
         trials=tuple(sorted(trials, key=lambda trial: _place(trial, models, metric))),
         stopped=Savings.of(tune, "rung"),
         out_of_patience=Savings.of(tune, "patience"),

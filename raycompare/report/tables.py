@@ -27,6 +27,7 @@ def tables(comparison: Comparison) -> dict[str, pa.Table]:
         "leaderboard": _leaderboard(comparison),
         "pairs": map(_pair, comparison.judgement.pairs),
         "hyperparameters": map(_configuration, comparison.configurations),
+        "importance": _importance(comparison),
         "search": map(_search, comparison.leaderboard),
         "screening": map(asdict, comparison.screened),
         "classes": _classes(comparison),
@@ -159,6 +160,12 @@ def _pair(pair: Pair) -> Row:
 
 def _configuration(row: Configuration) -> Row:
     return {**asdict(row), "hyperparameters": json.dumps(row.hyperparameters, sort_keys=True)}
+
+
+def _importance(comparison: Comparison) -> Iterator[Row]:
+    explained = comparison.importance.explained if comparison.importance else {}
+    for name, own in explained.items():
+        yield {"hyperparameter": name, **asdict(own)}
 
 
 def _classes(comparison: Comparison) -> Iterator[Row]:

@@ -15,6 +15,7 @@ from raycompare.report.sections import cost as report_cost
 from raycompare.report.sections import data as report_data
 from raycompare.report.sections import figures as report_figures
 from raycompare.report.sections import health as report_health
+from raycompare.report.sections import importance as report_importance
 from raycompare.report.sections import inference as report_inference
 from raycompare.report.sections import mirrors as report_mirrors
 from raycompare.report.sections import overview as report_overview
@@ -34,6 +35,7 @@ SECTIONS = (
 SECTIONS_AFTER_PAIRS = (
     report_inference.inference_section,
     report_scores.hyperparameters_section,
+    report_importance.importance_section,
     report_search.search_section,
     report_screening.screening_section,
     report_classes.classes_section,

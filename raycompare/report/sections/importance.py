@@ -1,0 +1,81 @@
+"""Section of the report on the importance of hyperparameters."""
+
+from __future__ import annotations
+
+from raycompare.analysis.comparison import Comparison
+from raycompare.analysis.importance import Importance
+from raycompare.analysis.statistics.explained import Explained
+from raycompare.formatting import count, escape, join_parts, listing, number_of, table
+from raycompare.metrics import LABELS
+from raycompare.report.sections.scores import METHODS
+
+SMALLEST_P = 0.001
+
+
+def importance_section(comparison: Comparison) -> str:
+    """Show how strongly the scores of the search depended on each hyperparameter."""
+    importance = comparison.importance
+    if importance is None:
+        return ""
+    heading = "## Importance of hyperparameters"
+    if importance.gap is not None:
+        return join_parts(heading, f"Not known: {importance.gap}.")
+    headers = ["hyperparameter", "share of variance", "by chance", "p (corrected)", "effect"]
+    rows = [_cells(name, own) for name, own in importance.explained.items()]
+    return join_parts(
+        heading,
+        _claim(importance, LABELS[comparison.metric]),
+        table([*headers, "trials"], rows),
+        _note(importance, LABELS[comparison.metric]),
+    )
+
+
+def _claim(importance: Importance, metric: str) -> str:
+    names = [escape(name) for name in importance.significant]
+    searched = number_of(len(importance.explained), "searched hyperparameter")
+    if not names:
+        return (
+            f"The trials show no effect on validation {metric} of any of {searched}. That doesn't "
+            "mean that there is none."
+        )
+    others = len(importance.explained) - len(names)
+    rest = (
+        ""
+        if not others
+        else " For the others, no effect is shown, which doesn't mean that there is none."
+    )
+    return (
+        f"Of {searched}, {listing(names)} had an effect on validation {metric} that chance hardly "
+        f"explains.{rest}"
+    )
+
+
+def _cells(name: str, own: Explained) -> list[str]:
+    p = f"< {SMALLEST_P}" if own.p < SMALLEST_P else f"{own.p:.3f}"
+    effect = "shown" if own.is_significant else "not shown"
+    shares = (f"{own.share:.0%}", f"{own.by_chance:.0%}")
+    return [escape(name), *shares, p, effect, count(own.trials)]
+
+
+def _note(importance: Importance, metric: str) -> str:
+    low, high = (f"{share:.0%}" for share in importance.shares)
+    after = low if low == high else f"{low} to {high}"
+    points = (
+        "at the end of their run"
+        if importance.shares == (1, 1)
+        else f"after {after} of their run, before the scheduler stopped any"
+    )
+    omitted = (
+        f" {number_of(importance.omitted, 'other trial')} could not be compared."
+        if importance.omitted
+        else ""
+    )
+    return (
+        f"*Share of variance*: of the best validation {metric} of the trials of a model, as "
+        "explained by this hyperparameter alone within the range searched, adjusted for the number "
+        "of trials. *By chance*: if no hyperparameter had an effect, none would explain "
+        "more in 95 % of such searches. *p (corrected)*: from permutations, for all "
+        "hyperparameters together; below 0.05 the effect is *shown*. Trials with the untuned "
+        f"default are not counted. {number_of(importance.trials, 'trial')} of "
+        f"{number_of(importance.models, 'model')} were compared {points}.{omitted} {METHODS}"
+    )
