@@ -14,7 +14,7 @@ SECONDS_PER_MINUTE, SECONDS_PER_HOUR = 60, 3600
 _inside_values = re.compile(
     r"(?<=\d) (?=%|MB\b|(?:ms|s|m|h)\b|to [\d-])|(?<=\d[ \u00a0][mh]) (?=\d)|(?<=\d to) (?=[\d-])"
 )
-_special = re.compile(r"[\\`*|<>\[\]~$]|(?<![^\W_])_|_(?![^\W_])")
+_special = re.compile(r"[\\`*|<>\[\]~$]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")
 
 
 def escape(text: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 import pyarrow as pa
 
 from raycompare.analysis.cost import Cost, cost_of
+from raycompare.analysis.doubtful_rows import DoubtfulRows, DoubtfulRowSearch
 from raycompare.analysis.health.flag import Flag
 from raycompare.analysis.health.flags import flags
 from raycompare.analysis.importance import Importance, importance_of
@@ -101,6 +102,8 @@ class Comparison:
     """A few sentences of Markdown."""
     leaderboard: tuple[ModelRow, ...]
     judgement: Judgement
+    doubtful_rows: DoubtfulRows | None
+    """Test rows whose labels may be wrong; None for fewer than two finalists."""
     baselines: tuple[BaselineRow, ...]
     """Fitted baselines, then the majority class."""
     configurations: tuple[Configuration, ...]
@@ -157,8 +160,7 @@ class Comparison:
 
 def compare_run(folder: RunFolder, records: Records) -> Comparison:
     """Compare the models of a run folder with these records."""
-    by_loss = records.experiment.tune.metric == "loss"
-    return compare(records, folder.read_predictions(with_probabilities=by_loss))
+    return compare(records, folder.read_predictions(with_probabilities=True))
 
 
 def compare(records: Records, predictions: Iterable[tuple[str, pa.Table]]) -> Comparison:
@@ -169,7 +171,9 @@ def compare(records: Records, predictions: Iterable[tuple[str, pa.Table]]) -> Co
     rows = leaderboard(records)
     models = [row.model for row in rows]
     baselines = baseline_rows(records.baselines, manifest.data)
-    judgement = _judgement(records, standings(rows, baselines, metric), predictions)
+    doubtful = DoubtfulRowSearch(finalists=tested_finalists(trials, records.evaluations))
+    watched = doubtful.watch(predictions)
+    judgement = _judgement(records, standings(rows, baselines, metric), watched)
     tune, cost = records.tune_trials, cost_of(records)
     seeds = {row.model: row.seed for row in cost.models if row.seed}
     return Comparison(
@@ -177,6 +181,7 @@ def compare(records: Records, predictions: Iterable[tuple[str, pa.Table]]) -> Co
         verdict=verdict(experiment, rows, judgement, first_cause(trials), baselines, seeds),
         leaderboard=rows,
         judgement=judgement,
+        doubtful_rows=doubtful.result(manifest.data.get("labels", ()), records.texts),
         baselines=baselines,
         configurations=_configurations(models, records),
         importance=importance_of(records),

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -21,6 +21,7 @@ from raycompare.data.labels import Labels
 from raycompare.data.problems import DataProblems, few, mistake
 from raycompare.errors import Problem
 from raycompare.experiment.spec import DataSpec
+from raycompare.records.rows import StoredText
 
 PARTS = ("train", "validation", "test")
 TEXT_COLUMNS = ("text", "text_pair")
@@ -47,6 +48,8 @@ class LabelledData:
     """Hash of all texts and labels and of their splits: 16 hexadecimal digits."""
     notes: tuple[str, ...] = ()
     """Remarks on labels and splits that are not errors."""
+    source_splits: Mapping[str, str] = field(default_factory=dict)
+    """Split of the source that the rows of train, validation and test come from."""
 
 
 def load_splits(spec: DataSpec, seed: int) -> LabelledData:
@@ -68,6 +71,7 @@ def load_splits(spec: DataSpec, seed: int) -> LabelledData:
         label_names=names,
         content_hash=_content_hash(splits, names),
         notes=tuple(source.notes()),
+        source_splits=source.split_of,
     )
 
 
@@ -249,9 +253,19 @@ def facts(data: LabelledData) -> dict[str, Any]:
     return {
         "hash": data.content_hash,
         "labels": list(data.label_names),
+        "source_splits": dict(data.source_splits),
         "rows": {part: len(getattr(data, part)) for part in PARTS},
         "test_label_counts": label_counts(data.test),
     }
+
+
+def texts_to_store(data: LabelledData) -> list[StoredText]:
+    """Return the texts of the test rows, to be stored."""
+    columns = {name: data.test[name][:] for name in ("example_id", *text_columns(data.test))}
+    return [
+        StoredText(**dict(zip(columns, row, strict=True)))
+        for row in zip(*columns.values(), strict=True)
+    ]
 
 
 def text_columns(split: Dataset) -> list[str]:

@@ -249,6 +249,14 @@ class InferenceSpec(Part):
     it."""
 
 
+class ReportSpec(Part):
+    """What the report shows of the data."""
+
+    texts: bool = False
+    """Whether the texts of the test rows are stored in the run folder, so that the report can show
+    those that every finalist gets wrong."""
+
+
 class CostSpec(Part):
     """Price of the machines."""
 

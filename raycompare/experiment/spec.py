@@ -23,6 +23,7 @@ from raycompare.experiment.settings import (
     InferenceSpec,
     LimitSpec,
     PeftSpec,
+    ReportSpec,
     ScreenSpec,
     SplitSpec,
     TuneSpec,
@@ -244,6 +245,7 @@ class Experiment(FilePart):
     resources: Resources = ResourceSpec()
     failure: FailureSpec = FailureSpec()
     cost: CostSpec = CostSpec()
+    report: ReportSpec = ReportSpec()
     trackers: Annotated[tuple[TrackerName, ...], AfterValidator(_once_each)] = ("tensorboard",)
     """Trackers that trials are reported to; they are not part of the experiment's hash."""
 
@@ -266,6 +268,8 @@ class Experiment(FilePart):
         for name in NEW_IN_CONFIRM:
             if getattr(self.confirm, name) == getattr(ConfirmSpec(), name):
                 del content["confirm"][name]
+        if self.report == ReportSpec():
+            del content["report"]
         text = json.dumps(content, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

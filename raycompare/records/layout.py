@@ -5,6 +5,7 @@ started.json             hashes, versions and settings that a resumed run must s
 trials.parquet           a row per trial
 evaluations.parquet      a row per evaluation
 predictions/*.parquet    a row per test example; a file per finalist and seed, and per baseline
+test_texts.parquet       the texts of the test rows; only with `report.texts: true`
 screen.parquet           a row per screened model
 baselines.parquet        a row per baseline; failures in baseline_failures.parquet
 inference.parquet        a row per measured model; failures in inference_failures.parquet
@@ -31,6 +32,7 @@ from raycompare.records.rows import (
     InferenceRecord,
     InferenceRound,
     ScreenRecord,
+    StoredText,
     TrialRecord,
 )
 
@@ -45,6 +47,7 @@ ROW_FILES: Mapping[type, str] = {
     InferenceRecord: "inference.parquet",
     InferenceRound: "inference_rounds.parquet",
     InferenceFailure: "inference_failures.parquet",
+    StoredText: "test_texts.parquet",
 }
 PREDICTIONS, WEIGHTS, BEST, REPORT = "predictions", "weights", "best", "report.md"
 SUMMARY = "summary.md"

@@ -24,7 +24,8 @@ class Manifest:
     command: str
     """Command that repeats the run, for the experiment.yaml of the run folder."""
     data: dict[str, Any]
-    """dataset, hash, labels (names in id order), rows per split, test_label_counts, max_length and
+    """dataset, hash, labels (names in id order), source_splits (the split of the source that each
+    split comes from), rows per split, test_label_counts, max_length and
     cut (truncated share of the texts) per model, model_types (as in the checkpoints' configs) per
     model, survey (see `survey`), trust_remote_code (models whose checkpoints could run code)."""
     seeds: dict[str, Any]

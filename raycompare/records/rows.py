@@ -239,6 +239,16 @@ class InferenceFailure(TaskFailure, _OfModel):
     """A row of inference_failures.parquet: a model that could not be measured."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class StoredText:
+    """A row of test_texts.parquet, which exists only if the experiment sets `report.texts`."""
+
+    example_id: int
+    """As in the prediction files."""
+    text: str
+    text_pair: str | None = None
+
+
 PREDICTIONS_SCHEMA = pa.schema(
     [
         pa.field("trial_id", pa.string(), nullable=False),
@@ -252,5 +262,6 @@ PREDICTIONS_SCHEMA = pa.schema(
 )
 """Columns of the prediction files, of which there is one per finalist and seed, and per baseline.
 
-`example_id` is the row number in the test split of the source, before any limit.
+`example_id` is the index of the row, from 0, in the split of the source that the test rows come
+from, before shares and limits.
 """

@@ -20,6 +20,7 @@ from raycompare.records.rows import (
     InferenceRecord,
     InferenceRound,
     ScreenRecord,
+    StoredText,
     TrialRecord,
 )
 from raycompare.records.run_folder import RunFolder
@@ -44,6 +45,8 @@ class Records:
     """Empty in runs from before models were measured in rounds."""
     inference_failures: Sequence[InferenceFailure] = ()
     """The last failure of each model; ignored for a model that has a record."""
+    texts: Sequence[StoredText] = ()
+    """Texts of the test rows; empty unless the experiment sets `report.texts`."""
 
     @classmethod
     def of(cls, folder: RunFolder) -> Self:
@@ -59,9 +62,9 @@ class Records:
                 f"{folder.child(TRIALS)} is missing or empty, although the run has ended. "
                 "Copy the whole run folder."
             )
-        screened = folder.read_rows(ScreenRecord)
+        experiment, screened = folder.read_experiment(), folder.read_rows(ScreenRecord)
         return cls(
-            experiment=drop_screened(folder.read_experiment(), screened),
+            experiment=drop_screened(experiment, screened),
             screened=screened,
             manifest=manifest,
             trials=trials,
@@ -71,6 +74,7 @@ class Records:
             inference=folder.read_rows(InferenceRecord),
             inference_rounds=folder.read_rows(InferenceRound),
             inference_failures=folder.read_rows(InferenceFailure),
+            texts=folder.read_rows(StoredText) if experiment.report.texts else (),
         )
 
     @cached_property

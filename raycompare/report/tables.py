@@ -31,6 +31,7 @@ def tables(comparison: Comparison) -> dict[str, pa.Table]:
         "search": map(_search, comparison.leaderboard),
         "screening": map(asdict, comparison.screened),
         "classes": _classes(comparison),
+        "doubtful_rows": _doubtful_rows(comparison),
         "flags": map(asdict, comparison.flags),
         "failures": map(asdict, comparison.failures),
         "inference": map(asdict, comparison.inference),
@@ -172,6 +173,12 @@ def _classes(comparison: Comparison) -> Iterator[Row]:
     report = comparison.judgement.classes
     for scores in report.scores if report else ():
         yield {"model": report.model if report else None, **asdict(scores)}
+
+
+def _doubtful_rows(comparison: Comparison) -> Iterator[Row]:
+    doubtful = comparison.doubtful_rows
+    for row in doubtful.rows if doubtful else ():
+        yield {name: value for name, value in asdict(row).items() if value is not None}
 
 
 def _stage_cost(stage: StageCost) -> Row:

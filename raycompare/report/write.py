@@ -13,6 +13,7 @@ from raycompare.report.page.page import AroundFigures, page
 from raycompare.report.sections import classes as report_classes
 from raycompare.report.sections import cost as report_cost
 from raycompare.report.sections import data as report_data
+from raycompare.report.sections import doubtful_rows as report_doubtful_rows
 from raycompare.report.sections import figures as report_figures
 from raycompare.report.sections import health as report_health
 from raycompare.report.sections import importance as report_importance
@@ -39,6 +40,7 @@ SECTIONS_AFTER_PAIRS = (
     report_search.search_section,
     report_screening.screening_section,
     report_classes.classes_section,
+    report_doubtful_rows.doubtful_rows_section,
 )
 SECTIONS_AFTER_FIGURES = (
     report_cost.cost_section,

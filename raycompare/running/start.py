@@ -17,13 +17,14 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from raycompare.cluster.machines import Node
-from raycompare.data.splits import facts
+from raycompare.data.splits import facts, texts_to_store
 from raycompare.errors import UserError
 from raycompare.experiment.file import write_experiment
 from raycompare.experiment.spec import Experiment, ResourceSpec
 from raycompare.records.clock import Clock
 from raycompare.records.layout import EXPERIMENT, LOCK, MANIFEST, STARTED
 from raycompare.records.manifest import TOTAL, Manifest
+from raycompare.records.rows import StoredText
 from raycompare.records.run_folder import RunFolder
 from raycompare.records.snapshot import time_so_far
 from raycompare.records.versions import RECORDED_PACKAGES, code_versions
@@ -105,6 +106,8 @@ def begin(ready: CheckedExperiment, folder: RunFolder) -> RunStart:
     if folder.exists(STARTED):
         return _same(RunStart(**json.loads(folder.read_text(STARTED))), begun, folder)
     folder.write_text(EXPERIMENT, write_experiment(ready.experiment))
+    if ready.experiment.report.texts:
+        folder.write_rows(texts_to_store(ready.data), StoredText)
     folder.write_text(STARTED, json.dumps(asdict(begun), indent=2) + "\n")
     return begun
 

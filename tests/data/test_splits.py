@@ -10,7 +10,7 @@ import datasets
 import pandas as pd
 import pytest
 
-from raycompare.data.splits import facts, label_counts, load_splits
+from raycompare.data.splits import facts, label_counts, load_splits, texts_to_store
 from raycompare.experiment.spec import DataSpec
 from tests import SHARED
 from tests.splits import LABELS, Load, class_labels, ids, parts, rows
@@ -64,6 +64,23 @@ def test_carved_rows_keep_their_text_and_label(load: Load) -> None:
         for row in split:
             assert row["text"] == f"text {row['example_id']}"
             assert split.features["label"].int2str(row["label"]) == LABELS[row["example_id"]]
+
+
+def test_the_splits_of_the_source_are_known(load: Load) -> None:
+    carved = load(train=rows())
+    assert carved.source_splits == {"train": "train", "validation": "train", "test": "train"}
+    own = load(train=rows(), dev=rows(), test=rows())
+    assert facts(own)["source_splits"] == {"train": "train", "validation": "dev", "test": "test"}
+
+
+def test_texts_of_the_test_are_stored_with_their_index(load: Load) -> None:
+    pairs = rows(second=[f"second {row}" for row in range(len(LABELS))])
+    data = load({"text": ("text", "second")}, train=pairs)
+    texts = texts_to_store(data)
+    assert [text.example_id for text in texts] == data.test["example_id"][:]
+    assert all(text.text == f"text {text.example_id}" for text in texts)
+    assert all(text.text_pair == f"second {text.example_id}" for text in texts)
+    assert {text.text_pair for text in texts_to_store(load(train=rows()))} == {None}
 
 
 def test_the_seed_decides_the_split(load: Load) -> None:
@@ -166,6 +183,7 @@ def test_facts_are_plain_values(load: Load) -> None:
     assert facts(data) == {
         "hash": data.content_hash,
         "labels": ["a", "b", "c"],
+        "source_splits": {part: part for part in ("train", "validation", "test")},
         "rows": {"train": 103, "validation": 2, "test": 3},
         "test_label_counts": {"a": 1, "b": 0, "c": 2},
     }

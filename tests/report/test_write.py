@@ -312,6 +312,7 @@ def test_numbers_are_readable():
         ("_private_", r"\_private\_"),
         ("a|b", r"a\|b"),
         ("two\nlines", "two lines"),
+        ("R&D, &amp; and &#39;", r"R&D, \&amp; and \&#39;"),
         ("<b>*x*</b>", r"\<b\>\*x\*\</b\>"),
     ],
 )

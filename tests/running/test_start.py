@@ -2,11 +2,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from datasets import ClassLabel, Dataset
 
+from raycompare.data.splits import LabelledData
+from raycompare.errors import UserError
+from raycompare.records.rows import StoredText
 from raycompare.records.run_folder import RunFolder
-from raycompare.running.start import earlier_clock
+from raycompare.running.check import CheckedExperiment
+from raycompare.running.start import RunFacts, begin, earlier_clock, manifest
 from tests import runs
 
 
@@ -55,3 +61,39 @@ def test_a_folder_without_records_took_no_time(tmp_path: Path) -> None:
     clock = earlier_clock(RunFolder.at(tmp_path))
     assert clock.seconds == clock.machine_seconds == {}
     assert clock.total == pytest.approx(0.0, abs=1)
+
+
+def checked(**sections: Any) -> CheckedExperiment:
+    """Return an experiment on data with two texts in each split."""
+    columns = {"text": ["a secret", "another"], "label": [0, 1], "example_id": [7, 3]}
+    split = Dataset.from_dict(columns).cast_column("label", ClassLabel(names=["no", "yes"]))
+    data = LabelledData(split, split, split, ("no", "yes"), "0123456789abcdef")
+    return CheckedExperiment(experiment=runs.experiment("a", **sections), data=data)
+
+
+def test_texts_are_not_stored(tmp_path: Path) -> None:
+    ready, folder = checked(), RunFolder.at(tmp_path)
+    begun = begin(ready, folder)
+    folder.write_manifest(manifest(ready, begun, RunFacts(), earlier_clock(folder)))
+    assert sorted(folder.files()) == ["experiment.yaml", "manifest.json", "started.json"]
+    assert not any("secret" in folder.read_text(name) for name in folder.files())
+
+
+def test_texts_of_the_test_are_stored_on_request(tmp_path: Path) -> None:
+    ready, folder = checked(report={"texts": True}), RunFolder.at(tmp_path)
+    begun = begin(ready, folder)
+    folder.write_manifest(manifest(ready, begun, RunFacts(), earlier_clock(folder)))
+    assert folder.read_rows(StoredText) == [
+        StoredText(example_id=7, text="a secret"),
+        StoredText(example_id=3, text="another"),
+    ]
+    others = (name for name in folder.files() if not name.endswith(".parquet"))
+    assert not any("secret" in folder.read_text(name) for name in others)
+
+
+def test_a_run_that_stores_no_texts_is_not_resumed_with_texts(tmp_path: Path) -> None:
+    begin(checked(), RunFolder.at(tmp_path))
+    with pytest.raises(UserError, match="a run of another experiment"):
+        begin(checked(report={"texts": True}), RunFolder.at(tmp_path))
+    assert not (tmp_path / "test_texts.parquet").exists()
+    begin(checked(report={"texts": False}), RunFolder.at(tmp_path))

@@ -31,23 +31,17 @@ def importance_section(comparison: Comparison) -> str:
 
 
 def _claim(importance: Importance, metric: str) -> str:
-    names = [escape(name) for name in importance.significant]
-    searched = number_of(len(importance.explained), "searched hyperparameter")
-    if not names:
-        return (
-            f"The trials show no effect on validation {metric} of any of {searched}. That doesn't "
-            "mean that there is none."
-        )
-    others = len(importance.explained) - len(names)
-    rest = (
-        ""
-        if not others
-        else " For the others, no effect is shown, which doesn't mean that there is none."
-    )
-    return (
-        f"Of {searched}, {listing(names)} had an effect on validation {metric} that chance hardly "
-        f"explains.{rest}"
-    )
+    significant = set(importance.significant)
+    shown = [escape(name) for name in importance.explained if name in significant]
+    others = [escape(name) for name in importance.explained if name not in significant]
+    effect, caveat = f"effect on validation {metric}", "which doesn't mean that there is none."
+    claims = []
+    if shown:
+        claims.append(f"{listing(shown)} had an {effect} that chance hardly explains.")
+    if others:
+        of = "the others" if shown and len(others) > 1 else listing(others)
+        claims.append(f"The trials show no {effect} of {of}, {caveat}")
+    return " ".join(claims)
 
 
 def _cells(name: str, own: Explained) -> list[str]:
