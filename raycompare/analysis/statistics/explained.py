@@ -23,7 +23,7 @@ from scipy import special
 from raycompare.metrics import Floats
 
 LEVEL = 0.05
-PERMUTATIONS, AT_ONCE = 1999, 200
+PERMUTATIONS, AT_ONCE = 999, 200
 LEAST_FREEDOM = 3
 """Degrees of freedom that a group must leave for the error."""
 
@@ -124,11 +124,16 @@ def _explained(freedom: _Freedom, share: float, smallest: Floats) -> Explained:
     own = float(freedom.p(share))
     return Explained(
         share=freedom.adjusted(share),
-        by_chance=freedom.adjusted(freedom.critical(float(np.quantile(smallest, LEVEL)))),
+        by_chance=freedom.adjusted(freedom.critical(_critical_p(smallest))),
         p=float(1 + (smallest <= own * (1 + 1e-9)).sum()) / (1 + len(smallest)),
         trials=freedom.trials,
         groups=freedom.groups,
     )
+
+
+def _critical_p(smallest: Floats) -> float:
+    """Return the p value below which the corrected one is at most 5 %."""
+    return float(np.sort(smallest)[round(LEVEL * (1 + len(smallest))) - 1])
 
 
 def _smallest_p(groups: Sequence[TrialGroup], freedom: Mapping[str, _Freedom], seed: int) -> Floats:

@@ -9,8 +9,6 @@ from raycompare.formatting import count, escape, join_parts, listing, number_of,
 from raycompare.metrics import LABELS
 from raycompare.report.sections.scores import METHODS
 
-SMALLEST_P = 0.001
-
 
 def importance_section(comparison: Comparison) -> str:
     """Show how strongly the scores of the search depended on each hyperparameter."""
@@ -45,10 +43,9 @@ def _claim(importance: Importance, metric: str) -> str:
 
 
 def _cells(name: str, own: Explained) -> list[str]:
-    p = f"< {SMALLEST_P}" if own.p < SMALLEST_P else f"{own.p:.3f}"
     effect = "shown" if own.is_significant else "not shown"
     shares = (f"{own.share:.0%}", f"{own.by_chance:.0%}")
-    return [escape(name), *shares, p, effect, count(own.trials)]
+    return [escape(name), *shares, f"{own.p:.3f}", effect, count(own.trials)]
 
 
 def _note(importance: Importance, metric: str) -> str:
