@@ -17,7 +17,7 @@ et al. 2022, arXiv 2204.02311, table 3); small ones, in small batches, keep a GP
 CPU_UTILISATION = 0.4
 """Share of the speed of matrix products that training reaches, because of norms, attention, the
 optimizer, Python, and trials that compete for caches. One to three layers of MiniLM reach 35 to 46
-GFLOP/s of about 90, with a trial on each of two hyperthreads (jobs/experiments/quickstart.yaml)."""
+GFLOP/s of about 90, with a trial on each of two hyperthreads."""
 GPU_STEP_SECONDS = 0.02
 """Overhead of a step on any GPU: Python, and some hundred kernel launches. An assumption."""
 MEASURE_SECONDS = 0.5
