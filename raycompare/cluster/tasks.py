@@ -8,7 +8,6 @@ from typing import Any, Generic, TypeVar
 
 import ray
 from ray.exceptions import RayError, RayTaskError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from rich.text import Text
 
 from raycompare.errors import summarize
@@ -38,20 +37,17 @@ def run_alone(
     *arguments: Any,
     resources: ResourceSpec,
     retries: int,
-    node_id: str | None = None,
 ) -> Pending[T]:
     """Call the function in a process that exits afterwards and so frees all its memory.
 
     Object references among the arguments are resolved to their values. A lost worker is replaced up
-    to `retries` times, on another machine if `node_id` is lost.
+    to `retries` times.
     """
-    node: Any = NodeAffinitySchedulingStrategy(node_id, soft=True) if node_id else "DEFAULT"
     remote = ray.remote(
         num_cpus=resources.cpu,
         num_gpus=resources.gpus,
         max_calls=1,
         max_retries=retries,
-        scheduling_strategy=node,
     )(function)
     return Pending(remote.remote(*arguments))
 
