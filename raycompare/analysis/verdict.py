@@ -55,9 +55,14 @@ def verdict(
 def _place(experiment: Experiment, tested: Sequence[ModelRow], judgement: Judgement) -> str:
     leader, metric = tested[0], experiment.tune.metric
     name, number = f"**{escape(leader.model)}**", len(experiment.models)
-    by = f"of {number} models on {experiment.name} by {LABELS[metric]}"
-    if number == 1:
-        return f"{name} was the only model tried on {experiment.name}"
+    models = f"{number} models"
+    if len(tested) < number:
+        models = f"the {len(tested)} models that finished"
+    by = f"of {models} on {experiment.name} by {LABELS[metric]}"
+    if len(tested) == 1:
+        only = f"is the only one of {number} models that finished"
+        only = only if number > 1 else "was the only model tried"
+        return f"{name} {only} on {experiment.name}"
     if ties := _ties(tested, metric):
         names = listing([name, *(f"**{escape(tie)}**" for tie in ties)])
         return f"{names} tie for the first place {by}"

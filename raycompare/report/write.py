@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from raycompare.analysis.analytics import mirrors
 from raycompare.analysis.comparison import Comparison, compare_run
-from raycompare.formatting import join_parts
+from raycompare.formatting import join_parts, unbroken_values
 from raycompare.records.layout import REPORT, SUMMARY
 from raycompare.records.run_folder import RunFolder
 from raycompare.records.run_records import Records
@@ -28,6 +30,8 @@ from raycompare.report.sections import search as report_search
 from raycompare.report.summary import summary
 from raycompare.report.tables import csv_text, tables
 
+PROSE = ("- ", "*")
+"""Beginnings of lines in which values are kept together; commands and tables have others."""
 SECTIONS = (
     report_scores.leaderboard_section,
     report_health.health_section,
@@ -97,7 +101,17 @@ def around_figures(comparison: Comparison) -> AroundFigures:
     ]
     return AroundFigures(
         first=join_parts(*first),
-        pairs=join_parts(*(section(comparison) for section in SECTIONS)),
-        before=join_parts(*(section(comparison) for section in SECTIONS_AFTER_PAIRS)),
-        after=join_parts(*(section(comparison) for section in SECTIONS_AFTER_FIGURES)),
+        pairs=_join_sections(comparison, SECTIONS),
+        before=_join_sections(comparison, SECTIONS_AFTER_PAIRS),
+        after=_join_sections(comparison, SECTIONS_AFTER_FIGURES),
     )
+
+
+def _join_sections(comparison: Comparison, sections: Iterable[Callable[[Comparison], str]]) -> str:
+    """Join sections so that no line of their prose is broken within a value."""
+    text = join_parts(*(section(comparison) for section in sections))
+    return "".join(map(_keep_values, text.splitlines(keepends=True)))
+
+
+def _keep_values(line: str) -> str:
+    return unbroken_values(line) if line.startswith(PROSE) else line

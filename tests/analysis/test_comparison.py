@@ -246,7 +246,18 @@ def test_a_model_whose_finalists_failed_is_last_with_its_reason():
     assert last.counts["errored"] == 3
     assert last.num_parameters == 14_000_000
     assert found.rivals == ()
+    assert found.verdict.startswith("**fine** is the only one of 2 models that finished on ag-news")
     assert found.verdict.endswith(" unlucky did not finish.")
+
+
+def test_the_verdict_ranks_the_models_that_finished():
+    run = runs.empty("a", "b", "c")
+    run.confirm("a", [0.9, 0.9, 0.9])
+    run.confirm("b", [0.5, 0.5, 0.5])
+    run.fail("c", "confirm", "OSError: disk full")
+    assert run.compare().verdict.startswith(
+        "**a** is the best of the 2 models that finished on ag-news by MCC: "
+    )
 
 
 def test_steps_to_best_is_the_median():

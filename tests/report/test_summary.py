@@ -44,7 +44,7 @@ def test_the_first_screen_has_verdict_price_warnings_and_data_before_the_figure(
     first, rest = report.replace("\xa0", " ").split("<picture>", 1)
     assert [line for line in first.splitlines() if line.startswith("- ")] == [
         "- Training minilm-3 once takes 1 m 23 s.",
-        "- Running minilm-3 takes 12.3 ms for one text (95 % within 18.5 ms); a million texts in "
+        "- Running it takes 12.3 ms for one text (95 % within 18.5 ms); a million texts in "
         "batches take 1 h 22 m. It takes 99 MB on disk.",
         "- There are [2 warnings](#warnings).",
         "- Data: fancyzhx/ag_news, 2,000 training rows, 1,000 test rows. Run "
@@ -69,7 +69,7 @@ def test_with_a_price_the_first_screen_has_the_dollars_of_training_and_of_runnin
         "- Training a once takes 1 m 00 s and costs $0.03, including evaluations and the test."
     )
     assert running == (
-        "- Running a takes 10.0 ms for one text (95 % within 15.0 ms); a million texts in batches "
+        "- Running it takes 10.0 ms for one text (95 % within 15.0 ms); a million texts in batches "
         "take 1 h 07 m and cost $1.00. It takes 80 MB on disk."
     )
 
@@ -138,6 +138,17 @@ def test_the_caption_names_only_what_the_figure_has() -> None:
     assert "each model and baseline with" in ScoresFigure(run.compare()).caption()
     run.has_predictions = False
     assert "interval" not in ScoresFigure(run.compare()).caption()
+
+
+def test_without_a_tested_model_there_is_no_figure_of_scores() -> None:
+    run = runs.empty("a")
+    run.fail("a", "tune", "boom")
+    run.baseline(0.5)
+    comparison = run.compare()
+    assert not ScoresFigure(comparison).has_data
+    report = render(comparison, IMAGES)
+    assert "For each seed" not in report
+    assert "no finalist was tested" in report
 
 
 def test_models_that_were_not_tested_have_a_point_of_their_own_kind() -> None:

@@ -220,6 +220,40 @@ def test_a_baseline_beside_a_single_seed_has_none_itself():
     assert f"| a | {TF_IDF} | 1\xa0and\xa0none |" in render(run.compare(), {})
 
 
+def test_with_one_seed_for_all_models_the_notes_speak_of_test_rows_only():
+    run = runs.empty(*"abcdefg", confirm={"seeds": [1]})
+    for number, model in enumerate("abcdefg"):
+        run.confirm(model, [0.9 - 0.02 * number])
+    report = render(run.compare(), {})
+    assert "is the interval of the expected score, over 1,000 test rows only, of each" in report
+    assert "- Every model finished only one seed." in report
+    assert "sample standard deviation" not in report
+    assert "wider on one side" not in report
+    assert "Means over" not in report
+
+
+def test_the_notes_speak_of_luck_and_of_baselines_only_if_there_are_any():
+    run = runs.empty("a", "b")
+    run.confirm("a", [0.9, 0.9, 0.9])
+    run.confirm("b", [0.5, 0.5, 0.5])
+    clear = render(run.compare(), {})
+    assert "wider on one side" not in clear
+    assert "Baselines are compared" not in clear
+    typical = runs.typical()
+    typical.baseline(0.76)
+    report = render(typical.compare(), {})
+    assert "wider on one side" in report
+    assert "Baselines are compared" in report
+
+
+def test_of_many_models_with_one_seed_a_note_names_some():
+    run = runs.empty(*"abcdefgh")
+    for number, model in enumerate("abcdefgh"):
+        quality = 0.9 - 0.02 * number
+        run.confirm(model, [quality, quality] if model == "a" else [quality])
+    assert "- b, c, d, e, f and 2 other models finished only one seed." in render(run.compare(), {})
+
+
 def test_predictions_that_were_written_are_those_that_are_judged(tmp_path: Path):
     run = runs.typical()
     assert write_report(run.write(tmp_path)).judgement == run.compare().judgement

@@ -92,7 +92,7 @@ class PairMatrixFigure(ReportFigure):
         baseline = f", {BASELINE} is the baseline" if BASELINE in self._numbers else ""
         sentences = [
             f"Each cell compares two models: the shade is the difference in mean test "
-            f"{self.metric_label}, and the model of the column is the better one. Numbers are "
+            f"{self.metric_label}, and the model of the column has the better score. Numbers are "
             f"those of the leaderboard{baseline}.",
             *self._explain_marks(),
         ]
@@ -205,11 +205,11 @@ class PairMatrixFigure(ReportFigure):
             "showlegend": False,
         }
         rows = [f"{name}  {number}" for name, number in zip(names, self._numbers, strict=True)]
+        bare = {"tickvals": places, "showgrid": False, "zeroline": False, "tickfont": {"size": 10}}
+        ends = [len(names) - 0.5, -0.5]
         layout = {
-            "xaxis": make_axis("", tickvals=places, ticktext=self._numbers, showgrid=False),
-            "yaxis": make_axis(
-                "", tickvals=places, ticktext=rows, showgrid=False, autorange="reversed"
-            ),
+            "xaxis": make_axis("", ticktext=self._numbers, tickangle=0, **bare),
+            "yaxis": make_axis("", ticktext=rows, range=ends, **bare),
             "height": 120 + PLOT_ROW_HEIGHT * len(names),
         }
         return make_plot([heat, marks], "", "", **layout)

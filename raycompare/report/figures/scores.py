@@ -44,7 +44,9 @@ class ScoresFigure(ReportFigure):
 
     @cached_property
     def data(self) -> list[ScorePoint]:
-        """Models and fitted baselines with a finite score, best first."""
+        """Models and fitted baselines with a finite score, best first; empty without a model."""
+        if not self.comparison.leaderboard[0].test:
+            return []
         lines = [(line, self._value(line)) for line in self.comparison.standings]
         return [self._point(line, value) for line, value in lines if math.isfinite(value)]
 
@@ -102,7 +104,7 @@ class ScoresFigure(ReportFigure):
             legend={"orientation": "h", "y": 1, "yanchor": "bottom"},
             yaxis={
                 "automargin": True,
-                "autorange": "reversed",
+                "range": [len(self.data) - 0.4, -0.6],
                 "type": "category",
                 "categoryorder": "array",
                 "categoryarray": [escape(point.model) for point in self.data],

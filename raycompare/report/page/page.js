@@ -113,12 +113,15 @@
       const tickvals = layout.yaxis.tickvals ?? names;
       Object.assign(layout.yaxis, { tickmode: "array", tickvals, ticktext: names.map(shorten) });
     }
-    for (const trace of data) trace.name = trace.name && shorten(trace.name);
-    if (layout.legend?.orientation !== "v") return;
-    const lines = new Set(data.filter((t) => t.showlegend !== false && t.name).map((t) => t.name));
-    layout.height += 20 * lines.size;
+    for (const trace of data) {
+      trace.name = trace.name && shorten(trace.name);
+      if (trace.visible === "legendonly") trace.showlegend = false;
+    }
+    const inLegend = data.filter((trace) => trace.name && trace.showlegend !== false);
+    const room = 20 * new Set(inLegend.map((trace) => trace.name)).size;
+    layout.height += room;
     layout.legend = { orientation: "h", x: 0, y: 0, yref: "container", yanchor: "bottom" };
-    layout.margin = { ...layout.margin, b: layout.margin.b + 20 * lines.size, l: 50 };
+    layout.margin = { ...layout.margin, b: layout.margin.b + room, l: 50 };
   }
 
   function painted(figure, theme) {

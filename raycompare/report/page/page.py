@@ -48,6 +48,7 @@ class AroundFigures(NamedTuple):
 
 
 class _Shown(NamedTuple):
+    title: str
     caption: str
     plot: Plot
     place: Place = "figures"
@@ -133,9 +134,11 @@ def _shown(comparison: Comparison) -> dict[str, _Shown]:
     trials = explorer(comparison)
     shown = {}
     if trials.traces:
-        shown["trial_explorer"] = _Shown(explain_explorer(comparison), trials)
+        shown["trial_explorer"] = _Shown("Trial explorer", explain_explorer(comparison), trials)
     for figure in shown_figures(comparison):
-        shown[figure.name] = _Shown(figure.page_caption(), figure.plot(), figure.place)
+        shown[figure.name] = _Shown(
+            figure.title, figure.page_caption(), figure.plot(), figure.place
+        )
     return shown
 
 
@@ -163,7 +166,7 @@ def _contents(body: str) -> str:
 
 
 def _figure(name: str, figure: _Shown) -> str:
-    title = name.replace("_", " ").capitalize()
+    title = figure.title
     level = "h2" if figure.place == "verdict" else "h3"
     return (
         f'<figure>\n<{level} id="figure-{name}">{title}</{level}>\n'

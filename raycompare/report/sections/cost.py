@@ -16,12 +16,14 @@ from raycompare.formatting import (
     dollars,
     duration,
     escape,
+    fold_if_long,
     join_parts,
     listing,
     number_of,
     share,
     table,
 )
+from raycompare.report.sections.scores import MOST_OPEN
 
 
 def budget_section(comparison: Comparison) -> str:
@@ -95,7 +97,8 @@ def _models(cost: Cost) -> str:
     money = ["USD tune", "USD confirm", "USD total", "USD per further seed"]
     times = ["tune", "confirm", "total", "per further seed"]
     headers = ["model", "trials", "processor time", *(money if cost.price else times)]
-    return table(headers, [_model(cost, row) for row in cost.models])
+    rows = table(headers, [_model(cost, row) for row in cost.models])
+    return fold_if_long(rows, len(cost.models), "model", MOST_OPEN)
 
 
 def _model(cost: Cost, row: ModelCost) -> list[str]:

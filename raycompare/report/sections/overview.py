@@ -38,9 +38,10 @@ def _price(comparison: Comparison, leader: ModelRow) -> Iterator[str]:
     name = escape(leader.model)
     if leader.train_seconds is not None:
         yield f"Training {name} once takes {duration(leader.train_seconds)}{_usd(comparison)}."
+        name = "it"
     for record in comparison.inference:
         if record.model == leader.model:
-            yield _running(comparison, record)
+            yield _running(comparison, record, name)
     yield from _baselines(comparison, leader)
 
 
@@ -52,11 +53,11 @@ def _usd(comparison: Comparison) -> str:
     return f" and costs {dollars(seed.usd)}, including evaluations and the test"
 
 
-def _running(comparison: Comparison, record: InferenceRecord) -> str:
+def _running(comparison: Comparison, record: InferenceRecord, name: str) -> str:
     usd = comparison.cost.usd_to_run(record, TEXTS)
     cost = "" if usd is None else f" and cost {dollars(usd)}"
     return (
-        f"Running {escape(record.model)} takes {milliseconds(record.latency_p50_ms)} for one text "
+        f"Running {name} takes {milliseconds(record.latency_p50_ms)} for one text "
         f"(95 % within {milliseconds(record.latency_p95_ms)}); a million texts in batches take "
         f"{duration(TEXTS / record.texts_per_second)}{cost}. It takes "
         f"{record.weight_bytes / BYTES_PER_MB:,.0f} MB on disk."

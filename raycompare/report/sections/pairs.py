@@ -101,7 +101,7 @@ def _networks(pairs: Sequence[Pair]) -> str:
         return ""
     headers = ["first", "second", "seeds", "only first correct", "only second correct", "p"]
     note = (
-        "In these pairs, one of the models has a single seed. McNemar's test (mid-p, not "
+        "In these pairs, at least one of the models has a single seed. McNemar's test (mid-p, not "
         "corrected) compares these two trained networks only: other seeds could give another "
         "result, so nothing is claimed about the models."
     )

@@ -17,6 +17,7 @@ from raycompare.formatting import (
     count,
     duration,
     escape,
+    fold_if_long,
     join_parts,
     listing,
     number_of,
@@ -26,6 +27,10 @@ from raycompare.formatting import (
 )
 from raycompare.metrics import LABELS, MODES, MetricName
 
+MOST_OPEN = 12
+"""Largest number of models in a table that is not folded, after the leaderboard."""
+MOST_NAMES = 5
+"""Largest number of models that a note names."""
 METHODS = "The methods are described in docs/statistics.md of raycompare."
 
 
@@ -139,10 +144,12 @@ def _how_to_read(comparison: Comparison) -> str:
     spread_note = (
         f" ± is the sample standard deviation over seeds ({planned} planned)." if most > 1 else ""
     )
+    order = f"- Models are ordered by mean test {LABELS[metric]}; {direction} is better."
+    if not comparison.leaderboard[0].test:
+        return "\n".join([*_how_to_compare(comparison), *_about_baselines(comparison)])
     return "\n".join(
         [
-            f"- Models are ordered by mean test {LABELS[metric]}; {direction} is better."
-            f"{spread_note}",
+            f"{order}{spread_note}",
             "- For each seed, the model's best configuration was trained with the full budget and "
             f"tested once, with its best checkpoint by validation {LABELS[metric]}. Averages over "
             "evaluations are never used.",
@@ -161,27 +168,34 @@ def _how_to_compare(comparison: Comparison) -> list[str]:
         return [f"- There are no intervals and no tests, and nothing is claimed: {judgement.gap}."]
     single = [escape(row.model) for row in comparison.leaderboard if row.seeds_done == 1]
     rows = number_of(judgement.examples, "test row")
-    leader = comparison.leaderboard[0].model
-    own = judgement.intervals.get(leader, {}).get(judgement.metric)
     lucky = (
         " The interval in the verdict is wider on one side, because the first of several models "
         "that may be the best was probably lucky."
     )
+    over = f"over seeds and {rows}" if judgement.standings else f"over {rows} only"
     notes = [
-        f"- *95 %* is the interval of the expected score, over seeds and {rows}, of each model on "
-        f"its own.{lucky if judgement.selected not in (None, own) else ''}"
+        f"- *95 %* is the interval of the expected score, {over}, of each model on its own."
+        f"{lucky if comparison.rivals else ''}"
     ]
     if judgement.standings:
         notes.append(_about_the_best(comparison))
     if comparison.experiment.confirm.is_race:
         notes.append(_about_the_race(comparison.experiment.confirm, judgement))
     if single:
-        finished = "each finished" if len(single) > 1 else "finished"
+        tested = sum(bool(row.test) for row in comparison.leaderboard)
+        names = "Every model" if 1 < tested == len(single) else _list_some(single)
         notes.append(
-            f"- {listing(single)} {finished} only one seed. The interval then reflects test rows "
+            f"- {names} finished only one seed. The interval then reflects test rows "
             "only, not how much other seeds would vary, and there is no test."
         )
     return notes
+
+
+def _list_some(names: Sequence[str]) -> str:
+    """Join names as in a sentence, but of many only the first."""
+    if len(names) <= MOST_NAMES:
+        return listing(names)
+    return f"{', '.join(names[:MOST_NAMES])} and {len(names) - MOST_NAMES} other models"
 
 
 def _about_the_race(confirm: ConfirmSpec, judgement: Judgement) -> str:
@@ -244,11 +258,14 @@ def hyperparameters_section(comparison: Comparison) -> str:
     metric = LABELS[comparison.metric]
     headers = ["model", "configuration", *map(escape, names)]
     rows = [_configuration(comparison, row, names) for row in comparison.configurations]
-    parts = ["## Best hyperparameters", table(headers, rows, left=2), _defaults_note(comparison)]
+    number = len(rows)
+    best = fold_if_long(table(headers, rows, left=2), number, "model", MOST_OPEN)
+    parts = ["## Best hyperparameters", best, _defaults_note(comparison)]
     if any(row.gain is not None for row in comparison.configurations):
         gains = [_gain(row) for row in comparison.configurations]
         headers = ["model", f"default, {metric}", f"best tuned, {metric}", "gain from tuning"]
-        parts += [table(headers, gains), _gain_note(comparison)]
+        table_of_gains = fold_if_long(table(headers, gains), number, "model", MOST_OPEN)
+        parts += [table_of_gains, _gain_note(comparison)]
     return join_parts(*parts)
 
 

@@ -6,9 +6,10 @@ from typing import get_args
 
 from raycompare.analysis.comparison import Comparison, Savings
 from raycompare.experiment.settings import SCHEDULERS
-from raycompare.formatting import count, escape, join_parts, number_of, share, table
+from raycompare.formatting import count, escape, fold_if_long, join_parts, number_of, share, table
 from raycompare.records.endings import STATUS_WORDS
 from raycompare.records.rows import FINISHED, Status
+from raycompare.report.sections.scores import MOST_OPEN
 
 
 def partial_section(comparison: Comparison) -> str:
@@ -32,7 +33,8 @@ def search_section(comparison: Comparison) -> str:
         for row in comparison.leaderboard
     ]
     note = "Number of trials in both stages, by final status."
-    return join_parts("## Search", table(headers, rows), note, _savings(comparison))
+    counts = fold_if_long(table(headers, rows), len(rows), "model", MOST_OPEN)
+    return join_parts("## Search", counts, note, _savings(comparison))
 
 
 def _savings(comparison: Comparison) -> str:
