@@ -18,6 +18,7 @@ from raycompare.report.sections import data as report_data
 from raycompare.report.sections import doubtful_rows as report_doubtful_rows
 from raycompare.report.sections import figures as report_figures
 from raycompare.report.sections import health as report_health
+from raycompare.report.sections import hyperparameters as report_hyperparameters
 from raycompare.report.sections import importance as report_importance
 from raycompare.report.sections import inference as report_inference
 from raycompare.report.sections import mirrors as report_mirrors
@@ -30,8 +31,6 @@ from raycompare.report.sections import search as report_search
 from raycompare.report.summary import summary
 from raycompare.report.tables import csv_text, tables
 
-PROSE = ("- ", "*")
-"""Beginnings of lines in which values are kept together; commands and tables have others."""
 SECTIONS = (
     report_scores.leaderboard_section,
     report_health.health_section,
@@ -39,7 +38,7 @@ SECTIONS = (
 )
 SECTIONS_AFTER_PAIRS = (
     report_inference.inference_section,
-    report_scores.hyperparameters_section,
+    report_hyperparameters.hyperparameters_section,
     report_importance.importance_section,
     report_search.search_section,
     report_screening.screening_section,
@@ -114,4 +113,6 @@ def _join_sections(comparison: Comparison, sections: Iterable[Callable[[Comparis
 
 
 def _keep_values(line: str) -> str:
-    return unbroken_values(line) if line.startswith(PROSE) else line
+    """Keep the values of a line together, unless it is part of a table or of a command."""
+    is_prose = line.startswith(("- ", "*")) or line[:1].isupper() or line[:1].isdigit()
+    return unbroken_values(line) if is_prose else line

@@ -208,14 +208,14 @@ def test_a_wide_range_has_powers_of_ten() -> None:
     assert rates["ticktext"][0] == "1e-06"
 
 
-def browse(path: Path) -> tuple[str, list[str]]:
+def browse(path: Path, *options: str) -> tuple[str, list[str]]:
     """Open a page; return its DOM when scripts are done, and what the console said."""
     command = [
         str(BROWSER),
         *("--headless", "--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader"),
         *("--enable-logging=stderr", "--v=0", "--virtual-time-budget=30000"),
         f"--user-data-dir={path.parent / 'profile'}",
-        *("--dump-dom", path.as_uri()),
+        *(*options, "--dump-dom", path.as_uri()),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=110)
     said = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
@@ -257,6 +257,26 @@ def test_names_of_users_are_text_in_a_browser(tmp_path: Path) -> None:
     assert said == []
     assert "<title>ag-news: 20260102-030405-abc123</title>" in dom
     assert 'src="x"' not in dom
+
+
+@needs_browser
+@pytest.mark.timeout(120)
+def test_a_narrow_page_scrolls_down_only_and_shortens_long_names(tmp_path: Path) -> None:
+    run = runs.many(9)
+    path = tmp_path / "report.html"
+    script = """
+    const root = document.documentElement;
+    root.dataset.width = `${root.clientWidth} ${root.scrollWidth}`;
+    const plot = document.querySelector('[data-figure="scores"]');
+    const lengths = plot.layout.yaxis.ticktext.map((name) => name.length);
+    root.dataset.longest = Math.max(...lengths)"""
+    path.write_text(scripted(page_of(run), script), encoding="utf-8")
+    dom, said = browse(path, "--window-size=500,900")
+    assert said == []
+    width, scrolled = re.findall(r'data-width="(\d+) (\d+)"', dom)[0]
+    assert int(width) < 700
+    assert scrolled == width
+    assert 'data-longest="24"' in dom
 
 
 def table_after(dom: str, heading: str) -> list[list[str]]:

@@ -23,6 +23,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from raycompare.analysis.comparison import Comparison
+from raycompare.formatting import unbroken_values
 from raycompare.report.drawing.figure import Place
 from raycompare.report.drawing.plot import Plot
 from raycompare.report.drawing.registry import shown_figures
@@ -172,7 +173,7 @@ def _figure(name: str, figure: _Shown) -> str:
         f'<figure>\n<{level} id="figure-{name}">{title}</{level}>\n'
         f'<div class="wide"><div class="plot" role="group" aria-label="{title}" '
         f'data-figure="{name}"></div></div>\n'
-        f"<figcaption>{html(figure.caption)}</figcaption>\n</figure>"
+        f"<figcaption>{html(unbroken_values(figure.caption))}</figcaption>\n</figure>"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from raycompare.analysis.comparison import Comparison
+from raycompare.formatting import unbroken_values
 from raycompare.report.drawing.figure import Place, ReportFigure
 from raycompare.report.drawing.registry import figures_of
 
@@ -21,7 +22,7 @@ def figures_section(comparison: Comparison, images: Images) -> str:
 def figures_at(place: Place, comparison: Comparison, images: Images) -> str:
     """Show the figures that belong to a place of the report."""
     return "\n\n".join(
-        f"{_picture(figure, images[figure.name])}\n\n{figure.caption()}"
+        f"{_picture(figure, images[figure.name])}\n\n{unbroken_values(figure.caption())}"
         for figure in figures_of(comparison)
         if figure.name in images and figure.place == place
     )

@@ -19,6 +19,7 @@ from raycompare.formatting import (
     NOTHING,
     count,
     escape,
+    fold_if_long,
     join_parts,
     listing,
     number_of,
@@ -26,8 +27,9 @@ from raycompare.formatting import (
     share,
     table,
 )
-from raycompare.metrics import LABELS, MetricName
+from raycompare.metrics import LABELS, MODES, MetricName
 from raycompare.records.rows import InferenceRecord, InferenceRound
+from raycompare.report.sections.scores import MOST_OPEN
 
 BYTES_PER_MB = 10**6
 SIGNIFICANT_MS = 3
@@ -41,7 +43,8 @@ def inference_section(comparison: Comparison) -> str:
     headers = ["model", "median latency", "over rounds", "95th percentile", "texts per second"]
     headers += ["parameters", "MB on disk", "MB of memory"]
     speed = comparison.speed
-    rows = table(headers, (_cells(row, speed) for row in records)) if records else ""
+    measured = table(headers, (_cells(row, speed) for row in records)) if records else ""
+    rows = fold_if_long(measured, len(records), "model", MOST_OPEN)
     note = _how_measured(records, speed) if records else ""
     return join_parts("## Inference", _recommend(comparison), rows, _gaps(comparison), note)
 
@@ -96,7 +99,8 @@ def _recommend(comparison: Comparison) -> str:
 def _leader(chosen: Choices, metric: MetricName) -> list[str]:
     if chosen.leader is None:
         return []
-    place = "Best" if chosen.leader_is_best else "Highest score"
+    highest = "Highest score" if MODES[metric] == "max" else "Lowest loss"
+    place = "Best" if chosen.leader_is_best else highest
     return [f"{place}: {_describe(chosen.leader, metric)}."]
 
 
