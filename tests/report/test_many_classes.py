@@ -33,7 +33,15 @@ def answers(seed: int) -> pa.Table:
     labels = np.arange(ROWS) % len(LABELS)
     wrong = np.random.default_rng(seed).random(ROWS) < np.where(labels < 20, 0.7, 0.1)
     predictions = np.where(wrong, (labels + 1) % len(LABELS), labels)
-    return pa.table({"example_id": np.arange(ROWS), "label": labels, "prediction": predictions})
+    sure = np.eye(len(LABELS), dtype=np.float32)[predictions]
+    return pa.table(
+        {
+            "example_id": np.arange(ROWS),
+            "label": labels,
+            "prediction": predictions,
+            "probabilities": list(sure),
+        }
+    )
 
 
 def surveyed() -> Survey:
