@@ -203,7 +203,7 @@ class ConfirmSpec(Part):
     """For `auto`: number of seeds that every model gets."""
     most: Annotated[int, Field(ge=2)] = 10
     """For `auto`: maximum number of seeds of a model."""
-    min_chance: Annotated[float, Field(ge=0, lt=0.5)] = 0.1
+    min_chance: Annotated[float, Field(ge=0, lt=0.5)] = 0.07
     """For `auto`: chance of being better than the leader below which a model gets no further seeds;
     with 0, every model gets them until it is ruled out."""
     margin: Annotated[float, Field(gt=0)] | None = None

@@ -86,7 +86,8 @@ def test_the_card_gives_the_test_of_its_own_weights_beside_the_mean(folder: RunF
     assert made.trial.seed == 2
     own = made.test.accuracy
     assert own != found.row.test["accuracy"].mean
-    assert f"| accuracy | {own:.3f} | {found.row.test['accuracy'].mean:.3f} ±" in text
+    row = f"| accuracy | {own:.3f} | {found.row.test['accuracy'].mean:.3f} ±"
+    assert row in text.replace("\xa0", " ")
     assert made.comparison.verdict in text
     assert "4 labels: World, Sports, Business, Sci/Tech" in text
     assert "first 8 tokens" in text

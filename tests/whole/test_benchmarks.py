@@ -160,7 +160,7 @@ def test_ratios_are_of_medians() -> None:
 
 def test_the_page_of_a_run_ends_with_the_ratio_to_the_padded_trainer() -> None:
     page = trial.page(TRIAL_SIZES, RUNS, "Busy.", quick=False)
-    assert "| Trainer, defaults | 8.00 | 7.00 to 8.50 | 1.60 |" in page.results
+    assert "| Trainer, defaults | 8.00 | 7.00 to 8.50 | 1.60 |" in page.results.replace("\xa0", " ")
     measured = {goal.name: (goal.measured, goal.met) for goal in page.goals}
     assert measured["seconds by those of the bare loop"] == ("1.02", True)
     assert measured["times as fast as Trainer defaults"] == ("1.60", False)

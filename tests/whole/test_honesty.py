@@ -29,7 +29,7 @@ def possible(rate: Rate, at_most: float) -> bool:
 @pytest.mark.slow
 @pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.name)
 def test_equal_models_are_seldom_called_different(world: World):
-    result = replay(world, 100)
+    result = replay(world, 60)
     assert possible(result.false_differences, 0.05)
     assert possible(result.best_ruled_out, 0.05)
     assert result.covered >= 0.92
