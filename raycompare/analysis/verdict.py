@@ -200,7 +200,7 @@ def _outlook(
     if number is None:
         yield (
             f"Even if the differences are as measured, {MOST_SEEDS} more seeds would probably not "
-            "settle it"
+            "settle which is the best"
         )
         return
     costs = [seeds[model] for model in racing if model in seeds]
@@ -209,8 +209,8 @@ def _outlook(
     took = duration(number * sum(cost.seconds for cost in costs))
     each = "1 more seed" if number == 1 else f"{number} more seeds"
     yield (
-        f"If the differences are as measured, {each} of {_all_names(racing)} (about {took} of a "
-        f"machine{money}) would probably settle it"
+        f"If the differences are as measured, {each} of {_all_names(racing)} (about {took} of "
+        f"machine time{money}) would probably settle which is the best"
     )
 
 

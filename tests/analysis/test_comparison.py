@@ -142,7 +142,8 @@ def test_the_verdict_says_what_was_tested_and_what_could_not_be_seen():
         f"MCC 0.831, 95 % interval {interval.low:.3f} to {interval.high:.3f} (3 seeds, 1,000 test "
         "rows). It is better than bert\\|tiny. With 3 seeds and 1,000 test rows, a difference "
         f"below about {missed:.3f} MCC would probably have been missed. Even if the differences "
-        "are as measured, 10 more seeds would probably not settle it."
+        "are as measured, 10 more seeds would probably not settle which is the "
+        "best."
     )
 
 

@@ -38,7 +38,7 @@ def test_seeds_are_added_to_models_that_may_win_also_after_an_interruption(
     assert max(seeds.values()) > 2
     assert "confirm: 6 trials, at most 6 more" in said
     assert "confirm: after 2 seeds, hopeless is ruled out" in said
-    assert "Further seeds were added one at a time" in folder.read_text("report.md")
+    assert "Seeds were added one at a time" in folder.read_text("report.md")
     whole = outcomes(folder)
 
     forget_seeds_after(2, folder)

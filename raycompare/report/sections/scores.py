@@ -195,14 +195,14 @@ def _list_some(names: Sequence[str]) -> str:
 
 
 def _about_the_race(confirm: ConfirmSpec, judgement: Judgement) -> str:
-    chance = f"a chance of less than {confirm.min_chance:.0%}"
     aside = (
-        f" *Set aside*: at last it had {chance} to be better than the leader on these test rows, "
-        "and got no further seeds; that is an estimate, and no test."
+        " *Set aside*: after the last round, its estimated chance of being better than the leader "
+        f"on these test rows was below {100 * confirm.min_chance:g} %, so it got no further seeds; "
+        "this is an estimate, not a test."
     )
     return (
-        "- Further seeds were added one at a time, to models that might still win. The tests allow "
-        f"for that: p values count {judgement.peeking:.1f} times as much as with a list of seeds."
+        "- Seeds were added one at a time, to models that might still win. The tests allow for "
+        f"that: p values are multiplied by {judgement.peeking:.1f}."
         f"{aside if judgement.set_aside else ''}"
     )
 
