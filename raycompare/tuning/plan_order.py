@@ -173,11 +173,16 @@ class PlanOrder(FIFOScheduler):
         self.end(plan_of(trial))
 
     def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
-        """Record the end of a trial, unless it will be restarted."""
+        """Record the end of a trial, unless it will be restarted.
+
+        Tune has set the status of a trial that it restarts to ERROR by now. A trial that is lost
+        once more while it waits for a worker is given up, whatever `should_recover` says.
+        """
         plan = plan_of(trial)
-        if trial.should_recover():
+        if trial.status == Trial.ERROR and trial.should_recover():
             self._lost[plan.trial_id] = trial
         else:
+            self._lost.pop(plan.trial_id, None)
             self.end(plan)
 
     def on_trial_remove(self, tune_controller: TuneController, trial: Trial) -> None:

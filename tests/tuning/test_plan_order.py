@@ -132,6 +132,7 @@ def test_a_trial_that_is_started_again_is_still_waited_for_and_comes_first() -> 
     controller = Controller(Trial.RUNNING, Trial.RUNNING, Trial.RUNNING, Trial.PENDING)
     lost = controller.trials[0]
     lost.max_failures = 2
+    lost.set_status(Trial.ERROR)
     scheduler.on_trial_error(controller, lost)  # type: ignore[arg-type]
     lost.set_status(Trial.PENDING)
     controller.trials.append(controller.trials.pop(0))  # as Tune does
@@ -139,6 +140,22 @@ def test_a_trial_that_is_started_again_is_still_waited_for_and_comes_first() -> 
     assert hear(scheduler, waiting, evaluation(10, 0.1)) == TrialScheduler.PAUSE
     waiting.set_status(Trial.PAUSED)
     assert choose(scheduler, controller) is lost
+
+
+def test_a_trial_that_is_lost_while_it_waits_for_a_worker_is_given_up_and_not_waited_for() -> None:
+    rules: dict[str, Rule] = {m: TopK((10,), TuneSpec(top_k=1)) for m in ("slow", "fast")}
+    scheduler = comparing(rules)
+    controller = Controller(*[Trial.RUNNING] * 4)
+    given_up, waiting = controller.trials[0], controller.trials[2]
+    given_up.max_failures = 2
+    given_up.set_status(Trial.ERROR)
+    scheduler.on_trial_error(controller, given_up)  # type: ignore[arg-type]
+    given_up.set_status(Trial.PENDING)
+    assert hear(scheduler, waiting, evaluation(10, 0.1)) == TrialScheduler.PAUSE
+    waiting.set_status(Trial.PAUSED)
+    scheduler.on_trial_error(controller, given_up)  # type: ignore[arg-type]
+    given_up.set_status(Trial.ERROR)
+    assert choose(scheduler, controller) is waiting
 
 
 def test_a_resumed_run_decides_as_if_it_had_never_stopped() -> None:
