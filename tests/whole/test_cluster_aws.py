@@ -80,7 +80,6 @@ def test_from_up_to_down(cloud: Cloud, tmp_path: Path) -> None:
     job = ("jobs/compare.py", "--", "jobs/experiments/small.yaml")
     said = cloud.ray("submit", "cluster.yaml", *job)
     (worker,) = (i for i in cloud.account.instances() if i["InstanceLifecycle"] == "spot")
-    assert worker["State"] == "running"
     (report,) = filter(is_report, cloud.launched.bucket.names())
     assert f"{cloud.launched.bucket.uri}/{report}" in said
 
