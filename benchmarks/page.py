@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from textwrap import fill
 
 from raycompare.cluster.machines import this_machine
 from raycompare.formatting import table
@@ -14,6 +15,7 @@ from raycompare.records.versions import RECORDED_PACKAGES
 from raycompare.running.start import git_revision
 
 PAGES = Path(__file__).parent / "pages"
+WIDTH = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +59,11 @@ class Page:
         path.write_text(text + "\n")
         print(text)  # noqa: T201
         return path
+
+
+def wrap(paragraphs: Iterable[str]) -> str:
+    """Join paragraphs of Markdown, with lines of at most 100 characters."""
+    return "\n\n".join(fill(" ".join(each.split()), WIDTH) for each in paragraphs)
 
 
 def _revision() -> str:

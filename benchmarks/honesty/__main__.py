@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from textwrap import fill
 from time import perf_counter
 from typing import Annotated, Literal
 
@@ -18,7 +17,7 @@ from benchmarks.honesty.aims import at_most, holds_truth
 from benchmarks.honesty.auto import auto_page
 from benchmarks.honesty.replays import Result, replay, replay_gap
 from benchmarks.honesty.worlds import RecordedWorld, SimulatedWorld, World
-from benchmarks.page import Goal, Page
+from benchmarks.page import Goal, Page, wrap
 from raycompare.analysis.statistics.contenders import POWER
 from raycompare.formatting import score, table
 
@@ -27,7 +26,6 @@ REPLAYS = 1000
 MOST_MODELS = 16
 """Worlds with more models are replayed less often."""
 LEEWAY = 0.05
-WIDTH = 100
 
 SIMULATED = (
     SimulatedWorld(models=2),
@@ -163,7 +161,7 @@ def _method(replays: int) -> str:
         the rows and some of the networks, none twice.
         """,
     )
-    return "\n\n".join(fill(" ".join(each.split()), WIDTH) for each in paragraphs)
+    return wrap(paragraphs)
 
 
 def _equal_table(results: Sequence[Result]) -> str:

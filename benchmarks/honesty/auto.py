@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from textwrap import fill
 from time import perf_counter
 
 from benchmarks.honesty.aims import at_most, holds_truth
@@ -13,7 +12,7 @@ from benchmarks.honesty.public import Choices, choose, fixed, raced
 from benchmarks.honesty.races import Rules, free
 from benchmarks.honesty.replays import Result, replay
 from benchmarks.honesty.worlds import SimulatedWorld
-from benchmarks.page import Goal, Page
+from benchmarks.page import Goal, Page, wrap
 from raycompare.analysis.statistics.pairwise import LEVEL
 from raycompare.experiment.settings import ConfirmSpec
 from raycompare.formatting import number_of, table
@@ -40,7 +39,6 @@ MOST_TRAININGS = 0.6
 FIXED, FIVE = (1, 3, 5), "5 seeds"
 PUBLIC_REPLAYS = 60
 """Orders of the public trainings, per 1,000 replays."""
-WIDTH = 100
 
 
 def auto_page(replays: int) -> Page:
@@ -111,7 +109,7 @@ def _method(replays: int, orders: int) -> str:
         are taken as they are.
         """,
     )
-    return "\n\n".join(fill(" ".join(each.split()), WIDTH) for each in paragraphs)
+    return wrap(paragraphs)
 
 
 def _worlds_table(results: Sequence[Result]) -> str:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
-from textwrap import fill
 from time import perf_counter
 from typing import Annotated
 
 import typer
 
-from benchmarks.page import Goal, Page
+from benchmarks.page import Goal, Page, wrap
 from benchmarks.replay import curves
 from benchmarks.replay.contenders import METRIC, MODE, PER_MODEL, contenders
 from benchmarks.replay.curves import Recording
@@ -32,7 +31,6 @@ from raycompare.metrics import LABELS
 
 DEFAULTS = Options()
 AIM = f"cost <= {COST_AIM:.2f}, kept >= {KEPT_AIM:.2f}"
-WIDTH = 120
 """Characters in a line of the page's text."""
 HEADERS = (
     "scheduler",
@@ -123,7 +121,7 @@ def _method(recording: Recording, options: Options) -> str:
         _about_truth(recording),
         _about_rule(),
     )
-    return "\n\n".join(fill(" ".join(each.split()), WIDTH) for each in paragraphs)
+    return wrap(paragraphs)
 
 
 def _about_experiments(recording: Recording, options: Options) -> str:

@@ -47,7 +47,9 @@ def _describe(race: Race, confirm: ConfirmSpec) -> Iterator[str]:
     if race.set_aside:
         chances = [f"{name} ({chance:.0%})" for name, chance in race.set_aside.items()]
         yield f"unlikely to be better than the leader: {listing(chances)}"
-    if race.same:
+    if not race.racing:
+        yield "no model has a finite score"
+    elif race.same:
         yield f"{listing(race.racing)} are the same within {confirm.margin:g}"
     elif race.is_decided:
         yield f"{listing(race.racing)} leads"
