@@ -31,7 +31,6 @@ from raycompare.metrics import LABELS
 
 DEFAULTS = Options()
 AIM = f"cost <= {COST_AIM:.2f}, kept >= {KEPT_AIM:.2f}"
-"""Characters in a line of the page's text."""
 HEADERS = (
     "scheduler",
     "grace",
