@@ -23,6 +23,8 @@ THRESHOLD = "early_stopping_threshold"
 TOKENS = "per_device_train_batch_tokens"
 TEXTS = "per_device_train_batch_size"
 ORDER, BY_LENGTH = "train_sampling_strategy", "group_by_length"
+DROP_LAST = "dataloader_drop_last"
+WARMUP = "warmup_steps"
 
 OWN: Mapping[str, Any] = {
     PATIENCE: int,
@@ -37,10 +39,19 @@ OWN: Mapping[str, Any] = {
 """Keys of `training` that are neither fields of TrainingArguments nor of the model's config, with
 their types."""
 
+_ALIASES = {
+    f"gradient_checkpointing{part}": f"activation_checkpointing{part}"
+    for part in ("", "_kwargs")
+    if f"activation_checkpointing{part}" in TrainingArguments.__dataclass_fields__
+}
+"""Names that transformers warns about, with those of today."""
+
 
 def training_arguments(arguments: Arguments, output_dir: str, seed: int) -> TrainingArguments:
     """Build the TrainingArguments of one trial."""
-    fields = {key: value for key, value in arguments.items() if not _is_ours(key)}
+    known = {key: value for key, value in arguments.items() if not _is_ours(key)}
+    old = {new: known.pop(old) for old, new in _ALIASES.items() if old in known}
+    fields = {**old, **known}
     return TrainingArguments(output_dir=output_dir, seed=seed, data_seed=seed, **fields)  # type: ignore[arg-type]
 
 
@@ -61,7 +72,7 @@ def planned_steps(arguments: Arguments, lengths: Ints) -> int:
     `lengths` are the tokens of each training text; if batches count texts, only their number
     matters.
     """
-    drop_last = bool(arguments.get("dataloader_drop_last", False))
+    drop_last = bool(arguments.get(DROP_LAST, False))
     return count_steps(arguments, count_batches(lengths, batch_size_of(arguments), drop_last))
 
 
