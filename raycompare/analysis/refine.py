@@ -21,7 +21,7 @@ from raycompare.errors import UserError
 from raycompare.experiment.hyperparameters import ModelSettings, all_settings
 from raycompare.experiment.ranges import DOWN, MARGIN, UP, Scale, beyond, has_fixed_edges, in_range
 from raycompare.experiment.space import DEVIATIONS, Domain
-from raycompare.experiment.spec import Arguments, Experiment, ModelSpec
+from raycompare.experiment.spec import MOST_NAME, Arguments, Experiment, ModelSpec
 from raycompare.formatting import number_of, score, setting
 from raycompare.metrics import LABELS, MODES
 from raycompare.records.endings import has_value
@@ -77,7 +77,9 @@ def refine(experiment: Experiment, trials: Sequence[TrialRecord]) -> Refinement:
 def successor(name: str, word: str) -> str:
     """Return the name of the next experiment: x-refined, then x-refined-2, x-refined-3."""
     again = re.fullmatch(rf"(.+-{word})(?:-(\d+))?", name)
-    return f"{again[1]}-{int(again[2] or 1) + 1}" if again else f"{name}-{word}"
+    following = f"{again[1]}-{int(again[2] or 1) + 1}" if again else f"{name}-{word}"
+    fits = len(following) <= MOST_NAME
+    return following if fits else f"{name[: MOST_NAME - len(word) - 1]}-{word}"
 
 
 def _require_searched(
