@@ -6,9 +6,10 @@ RaycompareError
 │   ├── data.problems.DataProblems            data that can't be used
 │   ├── models.pretrained.NoCheckpointError   a checkpoint that can't be found or opened
 │   └── models.custom.NoClassError            a model class that can't be imported or trained
-└── RunError                              the run failed; the command line exits with 1
-    ├── RunInterruptedError                   the run was interrupted and can be resumed
-    └── DiskFullError                         the disk is full
+├── RunError                              the run failed; the command line exits with 1
+│   ├── RunInterruptedError                   the run was interrupted and can be resumed
+│   └── DiskFullError                         the disk is full
+└── WorkerFaultError                      ends a worker, so that its trial starts in another one
 """
 
 from __future__ import annotations
@@ -36,6 +37,13 @@ class RunInterruptedError(RunError):
 
 class DiskFullError(RunError):
     """No space is left on the disk; the message says where."""
+
+
+class WorkerFaultError(RaycompareError):
+    """An error that another process may not have; the trial continues there.
+
+    Its text is the summary of the cause, because causes are lost when an exception is pickled.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +80,8 @@ class ExperimentError(UserError):
 
 def summarize(error: BaseException) -> str:
     """Return the type of an error and the first line of its message."""
+    if isinstance(error, WorkerFaultError):
+        return str(error)
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0] if lines else '(no message)'}"
 

@@ -148,13 +148,13 @@ HYPERPARAMETERS: dict[str, tuple[str, Any, str, str]] = {
         "search_space.logging_steps",
         {"randint": [1, 9]},
         "search_space.logging_steps",
-        "records every evaluation",
+        "change what a trial learns",
     ),
     "a search over saving": (
         "search_space.save_only_model",
         {"choice": [True, False]},
         "search_space.save_only_model",
-        "keeps the best checkpoint",
+        "change what a trial learns",
     ),
     "epochs beside steps": (
         "search_space",
@@ -168,11 +168,11 @@ HYPERPARAMETERS: dict[str, tuple[str, Any, str, str]] = {
         "search_space.adam_beta2",
         "optim is sgd or adafactor",
     ),
-    "an epsilon that adafactor does not have": (
+    "an epsilon that lion does not have": (
         "search_space",
-        {"adam_epsilon": UNIFORM, "optim": "adafactor"},
+        {"adam_epsilon": UNIFORM, "optim": "lion_32bit"},
         "search_space.adam_epsilon",
-        "optim is adafactor",
+        "optim is lion_32bit",
     ),
     "warmup to a constant rate": (
         "search_space",

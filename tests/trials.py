@@ -42,7 +42,7 @@ class ListSink:
             shutil.rmtree(self.place / "kept-checkpoint", ignore_errors=True)
             shutil.copytree(folder, self.place / "kept-checkpoint")
 
-    def checkpoint(self) -> Path | None:
+    def checkpoint(self, scratch: Path) -> Path | None:
         found = self.place / "kept-checkpoint" if self.place else None
         return found if found and found.exists() else None
 

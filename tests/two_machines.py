@@ -1,7 +1,7 @@
 """A cluster of a head without CPUs and two nodes of one CPU each, all on this machine.
 
 A process of its own, since Ray leaves sockets open. Prints the address; each line that it reads
-kills a node; it ends with its input.
+kills or adds a node; it ends with its input.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ if __name__ == "__main__":
     nodes = [cluster.add_node(num_cpus=1, **memory) for _ in range(2)]
     cluster.wait_for_nodes()
     print(f"address {cluster.address}", flush=True)  # noqa: T201
-    for _ in sys.stdin:
-        cluster.remove_node(nodes.pop(), allow_graceful=False)
+    for line in sys.stdin:
+        if line.startswith("kill"):
+            cluster.remove_node(nodes.pop(0), allow_graceful=False)
+        else:
+            nodes.append(cluster.add_node(num_cpus=1, **memory))
     cluster.shutdown()

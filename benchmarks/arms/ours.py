@@ -104,7 +104,7 @@ class _Kept:
     def save_checkpoint(self, folder: Path) -> None:
         """Nothing is cut off here."""
 
-    def checkpoint(self) -> Path | None:
+    def checkpoint(self, scratch: Path) -> Path | None:
         """Nothing goes on here."""
         return None
 

@@ -20,7 +20,7 @@ from benchmarks.replay.simulator import STEP
 from raycompare.experiment.settings import TuneSpec
 from raycompare.metrics import MODES
 from raycompare.records.messages import TrialPlan
-from raycompare.tuning.plan_order import RuleScheduler
+from raycompare.tuning.rule_scheduler import RuleScheduler
 from raycompare.tuning.schedulers.base import DEFAULT_GRACE
 from raycompare.tuning.schedulers.registry import rules_for, rung_positions
 

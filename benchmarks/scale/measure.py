@@ -20,8 +20,8 @@ from raycompare.metrics import MODES, MetricName
 from raycompare.records.journal import Journal
 from raycompare.records.run_folder import RunFolder
 from raycompare.records.trial_state import TrialState
-from raycompare.tuning.plan_order import RuleScheduler
 from raycompare.tuning.plans import drawn_plans
+from raycompare.tuning.rule_scheduler import RuleScheduler
 from raycompare.tuning.schedulers.asha import Rungs
 from raycompare.tuning.schedulers.base import milestones
 from raycompare.tuning.tuner import Queue, Shared, run_stage
@@ -92,6 +92,7 @@ def measure(nodes: int, trials: int, work: Work) -> Measured:
             data={},
             lengths={},
             rungs={},
+            text_lengths={},
             resources={},
         )
         trainable = tune.with_resources(tune.with_parameters(simulate, work=work), {"cpu": 1})

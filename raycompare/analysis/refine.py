@@ -20,11 +20,13 @@ from raycompare.analysis.leaderboard import best_trials
 from raycompare.errors import UserError
 from raycompare.experiment.hyperparameters import ModelSettings, all_settings
 from raycompare.experiment.ranges import DOWN, MARGIN, UP, Scale, beyond, has_fixed_edges, in_range
-from raycompare.experiment.space import DEVIATIONS, Domain
-from raycompare.experiment.spec import MOST_NAME, Arguments, Experiment, ModelSpec
+from raycompare.experiment.settings import TimeAttr
+from raycompare.experiment.space import Domain
+from raycompare.experiment.spec import Arguments, Experiment, ModelSpec
 from raycompare.formatting import number_of, score, setting
 from raycompare.metrics import LABELS, MODES
 from raycompare.records.endings import has_value
+from raycompare.records.reach import got_furthest
 from raycompare.records.rows import TrialRecord
 
 _FEWEST_TRIALS = 4
@@ -77,9 +79,7 @@ def refine(experiment: Experiment, trials: Sequence[TrialRecord]) -> Refinement:
 def successor(name: str, word: str) -> str:
     """Return the name of the next experiment: x-refined, then x-refined-2, x-refined-3."""
     again = re.fullmatch(rf"(.+-{word})(?:-(\d+))?", name)
-    following = f"{again[1]}-{int(again[2] or 1) + 1}" if again else f"{name}-{word}"
-    fits = len(following) <= MOST_NAME
-    return following if fits else f"{name[: MOST_NAME - len(word) - 1]}-{word}"
+    return f"{again[1]}-{int(again[2] or 1) + 1}" if again else f"{name}-{word}"
 
 
 def _require_searched(
@@ -119,7 +119,8 @@ class _Lesson:
         leader = best_trials(own, metric).get(before.name)
         searched = [trial for trial in own if not trial.is_default]
         sign = 1 if MODES[metric] == "min" else -1
-        ranked = sorted(_comparable(searched), key=lambda trial: sign * (trial.best_value or 0.0))
+        compared = _comparable(searched, before.experiment.tune.time_attr)
+        ranked = sorted(compared, key=lambda trial: sign * (trial.best_value or 0.0))
         best = ranked[: max(_FEWEST_BEST, math.ceil(_BEST_SHARE * len(ranked)))]
         settings = (before.complete(_hyperparameters_of(trial)) for trial in (leader, *best))
         return cls(before, leader, tuple(settings), len(searched))
@@ -196,13 +197,13 @@ def _hyperparameters_of(trial: TrialRecord | None) -> Arguments:
     return dict(json.loads(trial.hyperparameters)) if trial else {}
 
 
-def _comparable(searched: Sequence[TrialRecord]) -> list[TrialRecord]:
+def _comparable(searched: Sequence[TrialRecord], time_attr: TimeAttr) -> list[TrialRecord]:
     completed = [trial for trial in searched if trial.status == "completed"]
     if len(completed) >= _FEWEST_COMPLETED:
         return completed
-    furthest = sorted((t.steps for t in searched if t.status != "completed"), reverse=True)
-    least = min(furthest[: _FEWEST_TRIALS - len(completed)], default=0)
-    return [trial for trial in searched if trial.status == "completed" or trial.steps >= least]
+    others = [trial for trial in searched if trial.status != "completed"]
+    far = got_furthest(others, time_attr, at_least=max(_FEWEST_TRIALS - len(completed), 0))
+    return [*completed, *far]
 
 
 def _describe_change(old: Domain, new: Domain) -> str:
@@ -230,14 +231,10 @@ def _range_around(domain: Domain, values: Sequence[float], fixed_edges: bool) ->
 
 
 def _bell(domain: Domain, values: Sequence[float]) -> Domain:
-    """Return the normal distribution that is drawn within the new range."""
+    """Return the normal distribution whose new range lies within two standard deviations."""
     mean, sd = cast(tuple[float, ...], domain.args[:2])
-    reach = DEVIATIONS * sd
-    scale = Scale(min(mean - reach, *values), max(mean + reach, *values), False, None)
+    scale = Scale(min(mean - 2 * sd, *values), max(mean + 2 * sd, *values), False, None)
     low, high = (scale.bound(side, values, leaves=False) for side in (DOWN, UP))
-    middle = float(f"{(low + high) / 2:.3g}")
-    if not low < middle < high:  # because the mean is large
-        return domain
-    share = min(middle - low, high - middle) / DEVIATIONS
-    deviation = scale.round_outwards(share, DOWN)
-    return Domain.model_validate({domain.kind: [middle, deviation or sd, *domain.args[2:]]})
+    # Both bounds can round to the same number if the mean is large.
+    middle, fourth = float(f"{(low + high) / 2:.3g}"), scale.round_outwards((high - low) / 4, UP)
+    return Domain.model_validate({domain.kind: [middle, fourth or sd, *domain.args[2:]]})

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from types import FrameType
 
 from raycompare.cluster.machines import Node
 from raycompare.cluster.nodes import _nodes
+from raycompare.cluster.stopping import interrupt_on_signals
 
 KEPT_BYTES = str(2**32)
 ALLOCATOR = {
@@ -50,8 +49,8 @@ def connect(wait_nodes: int = 1, say: Callable[[str], None] = print) -> Iterator
     If Ray is started here, every port requires a token, the default since Ray 2.59; for the
     dashboard, `ray get-auth-token` prints it.
 
-    Yields the machines of the cluster once at least `wait_nodes` have joined. SIGTERM ends the run
-    as Ctrl-C does, so that it can be resumed.
+    Yields the machines of the cluster once at least `wait_nodes` have joined. SIGTERM and
+    SIGHUP end the run as Ctrl-C does, so that it can be resumed.
 
     Raises:
         RunError: fewer than `wait_nodes` machines have joined in time.
@@ -66,18 +65,10 @@ def connect(wait_nodes: int = 1, say: Callable[[str], None] = print) -> Iterator
         runtime_env={"env_vars": WORKER_ENVIRONMENT},
     )
     # ray.init installs a handler that aborts the driver.
-    previous = signal.signal(signal.SIGTERM, _interrupt)
+    undo = interrupt_on_signals()
     try:
         wait_for_nodes(wait_nodes, say)
         yield _nodes()
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        undo()
         ray.shutdown()
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Call the current handler of Ctrl-C, which may be Tune's; background jobs ignore SIGINT."""
-    handler = signal.getsignal(signal.SIGINT)
-    if not callable(handler):
-        raise KeyboardInterrupt
-    handler(signal.SIGINT, frame)

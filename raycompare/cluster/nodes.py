@@ -21,6 +21,8 @@ ANSWER_S = 60.0
 """Time for a machine to start a Ray worker and answer, in seconds."""
 LAUNCHER_CONFIG = Path("~/ray_bootstrap_config.yaml")
 """Cluster file that `ray up` writes on the head as JSON, with the node types filled in."""
+ACCELERATOR = "accelerator_type:"
+"""Start of the resource that a node with GPUs has for their kind, such as accelerator_type:A100."""
 HEAD = "node:__internal_head__"
 """A resource that only the head node has."""
 
@@ -75,6 +77,14 @@ def wait_for_nodes(wanted: int, say: Callable[[str], None], seconds: float = WAI
                 "the head, but not machines that are started on demand."
             )
         sleep(1)
+
+
+def accelerators() -> list[str]:
+    """Return the resources that Ray names the kinds of GPU of this cluster by, sorted."""
+    import ray
+
+    names = {str(name) for node in ray.nodes() if node["Alive"] for name in node["Resources"]}
+    return sorted(name for name in names if name.startswith(ACCELERATOR))
 
 
 def _hostnames(nodes: Sequence[Mapping[str, Any]]) -> list[str]:

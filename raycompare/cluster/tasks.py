@@ -15,6 +15,8 @@ from raycompare.experiment.spec import ResourceSpec
 from raycompare.records.messages import TaskFailure
 
 T = TypeVar("T")
+SMALL_PART = 0.001
+"""Part of a node's resource for its kind of GPU, of which each node has 1; Ray's own convention."""
 
 
 @dataclass(frozen=True)
@@ -37,17 +39,19 @@ def run_alone(
     *arguments: Any,
     resources: ResourceSpec,
     retries: int,
+    accelerator: str | None = None,
 ) -> Pending[T]:
     """Call the function in a process that exits afterwards and so frees all its memory.
 
     Object references among the arguments are resolved to their values. A lost worker is replaced up
-    to `retries` times.
+    to `retries` times. `accelerator` is a kind of GPU, from `accelerators`, to run on.
     """
     remote = ray.remote(
         num_cpus=resources.cpu,
         num_gpus=resources.gpus,
         max_calls=1,
         max_retries=retries,
+        resources={accelerator: SMALL_PART} if accelerator else {},
     )(function)
     return Pending(remote.remote(*arguments))
 

@@ -115,4 +115,6 @@ def token_batches(rows: Ints, lengths: Ints, tokens: int) -> list[Ints]:
 
 def count_batches(lengths: Ints, size: BatchSize, drop_last: bool = False) -> int:
     """Count the batches of an epoch of `LengthBatches`."""
+    if size.tokens is None:
+        return len(lengths) // size.texts if drop_last else -(-len(lengths) // size.texts)
     return len(LengthBatches(lengths, size, seed=0, drop_last=drop_last))

@@ -230,7 +230,8 @@ class FailureSpec(Part):
     """How failed trials are handled."""
 
     max_failures: Annotated[int, Field(ge=0)] = 3
-    """Restarts allowed after a lost worker or machine. A trial's own error is never retried."""
+    """Restarts allowed after a lost worker, machine, GPU, hub or network. A trial's own error is
+    never retried."""
     max_model_failures: Annotated[int, Field(ge=1)] = 3
     """A model is dropped if this many of its first trials all fail; the others continue."""
     checkpoint_every_s: Annotated[float, Field(gt=0)] = 300.0

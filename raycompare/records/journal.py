@@ -104,6 +104,10 @@ class Journal:
         """Return the evaluations of a trial that an earlier session finished, else none."""
         return self._kept_evaluations.get(trial_id, [])
 
+    def ended_by_itself(self, trial_id: str) -> bool:
+        """Return whether an earlier session trained a trial to its own end."""
+        return trial_id in self._kept and self._kept[trial_id].status == "completed"
+
     def start(self, trial_id: str) -> None:
         """Record that a trial has got its resources."""
         entry = self.entries[trial_id]
@@ -178,12 +182,12 @@ class Journal:
 
     def trials(self) -> list[TrialRecord]:
         """Make the rows of trials.parquet, sorted by stage and plan."""
-        rows = [*self._kept.values(), *map(self.make_record, self.entries.values())]
+        rows = [*self._kept.values(), *map(self.make_record, list(self.entries.values()))]
         return sorted(rows, key=lambda trial: (trial.stage != "tune", trial.order))
 
     def evaluations(self) -> list[EvalRecord]:
         """Make the rows of evaluations.parquet."""
-        rows = [row for entry in self.entries.values() for row in eval_records(entry)]
+        rows = [row for entry in list(self.entries.values()) for row in eval_records(entry)]
         return [*(row for kept in self._kept_evaluations.values() for row in kept), *rows]
 
     def write(self, folder: RunFolder) -> None:

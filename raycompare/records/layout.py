@@ -52,7 +52,7 @@ ROW_FILES: Mapping[type, str] = {
 PREDICTIONS, WEIGHTS, BEST, REPORT = "predictions", "weights", "best", "report.md"
 SUMMARY = "summary.md"
 ONLY_WHILE_IT_RUNS = CHECKPOINTS, RAY = "checkpoints", "ray"
-"""Folders that a run is resumed from, including Ray Tune's; deleted when the run has ended."""
+"""Folders that only a run needs, to be resumed; the second one is Ray Tune's."""
 
 
 def weights_of(trial_id: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -27,6 +27,10 @@ class TrialPlan:
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
 
 
+RungSteps = Callable[[TrialPlan], Sequence[int]]
+"""Returns the optimizer steps at which a trial reaches the rungs of its model."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """An evaluation on the validation split, sent when it is done.
@@ -40,6 +44,8 @@ class Evaluation:
     train_seconds: float
     eval_seconds: float
     metrics: Mapping[str, float]
+    is_last: bool = False
+    """Whether the trial ends by itself after this evaluation."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from raycompare.metrics import Mode, better
-from raycompare.records.layout import CHECKPOINTS, weights_of
+from raycompare.records.layout import CHECKPOINTS, RAY, weights_of
 from raycompare.records.rows import FINISHED, TrialRecord
 from raycompare.records.run_folder import RunFolder
 
@@ -57,6 +57,21 @@ class TrialFiles:
     def drop_weights(self) -> None:
         """Delete the weights of a finalist, if they exist."""
         self._folder.delete(weights_of(self._trial_id))
+
+
+def delete_what_only_runs_need(folder: RunFolder, trials: Sequence[TrialRecord]) -> None:
+    """Delete the files of Ray Tune and the checkpoints of a run that has ended.
+
+    Trials that failed keep their checkpoints: a resumed run continues them.
+    """
+    folder.delete(RAY)
+    failed = [trial.trial_id for trial in trials if trial.status == "errored"]
+    if not failed:
+        folder.delete(CHECKPOINTS)
+        return
+    for name in folder.names(CHECKPOINTS):
+        if name not in failed:
+            TrialFiles(folder, name).drop_checkpoint()
 
 
 def keep_best_weights(trials: Sequence[TrialRecord], folder: RunFolder, mode: Mode) -> None:

@@ -16,6 +16,7 @@ import ray
 
 from raycompare.records.messages import TrialPlan
 from raycompare.records.trial_state import TrialState
+from raycompare.running.display import SideChannel
 
 LEARNING_RATE = "learning_rate"
 MOST_AT_ONCE = 500
@@ -55,8 +56,9 @@ class Trials:
 class Dashboard:
     """Shows running trials as tasks of an actor, whose failures don't affect the run."""
 
-    def __init__(self) -> None:
+    def __init__(self, channel: SideChannel) -> None:
         """Start the actor on the head."""
+        self._channel = channel
         threads = {"max_concurrency": MOST_AT_ONCE, "concurrency_groups": {ENDS: 1}}
         options: dict[str, Any] = {"num_cpus": 0, "resources": HEAD, **threads}
         self._actor: Any = ray.remote(**options)(Trials).remote()
@@ -65,6 +67,9 @@ class Dashboard:
 
     def show(self, trial: TrialState) -> None:
         """Start the task of a trial that has started, or end the task of one that has ended."""
+        self._channel.call(self._show, trial)
+
+    def _show(self, trial: TrialState) -> None:
         number = self._shown.get(trial.plan.trial_id)
         if trial.phase == "running" and number is None:
             self._shown[trial.plan.trial_id] = number = next(self._numbers)

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from time import perf_counter
+from typing import ParamSpec
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from raycompare.errors import summarize
 from raycompare.formatting import duration, number_of
 from raycompare.metrics import LABELS
 from raycompare.records.journal import Journal
-from raycompare.records.messages import Stage
+from raycompare.records.messages import RungSteps, Stage
 from raycompare.records.trial_state import TrialState
 
-RungSteps = Mapping[str, tuple[int, ...]]
-"""Optimizer steps of the rungs, keyed by model name; empty if no trial is stopped at rungs."""
+P = ParamSpec("P")
 
 
 class Display:
@@ -48,14 +49,39 @@ class Display:
             yield
 
 
+class SideChannel:
+    """Calls what shows the run elsewhere, until its first error: that must not end the run."""
+
+    def __init__(self, name: str, say: Callable[[str], None]) -> None:
+        """Name the channel, as in "the gauges for Prometheus"."""
+        self._name, self._say = name, say
+        self._is_off = False
+
+    def call(self, function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Call the function, unless an earlier call failed; report the first error."""
+        if self._is_off:
+            return
+        try:
+            function(*args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - reported; what is shown elsewhere is not needed
+            self._is_off = True
+            self._say(f"{self._name} are off for the rest of the run: {summarize(error)}")
+
+
 class StageView:
     """Describes the progress of a stage."""
 
     def __init__(
-        self, name: Stage, journal: Journal, rungs: RungSteps, total: int, further: int = 0
+        self,
+        name: Stage,
+        journal: Journal,
+        rungs: RungSteps | None,
+        total: int,
+        further: int = 0,
     ) -> None:
         """Start the stage's clock.
 
+        `rungs` returns the steps of a trial's rungs; None if no trial is stopped at rungs.
         `total` is the number of trials that will run, and `further` of those that may be added.
         """
         self.name, self.journal, self.further = name, journal, further
@@ -123,7 +149,7 @@ class StageView:
     def _position(self, entry: TrialState) -> str:
         if entry.start is None:
             return "starting"
-        rungs = self._rungs.get(entry.plan.model, ())
+        rungs = self._rungs(entry.plan) if self._rungs else ()
         passed = sum(step <= entry.last_step for step in rungs)
         rung = f" rung {passed}/{len(rungs)}" if rungs else ""
         return f"step {entry.last_step}/{entry.start.planned_steps}{rung}"

@@ -6,7 +6,7 @@ Ray prefixes each name with `ray_`. `docs/grafana/raycompare.json` plots them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
@@ -21,6 +21,7 @@ from raycompare.metrics import better
 from raycompare.records.clock import Clock
 from raycompare.records.journal import Journal
 from raycompare.records.trial_state import StatusNow, TrialState
+from raycompare.running.display import SideChannel
 
 UPDATE_SECONDS = 2.0
 """Minimum time between two updates; Ray exports every ten seconds."""
@@ -57,12 +58,21 @@ class Gauges:
         journal: Journal,
         resources: Mapping[str, ResourceSpec],
         clock: Clock,
+        say: Callable[[str], None],
     ) -> None:
-        """Create the gauges; `resources` of a trial are keyed by model name."""
+        """Create the gauges; `resources` of a trial are keyed by model name.
+
+        If Ray refuses a value, `say` is called once and the gauges stay as they are.
+        """
+        self._channel = SideChannel("the gauges for Prometheus", say)
         self._experiment, self._journal, self._resources = experiment, journal, resources
         self._clock, self._price = clock, price_of(experiment.cost)
-        self._gauges = {name: _gauge(name, experiment.name) for name in GAUGES}
+        self._gauges: dict[str, Gauge] = {}
+        self._channel.call(self._create)
         self._next = 0.0
+
+    def _create(self) -> None:
+        self._gauges = {name: _gauge(name, self._experiment.name) for name in GAUGES}
 
     @contextmanager
     def follow(self) -> Iterator[None]:
@@ -80,6 +90,10 @@ class Gauges:
 
     def update(self) -> None:
         """Set every gauge to the current state of the journal."""
+        self._channel.call(self._set_all)
+        self._next = perf_counter() + UPDATE_SECONDS
+
+    def _set_all(self) -> None:
         self._pay()
         self._count()
         self._best()
@@ -87,7 +101,6 @@ class Gauges:
         for name, kind in (("raycompare_gpu_hours", "gpus"), ("raycompare_cpu_hours", "cpu")):
             held = (e.held_until(now) * self._takes(e, kind) for e in self._entries())
             self._gauges[name].set(sum(held) / SECONDS_PER_HOUR)
-        self._next = perf_counter() + UPDATE_SECONDS
 
     def _entries(self) -> tuple[TrialState, ...]:
         return tuple(self._journal.entries.values())
@@ -105,7 +118,7 @@ class Gauges:
         counts.update((entry.plan.model, entry.status_now) for entry in self._entries())
         for model in self._experiment.models:
             for status in STATUSES:
-                tags = {"model": model.name, "status": status}
+                tags = {"model": _ascii(model.name), "status": status}
                 self._gauges["raycompare_trials"].set(counts[model.name, status], tags)
 
     def _best(self) -> None:
@@ -119,11 +132,17 @@ class Gauges:
             if value is not None and better(value, best.get(model), mode):
                 best[model] = value
         for model, value in best.items():
-            self._gauges["raycompare_best_score"].set(value, {"model": model, "metric": metric})
+            tags = {"model": _ascii(model), "metric": metric}
+            self._gauges["raycompare_best_score"].set(value, tags)
 
 
 def _gauge(name: str, experiment: str) -> Gauge:
     about = GAUGES[name]
     gauge = Gauge(name, about.description, ("experiment", *about.tags))
-    gauge.set_default_tags({"experiment": experiment})
+    gauge.set_default_tags({"experiment": _ascii(experiment)})
     return gauge
+
+
+def _ascii(name: str) -> str:
+    r"""Return a name as Ray accepts it in a tag: modèle becomes mod\xe8le."""
+    return name.encode("ascii", "backslashreplace").decode()

@@ -22,15 +22,8 @@ from raycompare.models.pretrained import (
     vocabulary_of,
 )
 from raycompare.running.workload import sample_lengths
-from raycompare.training.arguments import (
-    DROP_LAST,
-    TEXTS,
-    TOKENS,
-    WARMUP,
-    batch_size_of,
-    examples_per_step,
-    planned_steps,
-)
+from raycompare.training.arguments import TOKENS, RunLength, run_length
+from raycompare.tuning.schedulers.registry import budget
 
 SPARE_BYTES = 500 * 2**20
 """Disk space for Ray's session, Tune's files and logs, in addition to the records."""
@@ -110,10 +103,12 @@ def grace_problems(experiment: Experiment, data: LabelledData) -> Iterator[Probl
     if grace is None or experiment.tune.scheduler == "fifo":
         return
     for settings in all_settings(experiment):
-        most, unit = default_steps(settings, data), "optimizer steps"
-        if most and experiment.tune.time_attr == "examples":
-            most, unit = most * examples_per_step(settings.arguments({})), "examples"
-        if most and grace >= most:
+        length = default_length(settings, data)
+        if length is None:
+            continue
+        most = budget(experiment.tune, length)
+        if grace >= most:
+            unit = "examples" if experiment.tune.time_attr == "examples" else "optimizer steps"
             yield Problem(
                 where="tune.grace_period",
                 found=str(grace),
@@ -123,32 +118,7 @@ def grace_problems(experiment: Experiment, data: LabelledData) -> Iterator[Probl
             return
 
 
-def batch_problems(experiment: Experiment, data: LabelledData) -> Iterator[Problem]:
-    """Find batches that never fill, so that `dataloader_drop_last` leaves nothing to train on."""
-    rows = len(data.train)
-    for settings in all_settings(experiment):
-        texts = [size for size in settings.all_values(TEXTS) if isinstance(size, int)]
-        largest = max(texts, default=batch_size_of({}).texts)
-        if True in settings.all_values(DROP_LAST) and largest > rows:
-            yield Problem(
-                where=settings.place(TEXTS if texts else DROP_LAST),
-                found=f"batches of {largest} texts for {settings.name}, with {rows} training rows",
-                allowed=f"at most {rows} texts in a batch, because {DROP_LAST} drops any other",
-            )
-
-
-def warmup_notes(settings: ModelSettings, steps: int | None) -> Iterator[str]:
-    """Describe a warm-up that is not over when the training is."""
-    numbers = (value for value in settings.all_values(WARMUP) if isinstance(value, int | float))
-    longest = max(numbers, default=0.0)
-    if steps and longest > steps:
-        yield (
-            f"{WARMUP} of up to {longest:g} are more than a trial has, so the learning rate may "
-            "never reach its value"
-        )
-
-
-def default_steps(settings: ModelSettings, data: LabelledData) -> int | None:
-    """Return the steps of a default trial; None if its batches are sized in tokens."""
+def default_length(settings: ModelSettings, data: LabelledData) -> RunLength | None:
+    """Return the length of a default trial; None if its batches are sized in tokens."""
     arguments = settings.arguments({})
-    return None if TOKENS in arguments else planned_steps(arguments, np.ones(len(data.train), int))
+    return None if TOKENS in arguments else run_length(arguments, np.ones(len(data.train), int))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 
 from raycompare.analysis.comparison import Comparison
 from raycompare.cluster.checks import usable_machines
 from raycompare.cluster.connection import connect, is_remote
 from raycompare.cluster.nodes import trial_machines, with_joined
+from raycompare.cluster.stopping import LastActs, ending_on_signals
 from raycompare.errors import DiskFullError, ExperimentError, RunError, RunInterruptedError
 from raycompare.experiment.file import Draft
 from raycompare.experiment.spec import Experiment
@@ -18,16 +19,17 @@ from raycompare.metrics import MODES
 from raycompare.models.pretrained import load_config
 from raycompare.records.clock import Clock
 from raycompare.records.journal import Journal
-from raycompare.records.layout import ONLY_WHILE_IT_RUNS, REPORT, TRIALS
+from raycompare.records.layout import REPORT, TRIALS
 from raycompare.records.rows import TrialRecord
 from raycompare.records.run_folder import RunFolder
 from raycompare.records.survey import Survey
+from raycompare.records.trial_files import delete_what_only_runs_need
 from raycompare.report.sections.cost import budget_note
 from raycompare.report.write import write_report
 from raycompare.running.baselines import Baselines
 from raycompare.running.check import CheckedExperiment, check
 from raycompare.running.dashboard import Dashboard
-from raycompare.running.display import Display
+from raycompare.running.display import Display, SideChannel
 from raycompare.running.estimate import describe, estimate, site_of
 from raycompare.running.measure import measure_finalists
 from raycompare.running.screen import Screening
@@ -66,6 +68,8 @@ class RunOptions:
     """Folder of an earlier run, also of another experiment, from which the search learns."""
     wait_nodes: int = 1
     """Number of nodes, including the head, that must have joined before the first trial."""
+    exit_on_signals: bool = False
+    """Whether a signal to stop may end the whole process, if Ray does not answer any more."""
 
 
 def run(draft: Draft, options: RunOptions, display: Display) -> RunFolder:
@@ -90,8 +94,10 @@ def run(draft: Draft, options: RunOptions, display: Display) -> RunFolder:
         display.say(f"{experiment.name}: {models}, run folder {folder.shown}")
         about = TrackedRun(run_id=begun.run_id, experiment=experiment, folder=folder)
         nodes = options.wait_nodes
-        with closing(start_trackers(about, display.say)) as trackers:
-            return _Pipeline(ready, folder, begun, display, clock, trackers, nodes).go(earlier)
+        pipeline = _Pipeline(ready, folder, begun, display, clock, nodes)
+        ending = ending_on_signals if options.exit_on_signals else nullcontext
+        with ending(pipeline.last_acts), closing(start_trackers(about, display.say)) as trackers:
+            return pipeline.go(earlier, trackers)
 
 
 @contextmanager
@@ -111,28 +117,33 @@ class _Pipeline:
     begun: RunStart
     display: Display
     clock: Clock
-    trackers: Trackers
     wait_nodes: int
     facts: RunFacts = field(default_factory=RunFacts)
+    trackers: Trackers | None = None
 
     def __post_init__(self) -> None:
         metric = self.ready.experiment.tune.metric
         self.journal = Journal(metric, MODES[metric])
         self.journal.keep(self.folder.read_trials(), self.folder.read_evaluations())
-        self.trackers.follow(self.journal)
+        self.last_acts = LastActs(
+            save=lambda: self.journal.write(self.folder),
+            report=self._leave_partial_report,
+            tell=lambda: self.display.say(resume_hint(self.folder)),
+        )
 
-    def go(self, earlier: tuple[EvaluatedPoint, ...]) -> RunFolder:
+    def go(self, earlier: tuple[EvaluatedPoint, ...], trackers: Trackers) -> RunFolder:
+        self.trackers = trackers
+        trackers.follow(self.journal)
         try:
             self._train(earlier)
         except KeyboardInterrupt:
-            self._leave_partial_report()
+            self.last_acts.report_once()
             raise RunInterruptedError(resume_hint(self.folder)) from None
         except (DiskFullError, OSError) as error:
             if not is_disk_full(error) and not isinstance(error, DiskFullError):
                 raise
             raise DiskFullError(_no_room(self.folder, error)) from error
-        for name in ONLY_WHILE_IT_RUNS:
-            self.folder.delete(name)
+        delete_what_only_runs_need(self.folder, self.journal.trials())
         self._write_manifest(complete=True)
         comparison = write_report(self.folder)
         self._keep_best(comparison)
@@ -165,7 +176,8 @@ class _Pipeline:
             for line in self._estimate(shared.experiment):
                 self.display.say(line)
             if is_remote():
-                self.journal.observers.append(Dashboard().show)
+                channel = SideChannel("the trials in Ray's dashboard", self.display.say)
+                channel.call(lambda: self.journal.observers.append(Dashboard(channel).show))
             stages = Stages(shared, self.journal, self.display, known_as, clock, earlier)
             baselines = Baselines.start(self.ready, self.folder, self.display.say)
             with clock("tune"):
@@ -207,6 +219,7 @@ class _Pipeline:
             self.display.say(line)
 
     def _tell_trackers(self, comparison: Comparison) -> None:
+        assert self.trackers is not None
         before = self.trackers.failures
         self.trackers.finish(Outcome.of(comparison))
         if self.trackers.failures != before:
@@ -221,7 +234,7 @@ class _Pipeline:
             write_report(self.folder)
 
     def _write_manifest(self, complete: bool) -> None:
-        self.facts.trackers = self.trackers.failures
+        self.facts.trackers = self.trackers.failures if self.trackers else {}
         facts = manifest(self.ready, self.begun, self.facts, self.clock, complete)
         self.folder.write_manifest(facts)
 
@@ -245,8 +258,7 @@ def _require_one_finished(folder: RunFolder, trials: list[TrialRecord]) -> None:
     if any(trial.status == "completed" for trial in trials):
         return
     failed = next((trial for trial in trials if trial.error), None)
-    cause = f"{failed.trial_id}: {failed.reason}" if failed else "no trial was started in time"
-    raise RunError(
-        f"none of {number_of(len(trials), 'trial')} completed. First cause: {cause}. "
-        f"The tracebacks are in {folder.child(TRIALS)}, column error."
-    )
+    first = failed or next(iter(trials), None)
+    cause = f" First cause: {first.trial_id}: {first.reason}." if first else ""
+    where = f" The tracebacks are in {folder.child(TRIALS)}, column error." if failed else ""
+    raise RunError(f"none of {number_of(len(trials), 'trial')} completed.{cause}{where}")

@@ -45,7 +45,7 @@ class Screening:
             records = rank(settings, self._screen_models(settings))
             self.shared.folder.write_rows(records, ScreenRecord)
             self._say_ranks(records, settings)
-        return replace(self.shared, experiment=drop_screened(self._experiment, records))
+        return self.shared.for_models_of(drop_screened(self._experiment, records))
 
     def _screen_models(self, settings: ScreenSpec) -> list[Screened]:
         """Screen the models that are not cached, as many at once as the cluster can hold."""

@@ -10,29 +10,29 @@ import ray
 from transformers import PreTrainedTokenizerBase
 
 from raycompare.cluster.machines import Node
-from raycompare.cluster.tasks import run_alone
+from raycompare.cluster.nodes import ACCELERATOR, accelerators
+from raycompare.cluster.tasks import Pending, run_alone
 from raycompare.data.token_store import TokenStore
 from raycompare.data.tokenize import add_padding, token_key, tokenize
 from raycompare.data.tokens import TokenizedData
 from raycompare.errors import UserError
 from raycompare.experiment.hyperparameters import Length, ModelSettings, all_settings
-from raycompare.experiment.space import SearchSpace
 from raycompare.experiment.spec import Arguments, Experiment
 from raycompare.models.pretrained import load_tokenizer, pin_path
 from raycompare.records.clock import Clock
 from raycompare.records.journal import Journal
-from raycompare.records.messages import Stage, TaskFailure, TrialPlan
+from raycompare.records.messages import RungSteps, Stage, TaskFailure, TrialPlan
 from raycompare.records.run_folder import RunFolder
 from raycompare.records.snapshot import TOKEN_FOLDER
 from raycompare.running.check import CheckedExperiment
 from raycompare.running.display import Display, StageView
 from raycompare.running.gauges import Gauges
 from raycompare.running.racing import models_still_racing
-from raycompare.training.arguments import TEXTS, TOKENS
 from raycompare.training.memory import Peak, measure
 from raycompare.tuning.earlier_trials import EvaluatedPoint
+from raycompare.tuning.heaviest import heaviest_configurations
 from raycompare.tuning.limits import Budgets, MaxCost, SeedBudget
-from raycompare.tuning.plan_order import PlanOrder, RuleScheduler
+from raycompare.tuning.plan_order import PlanOrder
 from raycompare.tuning.plans import (
     FixedProposer,
     Identities,
@@ -45,6 +45,7 @@ from raycompare.tuning.plans import (
 )
 from raycompare.tuning.resources import resolve
 from raycompare.tuning.rounds import Rounds
+from raycompare.tuning.rule_scheduler import RuleScheduler
 from raycompare.tuning.schedulers.registry import rules_for, rungs_of
 from raycompare.tuning.tuner import Queue, Shared, at_once, run_stage, task_of
 
@@ -70,6 +71,7 @@ def share(ready: CheckedExperiment, folder: RunFolder, machines: Sequence[Node])
         test={key: tests[id(data)] for key, data in tokens.items()},
         lengths={name: data.max_length for name, data in default.items()},
         rungs=rungs_of(experiment, {name: data.train.lengths for name, data in default.items()}),
+        text_lengths={key: data.train.lengths for key, data in tokens.items()},
         resources={},
         machines=machines,
         cut={
@@ -81,22 +83,36 @@ def share(ready: CheckedExperiment, folder: RunFolder, machines: Sequence[Node])
     return replace(unmeasured, resources=resources)
 
 
-def _measure_memory(shared: Shared, settings: ModelSettings) -> Peak:
+def _measure_memory(shared: Shared, settings: ModelSettings) -> list[Peak]:
+    """Train the heaviest configurations of a model, each on every kind of GPU of the cluster."""
     card = settings.resources.model_copy(update={"gpu": 1.0})
-    plan = make_plan("tune", 0, settings.name, _largest_batch(settings.space), seed=0)
-    task = task_of(shared, plan, card)
     retries = shared.experiment.failure.max_failures
-    peak = run_alone(measure, task, resources=card, retries=retries).result()
+
+    def tokens(searched: Arguments) -> int:
+        return int(shared.text_lengths[settings.name, settings.max_length(searched)].max())
+
+    kinds: list[str | None] = [*accelerators()] or [None]
+    pending = []
+    for searched in heaviest_configurations(settings, tokens):
+        task = task_of(shared, make_plan("tune", 0, settings.name, searched, seed=0), card)
+        for kind in kinds:
+            call = run_alone(measure, task, resources=card, retries=retries, accelerator=kind)
+            pending.append((searched, kind, call))
+    return [_peak(settings, *measured) for measured in pending]
+
+
+def _peak(
+    settings: ModelSettings, searched: Arguments, kind: str | None, call: Pending[Peak]
+) -> Peak:
+    peak = call.result()
     if isinstance(peak, TaskFailure):
+        what = ", ".join(f"{key} = {value}" for key, value in searched.items()) or "its defaults"
+        where = kind.removeprefix(ACCELERATOR) if kind else "a GPU"
         raise UserError(
-            f"{settings.name} can't train a single step with its largest batch on a GPU: "
-            f"{peak.cause}. Allow smaller batches, or more gradient_accumulation_steps."
+            f"{settings.name} can't train a single step with {what} on {where}: {peak.cause}. "
+            "Allow smaller batches, or more gradient_accumulation_steps."
         )
     return peak
-
-
-def _largest_batch(space: SearchSpace) -> Arguments:
-    return {key: max(space[key].examples) for key in (TEXTS, TOKENS) if key in space}  # type: ignore[type-var]
 
 
 def _tokens(ready: CheckedExperiment, store: TokenStore) -> dict[tuple[str, Length], TokenizedData]:
@@ -189,12 +205,9 @@ class Stages:
 
     def _tpe(self) -> Proposer:
         # Imported here because Optuna is an extra.
-        from raycompare.tuning.optuna_search import Tpe  # noqa: PLC0415
+        from raycompare.tuning.optuna_search import JournalNews, Tpe  # noqa: PLC0415
 
-        journal = self.journal
-        return Tpe(
-            self._experiment, lambda: (journal.trials(), journal.evaluations()), self.earlier
-        )
+        return Tpe(self._experiment, JournalNews(self.journal), self.earlier)
 
     def _scheduler(self) -> PlanOrder:
         settings = self._experiment.tune
@@ -203,7 +216,7 @@ class Stages:
         rules = rules_for(settings, self.shared.rungs)
         if not rules:
             return PlanOrder(limits)
-        return RuleScheduler(rules, settings.metric, settings.time_attr, limits)
+        return RuleScheduler(rules, settings.metric, limits, self._rung_steps)
 
     def _run(self, planned: Queue, scheduler: PlanOrder) -> None:
         queue = replace(planned, plans=self._admit(planned.plans, scheduler))
@@ -218,14 +231,27 @@ class Stages:
 
     def _show(self, queue: Queue, scheduler: PlanOrder, sure: int) -> None:
         """Run a stage of which at least `sure` trials will run, and show its progress."""
-        rungs = self.shared.rungs if queue.stage == "tune" else {}
+        rungs = self._rung_steps if queue.stage == "tune" else None
         view = StageView(queue.stage, self.journal, rungs, sure, queue.most - sure)
         with self.display.stage(view), self._gauges.follow():
             run_stage(self.shared, queue, self.journal, scheduler)
 
     @cached_property
+    def _rung_steps(self) -> RungSteps:
+        """The function `rung_steps_of`, with a cache, since it is called at each report."""
+        steps: dict[str, tuple[int, ...]] = {}
+
+        def steps_of(plan: TrialPlan) -> tuple[int, ...]:
+            if plan.trial_id not in steps:
+                steps[plan.trial_id] = self.shared.rung_steps_of(plan)
+            return steps[plan.trial_id]
+
+        return steps_of
+
+    @cached_property
     def _gauges(self) -> Gauges:
-        return Gauges(self._experiment, self.journal, self.shared.resources, self.clock)
+        say, resources = self.display.say, self.shared.resources
+        return Gauges(self._experiment, self.journal, resources, self.clock, say)
 
     def _admit(self, plans: Iterator[TrialPlan], scheduler: PlanOrder) -> Iterator[TrialPlan]:
         """Yield the plans to run; replay trials that are already finished to the scheduler."""
@@ -234,7 +260,8 @@ class Stages:
             if self.journal.add(plan):
                 yield plan
             else:
-                scheduler.replay(plan, self.journal.kept_evaluations(plan.trial_id))
+                evaluations = self.journal.kept_evaluations(plan.trial_id)
+                scheduler.replay(plan, evaluations, self.journal.ended_by_itself(plan.trial_id))
         scheduler.close()
 
     def _require_ended(self, stage: Stage) -> None:

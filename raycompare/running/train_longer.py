@@ -23,7 +23,7 @@ def train_longer(
     records = read_records(before)
     longer = extension(records, epochs, model)
     draft = parse_draft(write_experiment(longer), f"the extension of {before.shown}")
-    after = run(draft, RunOptions(out=out), display)
+    after = run(draft, RunOptions(out=out, exit_on_signals=True), display)
     name, metric = longer.models[0].name, longer.tune.metric
     now = read_records(after)
     tested = RunPredictions.of(before, records), RunPredictions.of(after, now)

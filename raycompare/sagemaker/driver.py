@@ -80,7 +80,11 @@ def drive(job: Job, instances: Instances, container: Container, display: Display
     """
     await_instances(instances.hosts, job.join_seconds)
     display.say(f"{len(instances.hosts)} instances joined: {', '.join(instances.hosts)}")
-    folder = run(read_draft(Path(EXPERIMENT_FILE)), RunOptions(resume=job.run_dir), display)
+    folder = run(
+        read_draft(Path(EXPERIMENT_FILE)),
+        RunOptions(resume=job.run_dir, exit_on_signals=True),
+        display,
+    )
     found = winner(folder)
     lay_out(folder, found, container.model)
     display.say(f"the model of this job is {found.model}, trial {found.trial_id}")

@@ -16,7 +16,7 @@ from raycompare.experiment.hyperparameters import PATIENCE
 from raycompare.experiment.spec import Arguments
 from raycompare.metrics import MODES, better
 from raycompare.records.messages import EndReason, Evaluation
-from raycompare.training.arguments import THRESHOLD
+from raycompare.training.arguments import THRESHOLD, run_length
 from raycompare.training.task import TrialReporter, TrialTask
 
 
@@ -61,6 +61,7 @@ class TrialCallback(TrainerCallback):
     def __init__(self, task: TrialTask, reporter: TrialReporter) -> None:
         """Start without evaluations."""
         self._task, self._reporter = task, reporter
+        self._length = run_length(task.arguments, task.data.train.lengths)
         self._began = self._pauses = 0.0
         self._saved_at, self._saving_took = perf_counter(), 0.0
         self.save: Callable[[], None] | None = None
@@ -119,9 +120,10 @@ class TrialCallback(TrainerCallback):
             self._end(control, "diverged", f"loss is {values['loss']} at step {state.global_step}")
             return
         self._follow(values[self._task.metric], event["model"], _is_last(state))
-        self.progress.evaluations.append(self._evaluation(state, values))
         out_of_patience = self.progress.since_best >= _patience(self._task.arguments)
-        if not (out_of_patience or _is_last(state)) and (self._task.may_pause or self._is_due()):
+        is_last = out_of_patience or _is_last(state)
+        self.progress.evaluations.append(self._evaluation(state, values, is_last))
+        if not is_last and (self._task.may_pause or self._is_due()):
             self._checkpoint()  # before the report, which does not return if the trial is paused
         self._report(self.progress.evaluations[-1])
         if out_of_patience:
@@ -147,15 +149,17 @@ class TrialCallback(TrainerCallback):
             if self._task.is_finalist:
                 self.best_weights = None if is_last else _copy(model)
 
-    def _evaluation(self, state: TrainerState, values: Mapping[str, float]) -> Evaluation:
-        epoch = float(state.epoch or 0.0)
+    def _evaluation(
+        self, state: TrainerState, values: Mapping[str, float], is_last: bool
+    ) -> Evaluation:
         return Evaluation(
             step=state.global_step,
-            epoch=epoch,
-            examples_seen=round(epoch * len(self._task.data.train)),
+            epoch=float(state.epoch or 0.0),
+            examples_seen=self._length.examples_at(state.global_step),
             train_seconds=self.progress.train_seconds,
             eval_seconds=self.progress.eval_seconds,
             metrics=values,
+            is_last=is_last,
         )
 
     def _report(self, evaluation: Evaluation) -> None:

@@ -71,5 +71,8 @@ class TrialReporter(Protocol):
     def save_checkpoint(self, folder: Path) -> None:
         """Store the folder of a checkpoint, replacing the trial's earlier one."""
 
-    def checkpoint(self) -> Path | None:
-        """Return the folder of the trial's last checkpoint, or None if there is none."""
+    def checkpoint(self, scratch: Path) -> Path | None:
+        """Return the folder of the trial's last checkpoint, or None if there is none.
+
+        A checkpoint that is stored elsewhere is copied to the folder `scratch`.
+        """

@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import gc
-import os
 import socket
-import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
 from transformers import PreTrainedModel, Trainer, set_seed
 
+from raycompare.errors import WorkerFaultError, summarize
 from raycompare.models.lora import trained_parameters
 from raycompare.models.pretrained import build_model
 from raycompare.models.saved import save_model
 from raycompare.records.messages import TrialEnd, TrialStart
 from raycompare.records.rows import PREDICTIONS_SCHEMA
-from raycompare.training.arguments import batch_size_of, count_steps
+from raycompare.training.arguments import batch_size_of, run_length
 from raycompare.training.callback import TrialCallback, own_metrics
 from raycompare.training.checkpoints import restore, save_checkpoint
-from raycompare.training.failures import failure_of, is_out_of_memory
+from raycompare.training.failures import (
+    breaks_process,
+    failure_of,
+    is_out_of_memory,
+    may_pass,
+    outlast,
+)
 from raycompare.training.task import TrialReporter, TrialTask
 from raycompare.training.trainer import build_trainer, precision, sorted_by_length
 
@@ -41,11 +46,17 @@ def train_trial(task: TrialTask, reporter: TrialReporter) -> None:
     Continues from the trial's checkpoint if there is one. If memory runs out, half as many texts
     are computed at once, with the same effective batch. The last message is a `TrialEnd`, or a
     `TrialFailure` if an error was raised, unless the scheduler stops the trial.
+
+    Raises:
+        WorkerFaultError: the GPU's context is broken, or a hub or a filesystem can't be reached.
+            The trial is to be continued from its checkpoint in a new process.
     """
     try:
         while not _attempt(task, reporter):
             task = replace(task, halvings=task.halvings + 1)
-    except Exception as error:  # noqa: BLE001 - becomes the trial's record
+    except Exception as error:
+        if breaks_process(error) or may_pass(error):
+            raise WorkerFaultError(summarize(error)) from error
         reporter.report(failure_of(error))
 
 
@@ -61,29 +72,32 @@ def _attempt(task: TrialTask, reporter: TrialReporter) -> bool:
 
 
 def _can_halve(task: TrialTask) -> bool:
-    size, shortest = batch_size_of(task.arguments), int(task.data.train.lengths.min())
-    texts = size.texts if size.tokens is None else size.tokens // shortest
+    texts = batch_size_of(task.arguments).texts
     return texts > 2**task.halvings and task.halvings < MOST_HALVINGS
 
 
 def _train(task: TrialTask, reporter: TrialReporter) -> None:
+    with TemporaryDirectory(dir=".") as scratch:
+        _train_from(outlast(partial(reporter.checkpoint, Path(scratch))), task, reporter)
+
+
+def _train_from(checkpoint: Path | None, task: TrialTask, reporter: TrialReporter) -> None:
     began = perf_counter()
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
     prepare_worker(task)
-    model = build_model(task.model, task.label_names, task.arguments)
+    model = outlast(partial(build_model, task.model, task.label_names, task.arguments))
     callback = TrialCallback(task, reporter)
     trainer = build_trainer(task, model, callback)
     callback.save = partial(save_checkpoint, trainer, callback, reporter)
-    checkpoint = reporter.checkpoint()
     if checkpoint:
         restore(callback, checkpoint)
-    steps = count_steps(task.arguments, len(trainer.get_train_dataloader()))
+    length = run_length(task.arguments, task.data.train.lengths)
     reporter.report(
         TrialStart(
             started_at=started_at,
             startup_seconds=perf_counter() - began,
-            planned_steps=steps,
-            examples_per_step=_examples_per_step(task, trainer, steps),
+            planned_steps=length.steps,
+            examples_per_step=length.examples_per_step,
             num_parameters=model.num_parameters(),
             trained_parameters=trained_parameters(model),
             device=str(trainer.args.device),
@@ -122,17 +136,17 @@ def _finish(
         trainer.model.load_state_dict(callback.best_weights)
     tested = _test(task, trainer)
     reporter.save_predictions(tested.predictions)
-    folder = Path("weights")
-    save_model(trainer.model, task.model, folder, task.data.max_length)
-    reporter.save_weights(folder)
+    with TemporaryDirectory(dir=".") as scratch:
+        folder = Path(scratch) / "weights"
+        save_model(trainer.model, task.model, folder, task.data.max_length)
+        reporter.save_weights(folder)
     return tested
 
 
 def prepare_worker(task: TrialTask) -> None:
-    """Reset what an earlier trial in this process changed: memory, settings, seeds and threads."""
+    """Reset what an earlier trial in this process changed: memory, seeds and threads."""
     gc.collect()  # a Trainer and its model refer to each other
     _keep_imports()
-    first_settings().restore()
     torch.set_num_threads(task.num_threads)
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -141,64 +155,10 @@ def prepare_worker(task: TrialTask) -> None:
     set_seed(task.plan.seed)
 
 
-_VARIABLES = ("ACCELERATE_", "ASCEND_", "CUBLAS_", "CUDA_LAUNCH_", "FLASH_ATTENTION_", "HCCL_")
-"""Prefixes of environment variables that transformers and accelerate set."""
-
-
-@dataclass(frozen=True)
-class ProcessSettings:
-    """Settings of the whole process that training arguments change, such as `full_determinism`."""
-
-    variables: Mapping[str, str]
-    is_deterministic: bool
-    warns_only: bool
-    cudnn: tuple[bool, bool]
-    """`deterministic` and `benchmark` of cuDNN."""
-    float32: str
-    """`torch.backends.fp32_precision`, which `tf32` and `torch_compile` change."""
-
-    @classmethod
-    def read(cls) -> Self:
-        """Return the present settings."""
-        return cls(
-            variables={k: v for k, v in os.environ.items() if k.startswith(_VARIABLES)},
-            is_deterministic=torch.are_deterministic_algorithms_enabled(),
-            warns_only=torch.is_deterministic_algorithms_warn_only_enabled(),
-            cudnn=(torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark),
-            float32=getattr(torch.backends, "fp32_precision", "none"),
-        )
-
-    def restore(self) -> None:
-        """Apply the settings, and forget the models that torch has compiled."""
-        for name in [name for name in os.environ if name.startswith(_VARIABLES)]:
-            del os.environ[name]
-        os.environ.update(self.variables)
-        torch.use_deterministic_algorithms(self.is_deterministic, warn_only=self.warns_only)
-        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = self.cudnn
-        if hasattr(torch.backends, "fp32_precision"):  # since torch 2.9
-            torch.backends.fp32_precision = self.float32
-        if "torch._dynamo" in sys.modules:
-            torch._dynamo.reset()
-
-
-@cache
-def first_settings() -> ProcessSettings:
-    """Return the settings of this process before its first trial."""
-    return ProcessSettings.read()
-
-
 @cache
 def _keep_imports() -> None:
     """Exclude objects created by imports from garbage collection, which takes 0.3 s for them."""
     gc.freeze()
-
-
-def _examples_per_step(task: TrialTask, trainer: Trainer, steps: int) -> float:
-    epochs = trainer.args.num_train_epochs
-    if trainer.args.max_steps > 0:
-        batches = len(trainer.get_train_dataloader())
-        epochs = steps * trainer.args.gradient_accumulation_steps / batches
-    return epochs * len(task.data.train) / steps
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from raycompare.cluster.tasks import describe_failure
 from raycompare.errors import DiskFullError
 from raycompare.records.journal import Journal
 from raycompare.records.messages import TrialFailure
+from raycompare.records.rows import FINISHED
 from raycompare.records.run_folder import RunFolder
 from raycompare.records.trial_files import TrialFiles, keep_best_weights
 from raycompare.tuning.plan_order import PlanOrder
@@ -38,6 +39,8 @@ class JournalCallback(tune.Callback):
         """Take the reasons why trials were stopped or not started from `scheduler`."""
         self._journal, self._folder, self._scheduler = journal, folder, scheduler
         self._flush_at = perf_counter() + FLUSH_SECONDS
+        self._ended: list[Trial] = []
+        """Trials whose end is not in the run folder yet."""
 
     def __reduce__(self) -> tuple[type[tune.Callback], tuple[()]]:
         """Pickle a stub: `Tuner.restore`, which needs it, is not used (docs/decisions/0002)."""
@@ -72,9 +75,7 @@ class JournalCallback(tune.Callback):
             self._journal.refuse(name, refusal)
         else:
             self._journal.end(name, self._scheduler.stops.get(name))
-        TrialFiles(self._folder, name).drop_checkpoint()
-        if plan_of(trial).stage == "confirm":
-            keep_best_weights(self._journal.trials(), self._folder, self._journal.mode)
+        self._ended.append(trial)
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Record the loss; after a lack of memory, halve what the trial computes at once."""
@@ -91,10 +92,25 @@ class JournalCallback(tune.Callback):
         """Write the records regularly, even if unchanged: a run that stops writing looks dead."""
         began = perf_counter()
         if began > self._flush_at:
-            self._journal.write(self._folder)
+            self.flush()
             ended = perf_counter()
             # Every flush writes all records, so flush less often as their number grows.
             self._flush_at = ended + max(FLUSH_SECONDS, (ended - began) / FLUSH_SHARE)
+
+    def flush(self) -> None:
+        """Write the records, then delete the files that only trials without an end need.
+
+        The order matters: if the driver is killed in between, a resumed run continues a trial whose
+        end is not in the records from its checkpoint. A trial that failed keeps its checkpoint,
+        because a resumed run continues it too.
+        """
+        self._journal.write(self._folder)
+        ended, self._ended = self._ended, []
+        for trial in ended:
+            if self._journal.entries[trial_name(trial)].status in FINISHED:
+                TrialFiles(self._folder, trial_name(trial)).drop_checkpoint()
+        if any(plan_of(trial).stage == "confirm" for trial in ended):
+            keep_best_weights(self._journal.trials(), self._folder, self._journal.mode)
 
 
 class NoProgress(TrialProgressCallback):

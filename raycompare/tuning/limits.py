@@ -58,11 +58,22 @@ class SeedBudget:
         capped = self._cap.refuses(plan)
         if capped or self._limit is None or plan.seed in self._sure:
             return capped
-        own = [trial for trial in self._journal.trials() if trial.model == plan.model]
-        held = [t.held_seconds for t in own if t.stage == "confirm" and t.held_seconds]
+        held = self._held_seconds(plan.model)
         if self._journal.elapsed + (median(held) if held else 0.0) < self._limit:
             return None
         return Stop("budget", f"the budget is spent (time_budget_s: {self._limit:g})")
+
+    def _held_seconds(self, model: str) -> list[float]:
+        """Return how long the model's finalists have held their resources."""
+        now = self._journal.elapsed
+        entries = [e for e in self._journal.entries.values() if e.plan.stage == "confirm"]
+        held = [e.held_until(now) for e in entries if e.plan.model == model]
+        held += [
+            trial.held_seconds or 0.0
+            for trial in self._journal.kept
+            if trial.stage == "confirm" and trial.model == model
+        ]
+        return [seconds for seconds in held if seconds]
 
     def cuts(self, plan: TrialPlan) -> Stop | None:
         """Return why the trial must end at its next evaluation; None if it may continue."""
@@ -155,7 +166,7 @@ class Budgets:
                 continue
             self._worked.add(model)
             last = entry.evaluations[-1][0]
-            pace = (last.train_seconds + last.eval_seconds) / last.step
+            pace = (last.train_seconds + last.eval_seconds) / max(last.step, 1)
             self._paces.setdefault(model, []).append(pace)
             if entry.plan.is_default:
                 self._steps[model] = entry.start.planned_steps

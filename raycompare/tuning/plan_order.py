@@ -6,8 +6,9 @@ Tune calls `choose_trial_to_run` in each of its steps to get the trial that may 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
+from time import monotonic
 from typing import Any, Protocol
 
 from ray.tune.execution.tune_controller import TuneController
@@ -15,12 +16,21 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from raycompare.errors import RunError
-from raycompare.experiment.settings import TimeAttr
-from raycompare.metrics import MetricName
-from raycompare.records.messages import Evaluation, Message, Stop, TrialPlan, TrialStart
+from raycompare.records.messages import (
+    Evaluation,
+    Message,
+    Stop,
+    TrialPlan,
+    TrialStart,
+)
 from raycompare.records.rows import EvalRecord
-from raycompare.tuning.schedulers.base import Decision, Rule, Ruling
+from raycompare.tuning.schedulers.base import Decision, Ruling
 from raycompare.tuning.searcher import plan_of, unpack
+
+SECONDS_BETWEEN_REVIEWS = 1.0
+"""Decisions about paused trials change with reports and, by budgets, with time."""
+MOST_SECONDS_PAUSED = 60.0
+"""How long all trials of a stage may be paused at once; Tune needs seconds to pause or plan one."""
 
 
 class StartPolicy(Protocol):
@@ -55,6 +65,11 @@ class PlanOrder(FIFOScheduler):
         self._lost: dict[str, Trial] = {}
         self.most_at_once: int | None = None
         """Maximum number of trials that run at once; None for all that the cluster holds."""
+        self._all_wait_since: float | None = None
+        self._free: dict[str, Trial] = {}
+        """Paused trials that may continue, keyed by trial id."""
+        self._review_at = 0.0
+        """When to decide about the paused trials again; 0 if something has been reported."""
         self.paused: dict[str, Trial] = {}
         """Paused trials, which hold no resources, keyed by trial id."""
         self.stops: dict[str, Stop] = {}
@@ -74,7 +89,9 @@ class PlanOrder(FIFOScheduler):
     def add(self, plan: TrialPlan) -> None:
         """Add a trial before it starts; calls come in the order of the plan."""
 
-    def replay(self, plan: TrialPlan, evaluations: Iterable[EvalRecord]) -> None:
+    def replay(
+        self, plan: TrialPlan, evaluations: Sequence[EvalRecord], ended_by_itself: bool
+    ) -> None:
         """Add a trial that an earlier session finished."""
 
     def close(self) -> None:
@@ -90,7 +107,30 @@ class PlanOrder(FIFOScheduler):
         released = self._release(tune_controller)
         begun = [*self._lost_trials(), *(released if self._has_room(tune_controller) else ())]
         first: Trial | None = next((trial for trial in begun if trial not in starting), None)
-        return first or self._next_new_trial(tune_controller, starting)
+        chosen = first or self._next_new_trial(tune_controller, starting)
+        self._require_progress(tune_controller)
+        return chosen
+
+    def _require_progress(self, tune_controller: TuneController) -> None:
+        """Raise an error if all trials have waited for one another for too long.
+
+        That would be a mistake of ours in a rule; without this check, the run would never end.
+        """
+        unfinished = [t for t in self.paused.values() if not t.is_finished()]
+        live = (Trial.RUNNING, Trial.PENDING)
+        if not unfinished or any(t.status in live for t in tune_controller.get_trials()):
+            self._all_wait_since = None
+            return
+        now = monotonic()
+        self._all_wait_since = self._all_wait_since or now
+        if now - self._all_wait_since > MOST_SECONDS_PAUSED:
+            names = ", ".join(plan_of(trial).trial_id for trial in unfinished[:3])
+            raise RunError(
+                f"all {len(unfinished)} trials that have not ended are paused and wait for one "
+                f"another ({names}, ...). This is a fault of raycompare's scheduler "
+                f"{self.debug_string()}; please report it. The run can be resumed, with another "
+                "one under tune.scheduler only as a new run."
+            )
 
     def _has_room(self, tune_controller: TuneController) -> bool:
         if self.most_at_once is None:
@@ -105,21 +145,27 @@ class PlanOrder(FIFOScheduler):
 
     def _release(self, tune_controller: TuneController) -> list[Trial]:
         """Return the paused trials that may continue; end those that must not."""
-        free = []
+        if monotonic() >= self._review_at:
+            self._review_at = monotonic() + SECONDS_BETWEEN_REVIEWS
+            self._review(tune_controller)
+        begins = (Trial.PAUSED, Trial.PENDING)
+        return [trial for trial in self._free.values() if trial.status in begins]
+
+    def _review(self, tune_controller: TuneController) -> None:
         for trial_id, trial in list(self.paused.items()):
             if trial.status != Trial.PAUSED:  # not paused yet, or already chosen
-                if trial.status == Trial.PENDING:
-                    free.append(trial)
+                if trial.status == Trial.RUNNING:
+                    self._review_at = 0.0
                 continue
             plan = plan_of(trial)
             stop = self._stop(plan)
             if stop:
                 self.stops[plan.trial_id] = stop
                 del self.paused[trial_id]
+                self._free.pop(trial_id, None)
                 tune_controller.stop_trial(trial)
             elif self.standing(plan).decision is Decision.GO:
-                free.append(trial)
-        return free
+                self._free[trial_id] = trial
 
     def _next_new_trial(
         self, tune_controller: TuneController, starting: set[Trial]
@@ -144,9 +190,13 @@ class PlanOrder(FIFOScheduler):
     ) -> str:
         """End, pause or continue a trial after a report."""
         plan, message = plan_of(trial), unpack(result)
+        self._review_at = 0.0
         self.paused.pop(plan.trial_id, None)
+        self._free.pop(plan.trial_id, None)
         if not isinstance(message, TrialStart | Evaluation):
             return str(TrialScheduler.CONTINUE)
+        if isinstance(message, Evaluation) and message.is_last:
+            return self._take_in_last(plan, message)
         self.take_in(plan, message)
         stop = self._stop(plan) if isinstance(message, Evaluation) or message.earlier else None
         if stop:
@@ -156,6 +206,18 @@ class PlanOrder(FIFOScheduler):
             self.paused[plan.trial_id] = trial
             return str(TrialScheduler.PAUSE)
         return str(TrialScheduler.CONTINUE)
+
+    def _take_in_last(self, plan: TrialPlan, message: Evaluation) -> str:
+        """Take in the last evaluation of a trial, which has no training left to stop or pause.
+
+        It ends as a stopped trial only if it should have been stopped at an earlier evaluation.
+        """
+        before = self.standing(plan)
+        self.take_in(plan, message)
+        if before.decision is not Decision.STOP:
+            return str(TrialScheduler.CONTINUE)
+        self.stops[plan.trial_id] = Stop("rung", before.reason)
+        return str(TrialScheduler.STOP)
 
     def take_in(self, plan: TrialPlan, message: Message) -> None:
         """Record what a trial reported."""
@@ -170,6 +232,7 @@ class PlanOrder(FIFOScheduler):
         self, tune_controller: TuneController, trial: Trial, result: Mapping[str, Any]
     ) -> None:
         """Record the end of a trial, so that others do not wait for it."""
+        self._review_at = 0.0
         self.end(plan_of(trial))
 
     def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
@@ -183,10 +246,12 @@ class PlanOrder(FIFOScheduler):
             self._lost[plan.trial_id] = trial
         else:
             self._lost.pop(plan.trial_id, None)
+            self._review_at = 0.0
             self.end(plan)
 
     def on_trial_remove(self, tune_controller: TuneController, trial: Trial) -> None:
         """Record the end of a trial, so that others do not wait for it."""
+        self._review_at = 0.0
         self.end(plan_of(trial))
 
     def end(self, plan: TrialPlan) -> None:
@@ -203,59 +268,3 @@ def _trials_with_a_starting_worker(tune_controller: TuneController) -> set[Trial
     # Live actors have their resources; they count as started when their process responds.
     starting = set(controller._actor_manager.live_actors) - controller._started_actors
     return {trial for actor in starting if (trial := controller._actor_to_trial.get(actor))}
-
-
-class RuleScheduler(PlanOrder):
-    """Applies each model's rule to decide which trials continue, pause or end."""
-
-    def __init__(
-        self,
-        rules: Mapping[str, Rule],
-        metric: MetricName,
-        time_attr: TimeAttr = "steps",
-        gate: StartPolicy | None = None,
-    ) -> None:
-        """Use these rules, keyed by model name; models may share a rule."""
-        super().__init__(gate)
-        self._rules, self._own_metric = rules, metric
-        self._position = "step" if time_attr == "steps" else "examples_seen"
-
-    def add(self, plan: TrialPlan) -> None:
-        """Add a trial before it starts; calls come in the order of the plan."""
-        self._rules[plan.model].add(plan.trial_id)
-
-    def replay(self, plan: TrialPlan, evaluations: Iterable[EvalRecord]) -> None:
-        """Add a trial that an earlier session finished."""
-        for row in evaluations:
-            if row.split == "validation":
-                self._record(plan, row, getattr(row, self._own_metric))
-        self.end(plan)
-
-    def close(self) -> None:
-        """Record that no more trials will be added."""
-        for rule in self._rules.values():
-            rule.close()
-
-    def standing(self, plan: TrialPlan) -> Ruling:
-        """Return the decision of the model's rule."""
-        return self._rules[plan.model].standing(plan.trial_id)
-
-    def take_in(self, plan: TrialPlan, message: Message) -> None:
-        """Record an evaluation, or those from before a checkpoint."""
-        for evaluation in message.earlier if isinstance(message, TrialStart) else (message,):
-            assert isinstance(evaluation, Evaluation)
-            value = evaluation.metrics.get(self._own_metric)
-            if value is None:
-                raise RunError(
-                    f"{plan.trial_id} reported {', '.join(evaluation.metrics)}, but not "
-                    f"{self._own_metric}, which trials are compared by. Report it at every "
-                    "evaluation, or set tune.metric to one that is reported."
-                )
-            self._record(plan, evaluation, value)
-
-    def _record(self, plan: TrialPlan, at: Evaluation | EvalRecord, value: float) -> None:
-        self._rules[plan.model].record(plan.trial_id, getattr(at, self._position), value)
-
-    def end(self, plan: TrialPlan) -> None:
-        """Record the end of a trial in the rule of its model."""
-        self._rules[plan.model].end(plan.trial_id)

@@ -18,6 +18,7 @@ from raycompare.experiment.settings import DEFAULT_SAMPLES
 from raycompare.experiment.spec import Arguments, Experiment
 from raycompare.metrics import MODES, better
 from raycompare.records.messages import Stage, TrialPlan
+from raycompare.records.reach import got_furthest
 from raycompare.records.rows import TrialRecord
 from raycompare.records.versions import code_versions
 from raycompare.tuning.sampling import configurations, grid, grid_size
@@ -198,17 +199,13 @@ def confirm_plans(
     ]
 
 
-MOST_SLUG = 200
-"""Longest part of a trial's id that comes from the model's name, so that file names are valid."""
-
-
 def make_plan(
     stage: Stage, order: int, model: str, searched: Arguments, seed: int, identity: str = ""
 ) -> TrialPlan:
     """Make a plan, whose id is a hash of all that determines its results."""
     content = json.dumps([stage, model, searched, seed, identity], sort_keys=True)
     digest = hashlib.sha256(content.encode()).hexdigest()[:8]
-    slug = re.sub(r"[^A-Za-z0-9.]+", "-", model)[:MOST_SLUG].strip("-")
+    slug = re.sub(r"[^A-Za-z0-9.]+", "-", model).strip("-")
     return TrialPlan(
         trial_id=f"{slug}-{stage}-{digest}",
         stage=stage,
@@ -225,7 +222,7 @@ def choose(
 ) -> dict[str, Arguments]:
     """Choose the configuration of each model with the best validation value of a completed trial.
 
-    If no trial was completed, choose among those that trained longest. Models that were not tuned
+    If no trial was completed, choose among those that got furthest. Models that were not tuned
     keep their default; tuned models without any evaluation are omitted.
     """
     chosen: dict[str, Arguments] = {}
@@ -241,10 +238,9 @@ def choose(
 
 def _best(experiment: Experiment, trials: Sequence[TrialRecord]) -> TrialRecord | None:
     tried = [t for t in trials if t.stage == "tune" and t.best_value is not None]
-    furthest = max((trial.steps for trial in tried), default=0)
     completed = [t for t in tried if t.status == "completed"]
     best: TrialRecord | None = None
-    for trial in completed or [t for t in tried if t.steps == furthest]:
+    for trial in completed or got_furthest(tried, experiment.tune.time_attr):
         assert trial.best_value is not None
         so_far = best.best_value if best else None
         if better(trial.best_value, so_far, MODES[experiment.tune.metric]):

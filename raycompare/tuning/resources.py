@@ -20,12 +20,14 @@ SMALLEST_SHARE = 10_000
 
 
 def resolve(
-    experiment: Experiment, nodes: Sequence[Node], measure: Callable[[ModelSettings], Peak]
+    experiment: Experiment,
+    nodes: Sequence[Node],
+    measure: Callable[[ModelSettings], Sequence[Peak]],
 ) -> dict[str, ResourceSpec]:
     """Return the resources of one trial of each model, keyed by model name.
 
-    `measure` trains a model on a GPU; it is called for models with `gpu: auto` if the cluster has
-    GPUs.
+    `measure` trains the heaviest configurations of a model on each kind of GPU; it is called for
+    models with `gpu: auto` if the cluster has GPUs.
 
     Raises:
         UserError: no machine of the cluster has room for a trial.
@@ -44,12 +46,14 @@ def resolve(
     return resolved
 
 
-def share_of_card(peak: Peak, cpu: float, nodes: Sequence[Node]) -> float:
-    """Return the share of a GPU per trial such that a whole number of trials fills it.
+def share_of_card(peaks: Sequence[Peak], cpu: float, nodes: Sequence[Node]) -> float:
+    """Return the share of any GPU per trial such that a whole number of trials fills it.
 
-    Memory, the CPUs that each trial needs to feed the GPU, and `MOST_PER_GPU` limit the number.
+    The memory of the smallest GPU, the CPUs that each trial needs to feed the GPU, and
+    `MOST_PER_GPU` limit the number.
     """
-    by_memory = floor(peak.total / (peak.needed * (1 + HEADROOM)))
+    needed = max(peak.needed for peak in peaks)
+    by_memory = floor(min(peak.total for peak in peaks) / (needed * (1 + HEADROOM)))
     by_cpus = min(floor(node.cpus / node.gpus / cpu) for node in nodes)
     together = max(min(by_memory, by_cpus, MOST_PER_GPU), 1)
     return floor(SMALLEST_SHARE / together) / SMALLEST_SHARE

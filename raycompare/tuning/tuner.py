@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,9 +15,14 @@ import ray
 from ray import tune
 
 from raycompare.cluster.machines import Node
-from raycompare.data.tokens import HeldOut, SearchData, TokenizedData
+from raycompare.data.tokens import HeldOut, Ints, SearchData, TokenizedData
 from raycompare.errors import RaycompareError
-from raycompare.experiment.hyperparameters import Length, ModelSettings, settings_of
+from raycompare.experiment.hyperparameters import (
+    Length,
+    ModelSettings,
+    all_settings,
+    settings_of,
+)
 from raycompare.experiment.settings import SCHEDULERS
 from raycompare.experiment.spec import Experiment, ResourceSpec
 from raycompare.metrics import MODES
@@ -27,12 +31,13 @@ from raycompare.records.layout import RAY
 from raycompare.records.messages import Message, Stage, TrialPlan
 from raycompare.records.run_folder import RunFolder
 from raycompare.records.trial_files import TrialFiles
-from raycompare.training.arguments import examples_per_step
+from raycompare.training.arguments import run_length
 from raycompare.training.failures import chain
 from raycompare.training.task import TrialTask
 from raycompare.training.trial import train_trial
 from raycompare.tuning.callback import HALVINGS, JournalCallback, NoProgress, trial_name
 from raycompare.tuning.plan_order import PlanOrder
+from raycompare.tuning.schedulers.registry import rung_steps, rungs_of
 from raycompare.tuning.searcher import PLAN, PlanSearcher, pack
 
 Trainable = Callable[[dict[str, Any]], None]
@@ -61,6 +66,8 @@ class Shared:
     """Tokens that texts are cut to unless a trial searches the length, keyed by model name."""
     rungs: Mapping[str, tuple[int, ...]]
     """Positions of the rungs of the tune stage in `tune.time_attr`, keyed by model name."""
+    text_lengths: Mapping[tuple[str, Length], Ints]
+    """Tokens of each training text, with the keys of `data`."""
     resources: Mapping[str, ResourceSpec]
     """Resources of one trial, keyed by model name."""
     machines: Sequence[Node] = ()
@@ -74,20 +81,35 @@ class Shared:
         """Return what workers of the stage get; the test split is for finalists only."""
         return self if stage == "confirm" else replace(self, test={})
 
+    def for_models_of(self, experiment: Experiment) -> Shared:
+        """Return the same for an experiment with fewer models; all else follows from those."""
+        names = {model.name for model in experiment.models}
+        lengths = {
+            s.name: self.text_lengths[s.name, s.max_length({})] for s in all_settings(experiment)
+        }
+        return replace(
+            self,
+            experiment=experiment,
+            rungs=rungs_of(experiment, lengths),
+            resources={name: spec for name, spec in self.resources.items() if name in names},
+        )
+
     def settings_of(self, plan: TrialPlan) -> ModelSettings:
         """Return the settings of the plan's model."""
         return settings_of(self.experiment, plan.model)
 
     def evaluations_of(self, plan: TrialPlan) -> tuple[int, ...]:
         """Return the steps to evaluate at; empty if the experiment sets its own evaluations."""
-        settings = self.settings_of(plan)
-        if settings.sets_evaluation or plan.stage != "tune":
+        if self.settings_of(plan).sets_evaluation or plan.stage != "tune":
             return ()
-        rungs = self.rungs[plan.model]
-        if self.experiment.tune.time_attr == "steps":
-            return rungs
-        per_step = examples_per_step(settings.arguments(plan.hyperparameters))
-        return tuple(math.ceil(examples / per_step) for examples in rungs)
+        return self.rung_steps_of(plan)
+
+    def rung_steps_of(self, plan: TrialPlan) -> tuple[int, ...]:
+        """Return the steps at which the trial reaches the rungs of its model."""
+        settings = self.settings_of(plan)
+        lengths = self.text_lengths[plan.model, settings.max_length(plan.hyperparameters)]
+        length = run_length(settings.arguments(plan.hyperparameters), lengths)
+        return rung_steps(self.experiment.tune, self.rungs[plan.model], length)
 
 
 @dataclass(frozen=True)
@@ -117,9 +139,9 @@ class TuneReporter:
         """Store a checkpoint, replacing the previous one."""
         self._files.save_checkpoint(folder)
 
-    def checkpoint(self) -> Path | None:
+    def checkpoint(self, scratch: Path) -> Path | None:
         """Return the latest checkpoint of this trial from any worker, if there is one."""
-        return self._files.checkpoint(Path("checkpoint"))
+        return self._files.checkpoint(scratch / "checkpoint")
 
 
 def run_trial(config: dict[str, Any], shared: Shared) -> None:
@@ -196,11 +218,14 @@ def run_stage(
     has_room = partial(_has_room, scheduler, most) if most else None
     has_plan = queue.has_plan or has_room
     scheduler.most_at_once = settings.max_concurrent_trials
+    callback = JournalCallback(journal, shared.folder, scheduler)
     tuner = tune.Tuner(
         trainable or _fine_tuning(shared.for_stage(queue.stage)),
         tune_config=tune.TuneConfig(
             search_alg=PlanSearcher(queue.plans, has_plan),
-            num_samples=queue.most,
+            # One more than there are, so that Tune asks until the queue says that it has ended;
+            # only then do rules know that no trial is missing.
+            num_samples=queue.most + 1,
             scheduler=scheduler,
             reuse_actors=True,
             trial_name_creator=trial_name,
@@ -210,7 +235,7 @@ def run_stage(
             name=queue.stage,
             storage_path=shared.folder.child(RAY),
             verbose=0,
-            callbacks=[JournalCallback(journal, shared.folder, scheduler), NoProgress()],
+            callbacks=[callback, NoProgress()],
             failure_config=tune.FailureConfig(max_failures=shared.experiment.failure.max_failures),
         ),
     )
@@ -218,7 +243,7 @@ def run_stage(
         tuner.fit()
     except tune.TuneError as error:
         raise _unwrap(error) from None
-    journal.write(shared.folder)
+    callback.flush()
 
 
 def _unwrap(error: Exception) -> BaseException:

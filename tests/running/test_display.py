@@ -31,7 +31,7 @@ def lines_of(view: StageView) -> list[str]:
 
 def test_the_table_says_where_each_trial_is() -> None:
     made = journal(3)
-    view = StageView("tune", made, {"a": (10, 20, 40)}, 3)
+    view = StageView("tune", made, lambda _: (10, 20, 40), 3)
     made.start("t0")
     made.record("t0", START)
     made.record("t0", evaluation(20, 0.5))
@@ -45,7 +45,7 @@ def test_the_table_says_where_each_trial_is() -> None:
 
 def test_each_end_is_told_once() -> None:
     made = journal(2)
-    lines = lines_of(StageView("tune", made, {}, 2))
+    lines = lines_of(StageView("tune", made, None, 2))
     made.start("t0")
     for message in (START, evaluation(40, 0.5), END):
         made.record("t0", message)
@@ -59,7 +59,7 @@ def test_each_end_is_told_once() -> None:
 
 def test_plain_lines_where_there_is_no_terminal() -> None:
     made, file = journal(1), io.StringIO()
-    with Display(Console(file=file)).stage(StageView("tune", made, {}, 1)):
+    with Display(Console(file=file)).stage(StageView("tune", made, None, 1)):
         made.start("t0")
         made.fail("t0", TrialFailure(cause="ValueError: no [bold]markup[/bold]", error="Traceback"))
     made.end("t0")
@@ -73,7 +73,7 @@ def test_a_change_costs_the_same_whatever_the_number_of_trials(
 ) -> None:
     """Only the trial that changed is looked at; the table is drawn a few times a second."""
     made = journal(300)
-    view = StageView("tune", made, {}, 300)
+    view = StageView("tune", made, None, 300)
     lines = lines_of(view)
     with monkeypatch.context() as patched:
         patched.setattr(StageView, "_by_model", None)
@@ -86,7 +86,7 @@ def test_a_change_costs_the_same_whatever_the_number_of_trials(
 
 def test_a_lost_worker_is_told() -> None:
     made = journal(1)
-    view = StageView("tune", made, {}, 1)
+    view = StageView("tune", made, None, 1)
     lines = lines_of(view)
     made.start("t0")
     made.lose("t0", "ActorDiedError: its node is gone")
@@ -101,10 +101,10 @@ def test_paused_trials_are_counted() -> None:
     made.start("t0")
     made.record("t0", START)
     made.pause("t0")
-    assert "1 paused, 1 waiting" in drawn(StageView("tune", made, {}, 2))
+    assert "1 paused, 1 waiting" in drawn(StageView("tune", made, None, 2))
 
 
 def test_a_refused_trial_does_not_wait() -> None:
     made = journal(2)
     made.refuse("t0", Stop("max_usd", "the budget is spent"))
-    assert "1 not run, 1 waiting" in drawn(StageView("tune", made, {}, 2))
+    assert "1 not run, 1 waiting" in drawn(StageView("tune", made, None, 2))

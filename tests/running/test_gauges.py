@@ -17,6 +17,7 @@ from raycompare.records.journal import Journal
 from raycompare.records.messages import Evaluation, TrialEnd, TrialPlan, TrialStart
 from raycompare.records.rows import Status
 from raycompare.running.dashboard import Dashboard, Trials, trial_label
+from raycompare.running.display import SideChannel
 from raycompare.running.gauges import GAUGES, STATUSES, Gauges
 from tests import ROOT
 from tests.runs import experiment, scores
@@ -125,7 +126,7 @@ def test_prometheus_reads_how_a_run_stands(small_ray: None) -> None:
     takes = {"a": ResourceSpec(cpu=2, gpu=0.5), "b": ResourceSpec(cpu=1)}
     clock = Clock(earlier_machine={"total": 1800.0})
     with clock.counting(lambda: 3):
-        Gauges(run, half_done(), takes, clock).update()
+        Gauges(run, half_done(), takes, clock, print).update()
     best = 'ray_raycompare_best_score{experiment="ag-news",metric="matthews_correlation",model="a"}'
     wait_for(lambda: best in read_metrics())
     found = read_metrics()
@@ -150,7 +151,7 @@ def test_prometheus_reads_how_a_run_stands(small_ray: None) -> None:
 def test_a_trial_that_has_ended_is_no_longer_running(small_ray: None) -> None:
     journal = half_done()
     takes = dict.fromkeys("ab", ResourceSpec())
-    gauges = Gauges(experiment("a", "b", name="ends"), journal, takes, Clock())
+    gauges = Gauges(experiment("a", "b", name="ends"), journal, takes, Clock(), print)
     with gauges.follow():
         journal.end("a-tune-00000001")
     running = 'ray_raycompare_trials{experiment="ends",model="a",status="running"}'
@@ -163,7 +164,7 @@ def test_a_trial_that_has_ended_is_no_longer_running(small_ray: None) -> None:
 @pytest.mark.timeout(400)
 def test_the_dashboard_has_a_task_by_name_for_each_trial_that_runs(small_ray: None) -> None:
     journal = half_done()
-    board = Dashboard()
+    board = Dashboard(SideChannel("the trials", print))
     journal.observers.append(board.show)
     journal.record("a-tune-00000001", evaluation(0.75))
     name = "tune a seed 42 learning_rate 3.14e-05"

@@ -92,6 +92,7 @@ def measured(run: runs.Run, folder: RunFolder) -> list[str]:
         data={},
         lengths={},
         rungs={},
+        text_lengths={},
         resources={},
     )
     said: list[str] = []

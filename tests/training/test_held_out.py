@@ -94,6 +94,7 @@ def test_workers_of_the_confirm_stage_alone_are_told_where_the_test_split_is(
         test={("m", 256): tiny_tokens.held_out},  # type: ignore[dict-item]
         lengths={},
         rungs={"m": (1,)},
+        text_lengths={("m", 256): tiny_tokens.train.lengths},
         resources={},
     )
     seen = shared.for_stage(stage)

@@ -39,5 +39,6 @@ def learning(config: dict[str, Any]) -> None:
     height = 0.9 - (plan.order * 7 % 8) / 20
     tune.report(pack(replace(START, planned_steps=40)))
     for step in (10, 20, 40):
-        tune.report(pack(evaluation(step, height * (1 - 1 / (step + 1)))))
+        value = height * (1 - 1 / (step + 1))
+        tune.report(pack(replace(evaluation(step, value), is_last=step == 40)))
     tune.report(pack(END))

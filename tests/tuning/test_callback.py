@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from raycompare.records.messages import TrialFailure
 from raycompare.records.run_folder import RunFolder
+from raycompare.records.trial_files import delete_what_only_runs_need
 from raycompare.tuning import callback
 from raycompare.tuning.callback import FLUSH_SECONDS, JournalCallback
 from raycompare.tuning.plan_order import PlanOrder
-from tests.records.test_journal import Clock, journal
+from raycompare.tuning.searcher import PLAN, config_of
+from tests.records.test_journal import END, START, Clock, evaluation, journal, plan
 
 
 def test_records_are_written_by_the_clock_also_when_nothing_happens(
@@ -25,3 +29,41 @@ def test_records_are_written_by_the_clock_also_when_nothing_happens(
     clock.now += 2
     writer.on_step_end(0, [])
     assert (tmp_path / "trials.parquet").exists()
+
+
+def ended(name: str, trial_failure: TrialFailure | None, writer: JournalCallback) -> None:
+    trial = SimpleNamespace(config={PLAN: config_of(plan(int(name[1:])))})
+    journal = writer._journal
+    journal.start(name)
+    for message in (START, evaluation(10, 0.5), trial_failure or END):
+        journal.record(name, message)
+    writer.on_trial_complete(0, [], trial)  # type: ignore[arg-type]
+
+
+def test_a_checkpoint_goes_only_when_the_end_of_its_trial_is_stored(tmp_path: Path) -> None:
+    """A driver that is killed in between loses no trial: a resumed run continues it."""
+    folder = RunFolder.at(tmp_path)
+    writer = JournalCallback(journal(2), folder, PlanOrder())
+    for name in ("t0", "t1"):
+        folder.write_text(f"checkpoints/{name}/latest", "checkpoint-10")
+    ended("t0", None, writer)
+    assert folder.folders("checkpoints") == ["t0", "t1"]
+    assert folder.read_trials() == []
+    writer.flush()
+    assert folder.folders("checkpoints") == ["t1"]
+    assert [trial.status for trial in folder.read_trials()] == ["completed", "not_run"]
+
+
+def test_a_trial_that_failed_keeps_its_checkpoint_for_a_resumed_run(tmp_path: Path) -> None:
+    folder = RunFolder.at(tmp_path)
+    writer = JournalCallback(journal(2), folder, PlanOrder())
+    for name in ("t0", "t1"):
+        folder.write_text(f"checkpoints/{name}/latest", "checkpoint-10")
+    ended("t0", TrialFailure(cause="ConnectionError", error="Traceback"), writer)
+    ended("t1", None, writer)
+    writer.flush()
+    assert folder.folders("checkpoints") == ["t0"]
+    delete_what_only_runs_need(folder, folder.read_trials())
+    assert folder.folders("checkpoints") == ["t0"]
+    delete_what_only_runs_need(folder, [])
+    assert not folder.exists("checkpoints")

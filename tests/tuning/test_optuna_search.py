@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,13 @@ import pytest
 from raycompare.experiment.hyperparameters import all_settings
 from raycompare.experiment.ranges import in_range
 from raycompare.experiment.spec import Arguments
-from raycompare.records.rows import EvalRecord, TrialRecord
+from raycompare.records.rows import TrialRecord
 from raycompare.training.unused_arguments import OPTUNA_KINDS
 from raycompare.tuning.earlier_trials import EvaluatedPoint
-from raycompare.tuning.optuna_search import Tpe, _random_trials
+from raycompare.tuning.optuna_search import JournalNews, SearchOutcome, Tpe, _random_trials
 from raycompare.tuning.plans import Slot
+from tests.records.test_journal import END, START, evaluation
+from tests.records.test_journal import journal as journal_of
 from tests.tuning.test_plans import experiment, trial
 
 SPACE = {"learning_rate": {"loguniform": [1e-6, 1e-1]}, "optim": {"choice": ["sgd", "adafactor"]}}
@@ -41,7 +44,7 @@ def search(
 ) -> list[TrialRecord]:
     """Run a whole search on a made-up landscape, one trial after another."""
     trials = list(from_trials or [])
-    tpe = Tpe(of, lambda: (trials, []), known)
+    tpe = Tpe(of, lambda: [SearchOutcome(trial, []) for trial in trials], known)
     for number in range(len(trials) + 1, TRIALS):
         found = tpe(Slot(order=number, model="a", number=number))
         assert found is not None
@@ -70,7 +73,7 @@ def test_the_same_records_give_the_same_suggestions_so_that_nothing_else_is_kept
 
 
 def test_models_do_not_share_what_they_draw() -> None:
-    tpe = Tpe(searched(), lambda: ([], []))
+    tpe = Tpe(searched(), list)
     one, other = (tpe(Slot(order=1, model=model, number=1)) for model in ("a", "b"))
     assert one != other
 
@@ -90,7 +93,7 @@ def test_no_configuration_is_tried_twice_and_an_exhausted_space_ends_the_search(
         search_space={"optim": {"choice": ["sgd", "adafactor"]}},
         tune={"num_samples": 9, "search_alg": "optuna"},
     )
-    tpe = Tpe(of, lambda: ([], []))
+    tpe = Tpe(of, list)
     found = [tpe(Slot(order=n, model="a", number=n)) for n in range(1, 5)]
     assert found[2:] == [None, None]
     assert {str(each) for each in found[:2]} == {"{'optim': 'sgd'}", "{'optim': 'adafactor'}"}
@@ -103,28 +106,35 @@ def test_a_stopped_trial_counts_by_how_far_it_came() -> None:
         rate = 10 ** -(1 + number % 5)
         configuration = json.dumps({"learning_rate": rate, "optim": "sgd"})
         rows.append(trial("a", number, 0.9 - rate, hyperparameters=configuration, **stopped))
-    evaluations = [evaluated(row) for row in rows]
-    proposed = Tpe(searched(), lambda: (rows, evaluations))(Slot(order=16, model="a", number=16))
+    news = [SearchOutcome(row, [row.best_value or 0.0]) for row in rows]
+    proposed = Tpe(searched(), lambda: news)(Slot(order=16, model="a", number=16))
     assert proposed is not None
     assert set(proposed) == set(SPACE)
 
 
-def evaluated(row: TrialRecord) -> EvalRecord:
-    assert row.best_value is not None
-    names = ("matthews_correlation", "accuracy", "macro_f1", "macro_precision", "macro_recall")
-    return EvalRecord(
-        trial_id=row.trial_id,
-        stage="tune",
-        model=row.model,
-        split="validation",
-        step=10,
-        epoch=1.0,
-        examples_seen=80,
-        train_seconds=1.0,
-        experiment_seconds=1.0,
-        loss=0.5,
-        **dict.fromkeys(names, row.best_value),
-    )
+def test_a_point_that_comes_late_counts_as_if_it_had_come_in_its_turn() -> None:
+    """Several workers end trials out of order; a resumed run reads them in order."""
+    outcomes = [SearchOutcome(trial, []) for trial in search(searched())]
+    slot = Slot(order=TRIALS, model="a", number=TRIALS)
+    batches = iter([outcomes[5:], outcomes[:5], []])
+    late = Tpe(searched(), lambda: next(batches))
+    late(replace(slot, number=TRIALS + 1))
+    assert late(slot) == Tpe(searched(), lambda: outcomes)(slot)
+
+
+def test_news_of_a_journal_are_read_once() -> None:
+    journal = journal_of(3)
+    news = JournalNews(journal)
+    assert [outcome.trial.trial_id for outcome in news()] == ["t0", "t1", "t2"]
+    journal.start("t1")
+    for message in (START, evaluation(10, 0.5), END):
+        journal.record("t1", message)
+    assert list(news()) == []
+    journal.end("t1")
+    (outcome,) = news()
+    assert outcome.trial.status == "completed"
+    assert outcome.values == [0.5]
+    assert list(news()) == []
 
 
 def test_values_are_plain_numbers_of_the_kind_that_the_range_has() -> None:
@@ -136,7 +146,7 @@ def test_values_are_plain_numbers_of_the_kind_that_the_range_has() -> None:
         },
         tune={"num_samples": 9, "search_alg": "optuna"},
     )
-    tpe = Tpe(of, lambda: ([], []))
+    tpe = Tpe(of, list)
     for number in range(1, 9):
         found = tpe(Slot(order=number, model="a", number=number))
         assert found is not None
@@ -171,6 +181,6 @@ def test_every_kind_that_check_lets_through_can_be_drawn(domain: dict[str, Any])
         search_space={"weight_decay": domain}, tune={"num_samples": 9, "search_alg": "optuna"}
     )
     space = all_settings(of)[0].space
-    found = Tpe(of, lambda: ([], []))(Slot(order=1, model="a", number=1))
+    found = Tpe(of, list)(Slot(order=1, model="a", number=1))
     assert found is not None
     assert in_range(space["weight_decay"], found["weight_decay"])

@@ -4,6 +4,7 @@ import pickle
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from ray.tune.experiment import Trial
@@ -12,9 +13,13 @@ from ray.tune.schedulers import TrialScheduler
 from raycompare.errors import RunError
 from raycompare.experiment.settings import TuneSpec
 from raycompare.records.messages import Message, Stop, TrialPlan
-from raycompare.tuning.plan_order import PlanOrder, RuleScheduler
+from raycompare.tuning import plan_order
+from raycompare.tuning.plan_order import PlanOrder
+from raycompare.tuning.rule_scheduler import RuleScheduler
 from raycompare.tuning.schedulers.asha import Rungs
 from raycompare.tuning.schedulers.base import Rule
+from raycompare.tuning.schedulers.median import MedianStopping
+from raycompare.tuning.schedulers.pasha import Pasha
 from raycompare.tuning.schedulers.top_k import TopK
 from raycompare.tuning.searcher import PLAN, config_of, pack
 from tests.records.test_journal import END, START, evaluation
@@ -97,13 +102,48 @@ def test_other_messages_decide_nothing() -> None:
         assert hear(scheduler, 0, message) == TrialScheduler.CONTINUE
 
 
-def test_rungs_may_count_examples() -> None:
+def test_each_trial_reaches_a_rung_at_its_own_step() -> None:
     scheduler = comparing(
-        {m: Rungs((80,), TuneSpec()) for m in ("slow", "fast")}, time_attr="examples"
+        {m: Rungs((80,), TuneSpec()) for m in ("slow", "fast")},
+        rung_steps=lambda plan: (10,) if plan.order else (5,),
     )
-    hear(scheduler, 0, evaluation(10, 0.9))  # of 8 examples each
+    hear(scheduler, 0, evaluation(5, 0.9))
     assert hear(scheduler, 2, evaluation(9, 0.1)) == TrialScheduler.CONTINUE
     assert hear(scheduler, 2, evaluation(10, 0.1)) == TrialScheduler.STOP
+
+
+def test_a_whole_run_is_not_compared_with_the_first_part_of_others() -> None:
+    scheduler = comparing()
+    hear(scheduler, 0, replace(evaluation(40, 0.9), is_last=True))
+    scheduler.end(PLANS[0])
+    assert hear(scheduler, 2, evaluation(10, 0.1)) == TrialScheduler.CONTINUE
+
+
+def test_the_last_evaluation_counts_for_a_rung_at_its_own_step() -> None:
+    scheduler = comparing()
+    hear(scheduler, 0, replace(evaluation(10, 0.9), is_last=True))
+    assert hear(scheduler, 2, evaluation(10, 0.1)) == TrialScheduler.STOP
+
+
+@pytest.mark.parametrize("rule", [Rungs, TopK, Pasha, MedianStopping])
+def test_a_trial_at_its_last_step_is_neither_stopped_nor_paused(rule: type[Rule]) -> None:
+    rules = {m: rule((10, 20), TuneSpec(top_k=1)) for m in ("slow", "fast")}
+    scheduler = comparing(rules, gate=Closing())
+    for number, value in ((0, 0.9), (1, 0.8), (2, 0.1), (3, 0.1)):
+        last = replace(evaluation(20, value), is_last=True)
+        assert hear(scheduler, number, last) == TrialScheduler.CONTINUE
+        scheduler.end(PLANS[number])
+    assert scheduler.stops == {}
+    assert scheduler.paused == {}
+
+
+def test_a_late_decision_ends_a_trial_at_its_last_step_as_it_would_have_before() -> None:
+    scheduler = comparing()
+    assert hear(scheduler, 2, evaluation(10, 0.1)) == TrialScheduler.CONTINUE
+    hear(scheduler, 0, evaluation(10, 0.9))
+    last = replace(evaluation(40, 0.95), is_last=True)
+    assert hear(scheduler, 2, last) == TrialScheduler.STOP
+    assert scheduler.stops["slow2"].reason.endswith("at step 10")
 
 
 def test_tune_can_pickle_a_scheduler_whatever_its_gate_knows() -> None:
@@ -166,7 +206,7 @@ def test_a_resumed_run_decides_as_if_it_had_never_stopped() -> None:
         made.record("t0", message)
         hear(lived, 0, message)
     lived.end(PLANS[0])
-    told.replay(PLANS[0], made.evaluations())
+    told.replay(PLANS[0], made.evaluations(), ended_by_itself=True)
     for scheduler in (lived, told):
         assert hear(scheduler, 2, evaluation(10, 0.4)) == TrialScheduler.STOP
 
@@ -249,3 +289,39 @@ def test_a_free_worker_leaves_the_trial_whose_own_worker_is_starting() -> None:
 def test_nothing_is_chosen_where_nothing_waits() -> None:
     controller = Controller(Trial.TERMINATED, Trial.RUNNING, Trial.PENDING, starting=2)
     assert choose(PlanOrder(), controller) is None
+
+
+def test_trials_that_all_wait_for_one_another_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter(range(0, 10_000, 25))
+    monkeypatch.setattr(plan_order, "monotonic", lambda: float(next(now)))
+    rules: dict[str, Rule] = {m: TopK((10,), TuneSpec(top_k=1)) for m in ("slow", "fast")}
+    scheduler = RuleScheduler(rules, "accuracy")
+    for each in PLANS:
+        scheduler.add(each)  # and never closed: the fault that hung runs with optuna
+    controller = Controller(*[Trial.RUNNING] * 4)
+    for trial in controller.trials:
+        assert hear(scheduler, trial, evaluation(10, 0.5)) == TrialScheduler.PAUSE
+        trial.set_status(Trial.PAUSED)
+    assert choose(scheduler, controller) is None
+    with pytest.raises(RunError, match="4 trials that have not ended are paused and wait"):
+        list(iter(lambda: choose(scheduler, controller), "never"))
+
+
+def test_trials_that_wait_while_another_runs_are_not() -> None:
+    scheduler = comparing({m: TopK((10,), TuneSpec(top_k=1)) for m in ("slow", "fast")})
+    controller = Controller(Trial.PAUSED, Trial.RUNNING, Trial.TERMINATED, Trial.TERMINATED)
+    scheduler.paused["0"] = controller.trials[0]
+    choose(scheduler, controller)
+    assert scheduler._all_wait_since is None
+
+
+def test_nothing_is_decided_about_paused_trials_while_nothing_is_reported() -> None:
+    """With thousands of paused trials, each step of Tune would take a tenth of a second."""
+    scheduler = comparing({m: TopK((10,), TuneSpec(top_k=1)) for m in ("slow", "fast")})
+    controller = Controller(Trial.RUNNING, Trial.RUNNING, Trial.TERMINATED, Trial.TERMINATED)
+    hear(scheduler, controller.trials[0], evaluation(10, 0.5))
+    controller.trials[0].set_status(Trial.PAUSED)
+    with patch.object(scheduler, "standing", wraps=scheduler.standing) as standing:
+        for _ in range(50):
+            choose(scheduler, controller)
+        assert standing.call_count < 10

@@ -30,7 +30,7 @@ resources: {resources}
     return parse_draft(text, "packed.yaml").experiment()
 
 
-def never(model: ModelSettings) -> Peak:
+def never(model: ModelSettings) -> list[Peak]:
     raise AssertionError(f"{model.name} needs no measurement")
 
 
@@ -49,14 +49,14 @@ def gpus(found: dict[str, Any]) -> list[float | None]:
     ],
 )
 def test_as_many_trials_share_a_card_as_fit(needed: int, cpu: float, together: int) -> None:
-    share = share_of_card(Peak(needed=needed, total=80 * GIB), cpu, [GPU_NODE])
+    share = share_of_card([Peak(needed=needed, total=80 * GIB)], cpu, [GPU_NODE])
     assert int(1 / share) == together
     assert share * together <= 1, "all of them must fit at once, in Ray's parts of a card"
 
 
 def test_every_model_gets_the_part_that_it_was_measured_to_need() -> None:
     needs = {"a": Peak(needed=10 * GIB, total=80 * GIB), "b": Peak(needed=30 * GIB, total=80 * GIB)}
-    found = resolve(experiment("auto"), [CPU_NODE, GPU_NODE], lambda model: needs[model.name])
+    found = resolve(experiment("auto"), [CPU_NODE, GPU_NODE], lambda model: [needs[model.name]])
     assert gpus(found) == [0.1666, 0.5]
     assert sharing(found) == ["a: 6 trials share a GPU", "b: 2 trials share a GPU"]
 

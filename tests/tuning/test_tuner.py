@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 import ray
 from ray import tune
+from rich.console import Console
 
 from raycompare.cluster.connection import connect
+from raycompare.cluster.machines import Node
 from raycompare.errors import RunError
 from raycompare.experiment.settings import SCHEDULERS, SchedulerName
+from raycompare.experiment.spec import ResourceSpec
+from raycompare.records.clock import Clock
 from raycompare.records.journal import Journal
 from raycompare.records.run_folder import RunFolder
-from raycompare.tuning.plan_order import PlanOrder, RuleScheduler
+from raycompare.running.display import Display
+from raycompare.running.stages import Stages
+from raycompare.tuning import tuner
+from raycompare.tuning.plan_order import PlanOrder
 from raycompare.tuning.plans import drawn_plans
+from raycompare.tuning.rule_scheduler import RuleScheduler
 from raycompare.tuning.schedulers.registry import TOP_K, rules_for, rung_positions
 from raycompare.tuning.tuner import Queue, Shared, run_stage
 from tests.tuning.curves import learning, slow_to_unwind, without_the_metric
@@ -50,6 +60,7 @@ def run(trainable: Any, place: Path, cpus: float | None = None, **settings: Any)
         data={},
         lengths={},
         rungs={},
+        text_lengths={},
         resources={},
     )
     queue = Queue(stage="tune", plans=iter(plans), most=len(plans))
@@ -72,24 +83,63 @@ def test_a_metric_that_is_missing_ends_the_run_with_what_to_do(tmp_path: Path) -
         run(without_the_metric, tmp_path)
 
 
-@pytest.mark.parametrize("scheduler", get_args(SchedulerName))
-def test_every_scheduler_runs_a_stage_to_its_end(scheduler: str, tmp_path: Path) -> None:
-    settings: dict[str, Any] = {"scheduler": scheduler}
-    if SCHEDULERS[scheduler].pauses:
-        settings |= {"top_k": 1} if scheduler == TOP_K else {}
-    trials = run(learning, tmp_path, cpus=1, **settings).trials()
+def search(place: Path, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Journal:
+    """Run the tune stage of an experiment with trials that train nothing."""
+    of = experiment(
+        models=["a", "b"],
+        tune={"num_samples": 4, "metric": "accuracy", **settings},
+        search_space={"weight_decay": {"uniform": [0.0, 0.1]}},
+    )
+    one_cpu = tune.with_resources(learning, {"cpu": 1})
+    monkeypatch.setattr(tuner, "_fine_tuning", lambda _: one_cpu)
+    whole = {(model.name, of.data.max_length): np.full(100, 20) for model in of.models}
+    shared = Shared(
+        experiment=of,
+        folder=RunFolder.at(place),
+        label_names=(),
+        data={},
+        lengths={},
+        rungs=rung_positions(of.tune, {"a": 40, "b": 40}),
+        text_lengths=whole,
+        resources={model.name: ResourceSpec() for model in of.models},
+        machines=[Node(hostname="here", cpus=2, gpus=0, memory_bytes=1)],
+    )
+    journal, display = Journal("accuracy", "max"), Display(Console(file=io.StringIO()))
+    Stages(shared, journal, display, {}, Clock()).tune()
+    return journal
+
+
+SEARCHES: tuple[dict[str, Any], ...] = (
+    {"search_alg": "random"},
+    {"search_alg": "optuna"},
+    {"search_alg": "optuna", "max_trials": 5},
+    {"search_alg": "optuna", "max_concurrent_trials": 1},
+)
+ONE_OF_EACH = [(name, way) for name in get_args(SchedulerName) for way in SEARCHES[:2]]
+THAT_PAUSE = [
+    (name, way)
+    for name in get_args(SchedulerName)
+    for way in SEARCHES[2:]
+    if SCHEDULERS[name].pauses
+]
+
+
+@pytest.mark.parametrize(("scheduler", "way"), [*ONE_OF_EACH, *THAT_PAUSE], ids=str)
+def test_every_scheduler_with_every_search_ends(
+    scheduler: SchedulerName, way: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rule that pauses trials waits for the end of the plan, which a search makes as it goes."""
+    settings = way | ({"top_k": 1} if scheduler == TOP_K else {})
+    trials = search(tmp_path, monkeypatch, scheduler=scheduler, **settings).trials()
     counts = Counter(trial.status for trial in trials)
     assert set(counts) <= {"completed", "stopped_early"}
-    assert sum(counts.values()) == 8
-    paused = [trial for trial in trials if trial.starts > 1]
+    assert sum(counts.values()) == way.get("max_trials", 8)
     if scheduler == "fifo":
-        assert counts == {"completed": 8}
+        assert set(counts) == {"completed"}
     if scheduler == TOP_K:
-        assert counts == {"completed": 2, "stopped_early": 6}
-    if not SCHEDULERS[
-        scheduler
-    ].pauses:  # of those that pause, one that arrives last goes on at once
-        assert not paused
+        assert counts["completed"] == 2
+    if not SCHEDULERS[scheduler].pauses:
+        assert all(trial.starts == 1 for trial in trials)
     for model in ("a", "b"):
         own = [trial for trial in trials if trial.model == model]
         best = max(own, key=lambda trial: trial.best_value or 0.0)

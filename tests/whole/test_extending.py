@@ -49,7 +49,7 @@ settings = TuneSpec(scheduler="margin", metric="accuracy", grace_period=10)
 rule = rules_for(settings, rung_positions(settings, {"a": 40}))["a"]
 for trial, value in {"first": 0.8, "near": 0.76, "far": 0.74}.items():
     rule.add(trial)
-    rule.record(trial, 10, value)
+    rule.record(trial, [0], value)
 stopped = [t for t in ("first", "near", "far") if rule.standing(t).decision is Decision.STOP]
 assert stopped == ["far"]
 assert rule.standing("far").reason == "more than 0.05 below the best earlier trial at step 10"

@@ -35,7 +35,7 @@ from benchmarks.replay.summary import (
     summarise,
 )
 from raycompare.experiment.settings import TuneSpec
-from raycompare.tuning.plan_order import RuleScheduler
+from raycompare.tuning.rule_scheduler import RuleScheduler
 from raycompare.tuning.schedulers.registry import rung_positions
 from tests.synthetic_curves import (
     BEST_CONFIG,

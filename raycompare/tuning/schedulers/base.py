@@ -19,7 +19,7 @@ in which reports arrive.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from fractions import Fraction
@@ -139,13 +139,12 @@ class Rule(ABC):
         self._entries[trial_id] = TrialCurve(len(self._plan))
         self._plan.append(self._entries[trial_id])
 
-    def record(self, trial_id: str, progress: int, value: float) -> None:
-        """Record a finite value; a rung takes the first one at or after its position."""
+    def record(self, trial_id: str, rungs: Iterable[int], value: float) -> None:
+        """Record a finite value for these rungs, by number; each keeps its first value."""
         assert isfinite(value)
         values = self._entries[trial_id].values
-        for rung, milestone in enumerate(self.steps):
-            if progress >= milestone:
-                values.setdefault(rung, self._sign * value)
+        for rung in rungs:
+            values.setdefault(rung, self._sign * value)
         self._decide()
 
     def end(self, trial_id: str) -> None:

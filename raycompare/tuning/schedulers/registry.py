@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pkgutil import iter_modules
 
 from raycompare.data.tokens import Ints
-from raycompare.experiment.hyperparameters import ModelSettings, all_settings
+from raycompare.experiment.hyperparameters import all_settings
 from raycompare.experiment.settings import SchedulerName, TuneSpec
 from raycompare.experiment.spec import Experiment
-from raycompare.training.arguments import examples_per_step, planned_steps
+from raycompare.training.arguments import RunLength, run_length
 from raycompare.tuning import schedulers
 from raycompare.tuning.schedulers.base import DEFAULT_GRACE, Rule, milestones
 
@@ -58,14 +58,37 @@ def rules_for(settings: TuneSpec, rungs: Mapping[str, tuple[int, ...]]) -> dict[
     return {model: rule(steps, settings) for model, steps in rungs.items()}
 
 
-def rungs_of(experiment: Experiment, lengths: Mapping[str, Ints]) -> dict[str, tuple[int, ...]]:
-    """Return the positions of each model's rungs; `lengths` are the tokens of its texts."""
-    budgets = {s.name: _budget(s, lengths[s.name]) for s in all_settings(experiment)}
+def rungs_of(
+    experiment: Experiment, text_lengths: Mapping[str, Ints]
+) -> dict[str, tuple[int, ...]]:
+    """Return the positions of each model's rungs; `text_lengths` are the tokens of its texts."""
+    budgets = {
+        s.name: budget(experiment.tune, run_length(s.arguments({}), text_lengths[s.name]))
+        for s in all_settings(experiment)
+    }
     return rung_positions(experiment.tune, budgets)
 
 
-def _budget(settings: ModelSettings, lengths: Ints) -> int:
-    arguments = settings.arguments({})
-    steps = planned_steps(arguments, lengths)
-    in_examples = settings.experiment.tune.time_attr == "examples"
-    return steps * examples_per_step(arguments) if in_examples else steps
+def budget(settings: TuneSpec, length: RunLength) -> int:
+    """Return the length of a run in the unit of `tune.time_attr`."""
+    return length.examples if settings.time_attr == "examples" else length.steps
+
+
+def rung_steps(settings: TuneSpec, positions: Sequence[int], length: RunLength) -> tuple[int, ...]:
+    """Return the optimizer steps at which a trial reaches the rungs of its model.
+
+    Trials with other batch sizes reach a rung in `examples` at other steps. Some steps may lie
+    beyond the end of the trial.
+    """
+    if settings.time_attr == "steps":
+        return tuple(positions)
+    return tuple(length.first_step_at(examples) for examples in positions)
+
+
+def rungs_reached(steps: Sequence[int], step: int, is_last: bool) -> list[int]:
+    """Return the numbers of the rungs that an evaluation at `step` counts for.
+
+    `steps` are those at which the trial reaches the rungs. The last evaluation of a trial shows
+    what a whole run is worth, so it counts for a rung only if the rung is at that very step.
+    """
+    return [n for n, at in enumerate(steps) if at == step or (at < step and not is_last)]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from raycompare.experiment.settings import TuneSpec
 from raycompare.tuning.schedulers.asha import Rungs
 from raycompare.tuning.schedulers.base import Decision, Rule, Ruling, milestones
+from raycompare.tuning.schedulers.registry import rungs_reached
 
 Curves = Sequence[Sequence[float]]
 
@@ -34,8 +35,12 @@ def make(trials: int, steps: tuple[int, ...] = (10, 20), mode: str = "max") -> R
     return rungs
 
 
+def report(rule: Rule, trial_id: str, step: int, value: float) -> None:
+    rule.record(trial_id, rungs_reached(rule.steps, step, is_last=False), value)
+
+
 def said(rungs: Rungs, trial_id: str, step: int, value: float) -> Ruling:
-    rungs.record(trial_id, step, value)
+    report(rungs, trial_id, step, value)
     return rungs.standing(trial_id)
 
 
@@ -51,20 +56,20 @@ def test_the_first_planned_trial_is_never_stopped() -> None:
 
 def test_a_trial_below_the_median_of_earlier_ones_stops() -> None:
     rungs = make(3)
-    rungs.record("0", 10, 0.5)
-    rungs.record("1", 10, 0.7)
+    report(rungs, "0", 10, 0.5)
+    report(rungs, "1", 10, 0.7)
     assert said(rungs, "2", 10, 0.55) == STOP_AT_10
 
 
 def test_lower_is_better_in_mode_min() -> None:
     rungs = make(2, mode="min")
-    rungs.record("0", 10, 0.5)
+    report(rungs, "0", 10, 0.5)
     assert said(rungs, "1", 10, 0.6) == STOP_AT_10
 
 
 def test_a_negative_metric_is_compared_as_it_is() -> None:
     rungs = make(3)
-    rungs.record("0", 10, -0.2)
+    report(rungs, "0", 10, -0.2)
     assert said(rungs, "1", 10, -0.3) == STOP_AT_10
     assert said(rungs, "2", 10, -0.1) == GO
 
@@ -72,29 +77,29 @@ def test_a_negative_metric_is_compared_as_it_is() -> None:
 def test_a_late_decision_stops_at_the_next_report() -> None:
     rungs = make(2)
     assert said(rungs, "1", 10, 0.1) == GO
-    rungs.record("0", 10, 0.9)
+    report(rungs, "0", 10, 0.9)
     judged = said(rungs, "1", 13, 0.95)
     assert judged == STOP_AT_10, "judged by its value at the rung, not a later one"
 
 
 def test_a_trial_that_failed_does_not_keep_others_waiting() -> None:
     rungs = make(3)
-    rungs.record("0", 10, 0.9)
+    report(rungs, "0", 10, 0.9)
     rungs.end("1")
     assert said(rungs, "2", 10, 0.1) == STOP_AT_10
 
 
 def test_a_trial_stopped_below_does_not_count_at_the_rung_above() -> None:
     rungs = make(3)
-    rungs.record("0", 20, 0.5)
-    rungs.record("1", 10, 0.1)
+    report(rungs, "0", 20, 0.5)
+    report(rungs, "1", 10, 0.1)
     assert said(rungs, "2", 20, 0.5) == GO
 
 
 def test_the_value_at_a_rung_is_the_first_at_or_after_it() -> None:
     rungs = make(2)
-    rungs.record("0", 12, 0.5)
-    rungs.record("0", 15, 0.9)
+    report(rungs, "0", 12, 0.5)
+    report(rungs, "0", 15, 0.9)
     assert said(rungs, "1", 11, 0.6) == GO
 
 
@@ -102,7 +107,7 @@ def test_a_reason_counts_in_the_unit_of_the_rungs() -> None:
     rungs = Rungs((640,), tune(time_attr="examples"))
     rungs.add("0")
     rungs.add("1")
-    rungs.record("0", 640, 0.5)
+    report(rungs, "0", 640, 0.5)
     expected = "not in the best part of the rung at example 640"
     assert said(rungs, "1", 640, 0.4).reason == expected
 
@@ -114,7 +119,7 @@ def test_adding_a_trial_twice_is_our_own_mistake() -> None:
 
 def test_a_value_that_compares_with_nothing_is_our_own_mistake() -> None:
     with pytest.raises(AssertionError):
-        make(1).record("0", 10, float("nan"))
+        make(1).record("0", [0], float("nan"))
 
 
 @dataclass(frozen=True)
@@ -190,7 +195,7 @@ class Cluster:
         return decision is not Decision.WAIT
 
     def report(self, rule: Rule, trial: str, step: int) -> None:
-        rule.record(trial, step, self.world.curves[int(trial)][step - 1])
+        report(rule, trial, step, self.world.curves[int(trial)][step - 1])
 
     def end(self, trial: str, place: list[str]) -> None:
         self.rule.end(trial)
