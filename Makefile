@@ -55,7 +55,7 @@ test-cluster: .venv/installed ## As root: clusters of hosts made of namespaces, 
 test-sagemaker: .venv/sagemaker ## Run training jobs on a stand-in for SageMaker; as root on Linux, minutes
 	$(BIN)/python -m pytest -m sagemaker $(TWO_FILES)
 
-bench-%: .venv/installed ## trial, study, scale, replay, honesty, screening, gpu, serve: measure, and write a page into benchmarks/pages
+bench-%: .venv/installed ## trial, study, scale, replay, honesty, kills, screening, gpu, serve: measure, and write a page into benchmarks/pages
 	$(BIN)/python -m benchmarks.$*
 
 test-serve: .venv/installed ## Serve a tiny model on loopback and overload it: minutes

@@ -1,0 +1,1 @@
+"""What is left of runs that are killed: `make bench-kills`."""
