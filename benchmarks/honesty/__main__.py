@@ -36,6 +36,7 @@ SIMULATED = (
     SimulatedWorld(models=8),
     SimulatedWorld(models=8, seeds=(5,)),
     SimulatedWorld(models=8, spread=(0.02, 0.1, 0.3)),
+    SimulatedWorld(models=8, seeds=(2, 8), spread=(0.02, 0.1, 0.3)),
     SimulatedWorld(models=8, has_baseline=True),
     SimulatedWorld(models=8, failures=0.1),
     SimulatedWorld(models=8, labels=2, metric="matthews_correlation"),

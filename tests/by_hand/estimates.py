@@ -162,6 +162,34 @@ class Simulated:
         """Drawn errors of a difference, by their standard errors."""
         return self.error(one, other) / self.standard_errors(one, other)
 
+    @property
+    def is_by_rarity(self) -> bool:
+        """Whether models have different numbers of seeds, so that ratios are compared by rarity."""
+        return len({own.seeds for own in self.estimates.values() if own.has_seeds}) > 1
+
+    @property
+    def safety(self) -> float:
+        """Factor of p values of several comparisons together."""
+        return 2.0 if self.is_by_rarity else 1.5
+
+    def surprises(self, ratios: Array) -> Array:
+        """Return how surprising each drawn ratio of a comparison is."""
+        return -tails(ratios) if self.is_by_rarity else ratios
+
+    def surprise(self, ratios: Array, ratio: float) -> tuple[float, float]:
+        """Return two values between which the surprise of a ratio lies."""
+        if not self.is_by_rarity:
+            return ratio, ratio
+        low, high = near(float(np.mean(ratios >= ratio)))
+        return -high, -low
+
+    def critical(self, ratios: Array, most: Array, level: float) -> tuple[float, float]:
+        """Return two values between which the ratio lies whose p value in its family is `level`."""
+        low, high = quantiles(most, 1 - level)
+        if not self.is_by_rarity:
+            return low, high
+        return quantiles(ratios, 1 + low)[0], quantiles(ratios, 1 + high)[1]
+
     def ratios_of_means(self) -> Array:
         """Drawn errors of the means, by their standard errors."""
         rows = np.diagonal(self.covariance)[:, None] * self.scale
@@ -210,6 +238,16 @@ def band(share: float) -> float:
     """Return by how much two simulations of a share may differ."""
     share = min(max(share, 1 / DRAWS_OF_REPORT), 1 - 1 / DRAWS_OF_REPORT)
     return SIGMAS * float(np.sqrt(share * (1 - share) * (1 / DRAWS_OF_REPORT + 1 / DRAWS)))
+
+
+def tails(draws: Array) -> Array:
+    """Return the share of draws that are at least as large as each draw."""
+    return np.asarray(stats.rankdata(-draws, method="max") / len(draws))
+
+
+def near(share: float) -> tuple[float, float]:
+    """Return two values between which another simulation of a share lies."""
+    return max(share - band(share), 0.0), min(share + band(share), 1.0)
 
 
 def quantiles(draws: Array, share: float) -> tuple[float, float]:

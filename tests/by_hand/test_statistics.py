@@ -18,12 +18,13 @@ from tests.by_hand.estimates import (
     band,
     estimate,
     half_width,
+    near,
     quantiles,
     simulate,
 )
 from tests.by_hand.example import FOLDERS, METRICS, example, examples, numbers, shown
 
-SAFETY, LEVEL, POWER = 1.5, 0.05, 0.8
+LEVEL, POWER = 0.05, 0.8
 SEED = 77
 HEADLINE = ("accuracy", "macro_f1", "matthews_correlation")
 LOWEST = {"matthews_correlation": -1.0}
@@ -109,19 +110,19 @@ def test_the_interval_of_the_verdict_allows_for_the_luck_of_the_first(folder: Pa
     rivals = [name for name in others if board.loc[name, "may_be_best"] in (True, "true", "True")]
     plus = estimates(folder, own.metric, plus_four=True)
     draws = simulate({name: plus[name] for name in (leader, *rivals)}, SEED)
-    ratios = draws.ratios_of_means().max(axis=0)
+    ratios = draws.ratios_of_means()
+    most = np.max([draws.surprises(own) for own in ratios], axis=0)
+    critical = draws.critical(ratios[0], most, 0.025)
     deviation = float(np.sqrt(plus[leader].variance))
     found = re.search(r"95 % interval (-?[\d.]+) to (-?[\d.]+)", own.report)
     assert found
     low, high = map(float, found.groups())
     width = half_width(plus[leader])
-    ends = [
-        bounds(folder, own.metric, leader, width, q * deviation) for q in quantiles(ratios, 0.975)
-    ]
-    near = 0.0005 + QUADRATURE * 2 * width
+    ends = [bounds(folder, own.metric, leader, width, q * deviation) for q in critical]
+    rounding = 0.0005 + QUADRATURE * 2 * width
     for printed, side in ((low, 0), (high, 1)):
         sides = sorted(end[side] for end in ends)
-        assert sides[0] - near <= printed <= sides[1] + near
+        assert sides[0] - rounding <= printed <= sides[1] + rounding
 
 
 @examples
@@ -158,18 +159,22 @@ def test_all_pairs_together_are_compared_stepping_down(folder: Path) -> None:
         (one, other): abs(every[one].mean - every[other].mean) / draws.standard_error(one, other)
         for one, other in zip(tested["first"], tested["second"], strict=True)
     }
-    largest, shares = np.zeros(1), {}
-    for pair in sorted(statistics, key=lambda pair: statistics[pair]):
-        largest = np.maximum(largest, np.abs(draws.ratios(*pair)))
-        shares[pair] = float(np.mean(largest >= statistics[pair]))
-    reached = 0.0
-    for pair in sorted(statistics, key=lambda pair: -statistics[pair]):
-        reached = max(reached, shares[pair])
+    ranges = {
+        pair: draws.surprise(np.abs(draws.ratios(*pair)), ratio)
+        for pair, ratio in statistics.items()
+    }
+    largest, shares = np.full(1, -np.inf), {}
+    for pair in sorted(ranges, key=lambda pair: ranges[pair]):
+        largest = np.maximum(largest, draws.surprises(np.abs(draws.ratios(*pair))))
+        shares[pair] = [float(np.mean(largest >= surprise)) for surprise in ranges[pair][::-1]]
+    least = most = 0.0
+    factor = own.price_of_rounds(own.rounds[-1])
+    for pair in sorted(ranges, key=lambda pair: ranges[pair], reverse=True):
+        least, most = max(least, shares[pair][0]), max(most, shares[pair][1])
         (row,) = (r for _, r in tested.iterrows() if (r["first"], r["second"]) == pair)
-        factor = own.price_of_rounds(own.rounds[-1])
-        expected = min(1.0, factor * max(min(1.0, SAFETY * reached), row.p))
-        near = factor * SAFETY * band(reached)
-        assert row.p_corrected == pytest.approx(expected, abs=near)
+        low = factor * max(draws.safety * near(least)[0], row.p)
+        high = factor * max(draws.safety * near(most)[1], row.p)
+        assert min(low, 1.0) - 1e-6 <= row.p_corrected <= min(high, 1.0) + 1e-6
         assert row.apart == (row.p_corrected < LEVEL)
 
 
@@ -216,18 +221,19 @@ def lead(folder: Path, rival: str, model: str, last: int = 10**9) -> float:
     return own.sign * (every[rival].mean - every[model].mean)
 
 
-def largest_ratio(folder: Path, model: str, last: int) -> Array:
-    """Return drawn leads of the best rival, by their standard errors."""
+def largest_surprise(folder: Path, model: str, last: int) -> Array:
+    """Return how surprising drawn leads of rivals are, of the rival where they are most."""
     names = field_of(folder, model, last)
     draws, sign = simulated(folder, names, last=last), example(folder).sign
     rivals = [rival for rival in names if rival != model]
-    return np.asarray(np.max([sign * draws.ratios(rival, model) for rival in rivals], axis=0))
+    surprises = [draws.surprises(sign * draws.ratios(rival, model)) for rival in rivals]
+    return np.asarray(np.max(surprises, axis=0))
 
 
 def p_of_best(folder: Path, model: str, last: int) -> tuple[float, float]:
     """Return two values between which the smallest p value of a better rival lies."""
     names, sign = field_of(folder, model, last), example(folder).sign
-    draws, largest = simulated(folder, names, last=last), largest_ratio(folder, model, last)
+    draws, largest = simulated(folder, names, last=last), largest_surprise(folder, model, last)
     factor = example(folder).price_of_rounds(last)
     bounds: dict[int, list[float]] = {-1: [], 1: []}
     for rival in names:
@@ -235,9 +241,11 @@ def p_of_best(folder: Path, model: str, last: int) -> tuple[float, float]:
             continue
         ahead = lead(folder, rival, model, last)
         alone = float(np.mean(sign * draws.error(rival, model) >= ahead))
-        family = float(np.mean(largest >= ahead / draws.standard_error(rival, model)))
-        for side, own in bounds.items():
-            together = SAFETY * (family + side * band(family))
+        ratios = sign * draws.ratios(rival, model)
+        ends = draws.surprise(ratios, ahead / draws.standard_error(rival, model))
+        for (side, own), end in zip(bounds.items(), ends[::-1], strict=True):
+            family = float(np.mean(largest >= end))
+            together = draws.safety * (family + side * band(family))
             own.append(min(1.0, factor * max(alone + side * band(alone), together)))
     return min(bounds[-1]), min(bounds[1])
 
@@ -250,7 +258,9 @@ def detectable(folder: Path, model: str) -> tuple[float, float]:
     draws = simulated(folder, names, last=last)
     again = simulated(folder, names, drawn=False)
     leader = max(names, key=lambda name: own.sign * every[name].mean)
-    together = quantiles(largest_ratio(folder, model, last), 1 - LEVEL / SAFETY)
+    ratios = own.sign * draws.ratios(leader, model)
+    largest = largest_surprise(folder, model, last)
+    together = draws.critical(ratios, largest, LEVEL / draws.safety)
     alone = quantiles(own.sign * draws.error(leader, model), 1 - LEVEL)
     error = draws.standard_error(leader, model)
     ends = []

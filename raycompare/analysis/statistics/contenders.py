@@ -14,7 +14,8 @@ from typing import Self
 import numpy as np
 
 from raycompare.analysis.statistics.estimate import ScoreEstimate
-from raycompare.analysis.statistics.pairwise import LEVEL, SAFETY, share_at_least
+from raycompare.analysis.statistics.family import Family, measure_for, share_at_least
+from raycompare.analysis.statistics.pairwise import LEVEL
 from raycompare.analysis.statistics.simulation import Simulation
 from raycompare.metrics import MODES, Floats, MetricName
 
@@ -95,16 +96,20 @@ class _Field:
 
     def _standing(self, place: int) -> Standing:
         rivals = [rival for rival in range(len(self.names)) if rival != place]
-        by_chance = np.max([self.simulation.studentized(r, place) for r in rivals], axis=0)
-        p = {rival: self._p(rival, place, by_chance) for rival in rivals}
+        ratios = [self.simulation.studentized(rival, place) for rival in rivals]
+        family = Family.of(measure_for(self.simulation), ratios)
+        p = {rival: self._p(family, rivals.index(rival), rival, place) for rival in rivals}
         leader = int(np.argmax(self.means))
+        missed = None
+        if leader != place:
+            missed = self._missed(family, rivals.index(leader), leader, place)
         return Standing(
             p=min(p.values()),
             better=tuple(self.names[rival] for rival in rivals if p[rival] < LEVEL),
-            missed=None if leader == place else self._missed(leader, place, by_chance),
+            missed=missed,
         )
 
-    def _p(self, rival: int, place: int, by_chance: Floats) -> float:
+    def _p(self, family: Family, member: int, rival: int, place: int) -> float:
         """Return the p value for one rival, which also has to be better if tested on its own."""
         lead = float(self.means[rival] - self.means[place])
         alone = share_at_least(self.simulation.differences(rival, place), lead)
@@ -112,13 +117,13 @@ class _Field:
         error = self.simulation.standard_error(rival, place)
         if error == 0:
             return alone if lead > 0 else 1.0
-        factor = SAFETY * self.peeking
-        return max(alone, min(1.0, factor * share_at_least(by_chance, lead / error)))
+        factor = family.measure.safety * self.peeking
+        return max(alone, min(1.0, factor * family.p(member, lead / error)))
 
-    def _missed(self, leader: int, place: int, by_chance: Floats) -> float:
+    def _missed(self, family: Family, member: int, leader: int, place: int) -> float:
         """Return the lead that would be significant with 80 % probability, in another run."""
         level = LEVEL / self.peeking
-        critical = float(np.quantile(by_chance, 1 - level / SAFETY))
+        critical = family.critical(member, level / family.measure.safety)
         error = self.simulation.standard_error(leader, place)
         if error > 0:
             alone = np.quantile(self.simulation.differences(leader, place), 1 - level)

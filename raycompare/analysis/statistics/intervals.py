@@ -10,6 +10,7 @@ import numpy as np
 from scipy import optimize, special
 
 from raycompare.analysis.statistics.estimate import Interval, ScoreEstimate
+from raycompare.analysis.statistics.family import Family, measure_for
 from raycompare.analysis.statistics.pairwise import CONFIDENCE
 from raycompare.analysis.statistics.predictions import FinalistPredictions
 from raycompare.analysis.statistics.simulation import Simulation
@@ -36,9 +37,9 @@ def selected_interval(
     takes for the bounds of all contenders to hold together, with 97.5 % probability.
     """
     means = [_Mean.of(answers, model, metric) for model in contenders]
-    errors = Simulation.of([mean.estimate for mean in means]).studentized_means()
-    largest = float(np.quantile(errors.max(axis=0), 1 - TAIL))
-    return means[0].interval(largest)
+    simulation = Simulation.of([mean.estimate for mean in means])
+    family = Family.of(measure_for(simulation), list(simulation.studentized_means()))
+    return means[0].interval(family.critical(0, TAIL))
 
 
 def plus_four(answers: FinalistPredictions) -> FinalistPredictions:

@@ -18,7 +18,8 @@ from scipy import special
 
 from raycompare.analysis.statistics.contenders import Standing, standings_of
 from raycompare.analysis.statistics.estimate import ScoreEstimate
-from raycompare.analysis.statistics.pairwise import LEVEL, share_at_least
+from raycompare.analysis.statistics.family import share_at_least
+from raycompare.analysis.statistics.pairwise import LEVEL
 from raycompare.analysis.statistics.predictions import FinalistPredictions
 from raycompare.analysis.statistics.simulation import Simulation
 from raycompare.experiment.settings import ConfirmSpec

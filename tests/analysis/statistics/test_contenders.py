@@ -76,3 +76,19 @@ def test_more_seeds_miss_less():
 def test_the_leader_misses_nothing():
     found = standings_of({"a": near(0.6), "b": near(0.5)}, "accuracy")
     assert found["a"].missed is None
+
+
+def test_models_with_few_seeds_do_not_hide_what_those_with_many_show():
+    """A race leaves models that were set aside with two seeds, whose ratios are often large."""
+    eight = of_seeds(*(0.80 + 0.005 * place for place in range(8)))
+    few = {f"m{i}": of_seeds(0.75, 0.78) for i in range(6)}
+    models = {"a": eight, "b": of_seeds(*(0.60 + 0.005 * place for place in range(8))), **few}
+    baseline = {"tf-idf": of_seeds(0.60, has_seeds=False)}
+    alone = standings_of({"a": models["a"], "b": models["b"]}, "accuracy")["b"]
+    among = standings_of(models, "accuracy")["b"]
+    assert among.better[0] == "a"
+    assert among.missed is not None
+    assert alone.missed is not None
+    assert among.missed < 3 * alone.missed
+    assert not standings_of_baselines(models, baseline, "accuracy", 20.0)["tf-idf"].may_be_best
+    assert all(standings_of(models, "accuracy")[name].may_be_best for name in few)
