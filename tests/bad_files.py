@@ -72,9 +72,9 @@ CSV: dict[str, Bad] = {
         "blank lines only": ("\n\n\n", "data.dataset", "No columns"),
         "a header only": ("text,label\n", "data.splits.train", "0 rows"),
         "more fields than columns": (csv("x,a", "y,b,c"), "data.dataset", "line 3, saw 3"),
-        "more fields in all rows": (csv("x,a,1", "y,b,2"), "data.dataset", "Length of header"),
-        "an open quote": (csv('"x,a', "y,b"), "data.dataset", "EOF inside string"),
-        "an open quote at the end": (csv("x,a", 'y,"b'), "data.dataset", "EOF inside string"),
+        "more fields in all rows": (csv("x,a,1", "y,b,2"), "data.dataset", "line 2, saw 3"),
+        "an open quote": (csv('"x,a', "y,b"), "data.dataset", "is never closed"),
+        "an open quote at the end": (csv("x,a", 'y,"b'), "data.dataset", "is never closed"),
         "fewer fields": (csv("x,a", "y", "z,b"), LABEL, "empty in 1 of its rows (1,"),
         "no header": ("good,a\nbad,b\n", TEXT, "one of: good, a"),
         "semicolons": ("text;label\nx;a\n", TEXT, "one of: text;label"),
@@ -109,18 +109,22 @@ CSV: dict[str, Bad] = {
         ),
         "a huge integer": (csv(f"x,{10**30}.5", "y,1"), LABEL, "of type"),
         "html": ("<html><body>404</body></html>\n", TEXT, "no column"),
-        "a git lfs pointer": ("version https://git-lfs.github.com/spec/v1\n", TEXT, "no column"),
+        "a git lfs pointer": (
+            "version https://git-lfs.github.com/spec/v1\n",
+            "data.dataset",
+            "git lfs pull",
+        ),
     }.items()
 }
 
 JSON: dict[str, Bad] = {
     f"{name} ({file})": Bad(files={file: content}, where=where, says=says)
     for name, (file, content, where, says) in {
-        "empty": ("a.jsonl", "", "data.dataset", "Empty JSON"),
+        "empty": ("a.jsonl", "", TEXT, "there are no columns"),
         "blank": ("a.json", " \n ", TEXT, "there are no columns"),
         "an empty array": ("a.json", "[]", TEXT, "no column 'text'"),
-        "no objects": ("a.json", "[1, 2]", "data.dataset", "not all objects"),
-        "lines that are no objects": ("a.jsonl", "1\n2\n", "data.dataset", "can't be read"),
+        "no objects": ("a.json", "[1, 2]", "data.dataset", "item 0 is not an object"),
+        "lines that are no objects": ("a.jsonl", "1\n2\n", "data.dataset", "a.jsonl:1 can't"),
         "a comma too much": ("a.json", '[{"text": "x"},]', "data.dataset", "can't be read"),
         "cut off": ("a.jsonl", '{"text": "x", "la', "data.dataset", "can't be read"),
         "an open array": ("a.json", '[{"text": "x"}', "data.dataset", "Expecting"),
@@ -135,12 +139,12 @@ JSON: dict[str, Bad] = {
             "struct",
         ),
         "labels that are null": ("a.jsonl", '{"text": "x", "label": null}\n', LABEL, "empty in 1"),
-        "labels that are NaN": ("a.json", '[{"text": "x", "label": NaN}]', LABEL, "double"),
+        "labels that are NaN": ("a.json", '[{"text": "x", "label": NaN}]', LABEL, "empty in 1"),
         "labels of two types": (
             "a.jsonl",
             '{"text": "x", "label": 1}\n{"text": "y", "label": "b"}\n',
             "data.dataset",
-            "changed from number to string",
+            "a number in row 0, text in row 1",
         ),
         "labels of two types in an array": (
             "a.json",
@@ -151,8 +155,8 @@ JSON: dict[str, Bad] = {
         "a label too large": (
             "a.json",
             f'[{{"text": "x", "label": {10**40}}}]',
-            "data.dataset",
-            "can't be read",
+            LABEL,
+            "one label in split 'train': 1000",
         ),
         "brackets without end": ("a.json", "[" * 100_000, "data.dataset", "Recursion"),
         "null texts": ("a.jsonl", '{"text": null, "label": 1}\n' * 2, TEXT, "empty in 2"),
@@ -177,10 +181,8 @@ PARQUET: dict[str, Bad] = {
         "no rows": (rows_of(), "data.splits.train", "0 rows"),
         "no columns": (parquet(), "data.splits.train", "0 rows"),
         "null texts": (rows_of("a", "b", texts=["x", None]), TEXT, "empty in 1"),
-        "a column of maps": (
-            parquet(
-                text=["x"], label=["a"], odd=pa.array([[("k", 1)]], pa.map_("string", "int64"))
-            ),
+        "texts that are maps": (
+            parquet(text=pa.array([[("k", 1)]], pa.map_("string", "int64")), label=["a"]),
             "data.dataset",
             "can't be read",
         ),

@@ -148,13 +148,13 @@ HYPERPARAMETERS: dict[str, tuple[str, Any, str, str]] = {
         "search_space.logging_steps",
         {"randint": [1, 9]},
         "search_space.logging_steps",
-        "change what a trial learns",
+        "records every evaluation",
     ),
     "a search over saving": (
         "search_space.save_only_model",
         {"choice": [True, False]},
         "search_space.save_only_model",
-        "change what a trial learns",
+        "keeps the best checkpoint",
     ),
     "epochs beside steps": (
         "search_space",
@@ -168,11 +168,11 @@ HYPERPARAMETERS: dict[str, tuple[str, Any, str, str]] = {
         "search_space.adam_beta2",
         "optim is sgd or adafactor",
     ),
-    "an epsilon that lion does not have": (
+    "an epsilon that adafactor does not have": (
         "search_space",
-        {"adam_epsilon": UNIFORM, "optim": "lion_32bit"},
+        {"adam_epsilon": UNIFORM, "optim": "adafactor"},
         "search_space.adam_epsilon",
-        "optim is lion_32bit",
+        "optim is adafactor",
     ),
     "warmup to a constant rate": (
         "search_space",

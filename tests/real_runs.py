@@ -19,8 +19,9 @@ import psutil
 from rich.console import Console
 from ruamel.yaml import YAML
 
+from raycompare.records.drafts import draft_for
 from raycompare.records.rows import EvalRecord, TrialRecord
-from raycompare.records.run_folder import RunFolder, draft_for
+from raycompare.records.run_folder import RunFolder
 from raycompare.running.display import Display
 from raycompare.running.run import RunOptions, run
 

@@ -21,8 +21,8 @@ from raycompare.errors import UserError
 from raycompare.experiment.hyperparameters import ModelSettings, all_settings
 from raycompare.experiment.ranges import DOWN, MARGIN, UP, Scale, beyond, has_fixed_edges, in_range
 from raycompare.experiment.settings import TimeAttr
-from raycompare.experiment.space import Domain
-from raycompare.experiment.spec import Arguments, Experiment, ModelSpec
+from raycompare.experiment.space import DEVIATIONS, Domain
+from raycompare.experiment.spec import MOST_NAME, Arguments, Experiment, ModelSpec
 from raycompare.formatting import number_of, score, setting
 from raycompare.metrics import LABELS, MODES
 from raycompare.records.endings import has_value
@@ -79,7 +79,9 @@ def refine(experiment: Experiment, trials: Sequence[TrialRecord]) -> Refinement:
 def successor(name: str, word: str) -> str:
     """Return the name of the next experiment: x-refined, then x-refined-2, x-refined-3."""
     again = re.fullmatch(rf"(.+-{word})(?:-(\d+))?", name)
-    return f"{again[1]}-{int(again[2] or 1) + 1}" if again else f"{name}-{word}"
+    following = f"{again[1]}-{int(again[2] or 1) + 1}" if again else f"{name}-{word}"
+    fits = len(following) <= MOST_NAME
+    return following if fits else f"{name[: MOST_NAME - len(word) - 1]}-{word}"
 
 
 def _require_searched(
@@ -231,10 +233,14 @@ def _range_around(domain: Domain, values: Sequence[float], fixed_edges: bool) ->
 
 
 def _bell(domain: Domain, values: Sequence[float]) -> Domain:
-    """Return the normal distribution whose new range lies within two standard deviations."""
+    """Return the normal distribution that is drawn within the new range."""
     mean, sd = cast(tuple[float, ...], domain.args[:2])
-    scale = Scale(min(mean - 2 * sd, *values), max(mean + 2 * sd, *values), False, None)
+    reach = DEVIATIONS * sd
+    scale = Scale(min(mean - reach, *values), max(mean + reach, *values), False, None)
     low, high = (scale.bound(side, values, leaves=False) for side in (DOWN, UP))
-    # Both bounds can round to the same number if the mean is large.
-    middle, fourth = float(f"{(low + high) / 2:.3g}"), scale.round_outwards((high - low) / 4, UP)
-    return Domain.model_validate({domain.kind: [middle, fourth or sd, *domain.args[2:]]})
+    middle = float(f"{(low + high) / 2:.3g}")
+    if not low < middle < high:  # because the mean is large
+        return domain
+    share = min(middle - low, high - middle) / DEVIATIONS
+    deviation = scale.round_outwards(share, DOWN)
+    return Domain.model_validate({domain.kind: [middle, deviation or sd, *domain.args[2:]]})

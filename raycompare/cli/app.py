@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from raycompare.cli.console import say, say_report, warn
+from raycompare.cli.console import say, say_report, warn, write_any_text
 from raycompare.cli.options import (
     ExperimentPath,
     FetchInto,
@@ -18,6 +18,7 @@ from raycompare.cli.options import (
     Overrides,
     RunDir,
     Weights,
+    require_effect,
 )
 from raycompare.cli.sagemaker import app as sagemaker
 from raycompare.cli.use import app as use
@@ -33,6 +34,7 @@ app = typer.Typer(
 
 @app.command()
 def run(
+    context: typer.Context,
     experiment: OptionalExperiment = None,
     overrides: Overrides = None,
     out: Out = "reports",
@@ -56,8 +58,10 @@ def run(
     ] = 1,
 ) -> None:
     """Tune, confirm and test the models of an experiment, and write the report."""
-    from raycompare.records.run_folder import draft_for
+    from raycompare.records.drafts import draft_for
 
+    if resume is not None:
+        require_effect(context, {"out": "--out"}, "a resumed run stays in its folder")
     draft = draft_for(experiment, overrides or (), resume)  # before imports that take seconds
     from raycompare.running.display import Display
     from raycompare.running.run import RunOptions, run
@@ -174,6 +178,7 @@ app.add_typer(sagemaker, name="sagemaker")
 
 def main() -> None:
     """Run the command; exit with 2 for the user's mistakes and 1 for any other error."""
+    write_any_text()
     try:
         app()
     except RaycompareError as error:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 if TYPE_CHECKING:
     from raycompare.records.run_folder import RunFolder
+
+
+def write_any_text() -> None:
+    """Have standard output and error escape characters that their encoding doesn't have."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
 
 FILE_COLUMNS = 160
 """Width of tables that are not printed to a terminal."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from raycompare.errors import UserError
 
 ExperimentPath = Annotated[Path, typer.Argument(metavar="EXPERIMENT.yaml", show_default=False)]
 OptionalExperiment = Annotated[
@@ -35,4 +38,43 @@ ModelName = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="One of the finalists. Default: the winner."),
 ]
+
+
+def is_given(context: typer.Context, name: str) -> bool:
+    """Return whether an option is on the command line, not a default or an environment variable."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def require_effect(context: typer.Context, options: Mapping[str, str], instead: str) -> None:
+    """Check that options that would do nothing are not on the command line.
+
+    Args:
+        context: the command.
+        options: options, keyed by the names of their parameters.
+        instead: reason why they would do nothing.
+
+    Raises:
+        UserError: one of them is there.
+    """
+    vain = [option for name, option in options.items() if is_given(context, name)]
+    if vain:
+        raise UserError(f"{', '.join(vain)}: without effect, because {instead}. Omit it.")
+
+
+def require_texts(option: str, texts: Sequence[str]) -> None:
+    """Check texts of the command line.
+
+    Raises:
+        UserError: a text is empty, or not in UTF-8.
+    """
+    from raycompare.experiment.safe_yaml import is_broken
+
+    for text in texts:
+        if not text.strip():
+            raise UserError(f"{option}: found {text!r}, allowed a text that is not empty.")
+        if is_broken(text):
+            raise UserError(f"{option}: found {text!a}, allowed a text in UTF-8.")
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raycompare.cli.console import say, say_report
-from raycompare.cli.options import FetchInto, ModelName, OptionalExperiment, RunDir, Weights
+from raycompare.cli.options import (
+    FetchInto,
+    ModelName,
+    OptionalExperiment,
+    RunDir,
+    Weights,
+    require_effect,
+    require_texts,
+)
 from raycompare.cli.sagemaker_options import (
     Count,
     Groups,
@@ -46,6 +54,7 @@ app = typer.Typer(
 
 @app.command()
 def submit(
+    context: typer.Context,
     experiment: OptionalExperiment = None,
     *,
     role: Role,
@@ -72,6 +81,7 @@ def submit(
     from raycompare.sagemaker.aws import require_sdk
     from raycompare.sagemaker.request import Machines, Network, Request
 
+    _require_effects(context, resume, is_alone=instances == 1 and head_type is None)
     require_sdk()
     machines = Machines(
         instance_type=instance_type,
@@ -94,10 +104,17 @@ def submit(
     _submit(_job_options(experiment, overrides, out, resume), request, region, yes)
 
 
+def _require_effects(context: typer.Context, resume: str | None, is_alone: bool) -> None:
+    if resume is not None:
+        require_effect(context, {"out": "--out"}, "a resumed run stays in its folder")
+    if is_alone:
+        require_effect(context, {"join_minutes": "--join-minutes"}, "there is only one machine")
+
+
 def _job_options(
     experiment: Path | None, overrides: list[str] | None, out: str | None, resume: str | None
 ) -> JobOptions:
-    from raycompare.records.run_folder import draft_for
+    from raycompare.records.drafts import draft_for
     from raycompare.sagemaker.plan import JobOptions
 
     return JobOptions(draft=draft_for(experiment, overrides or (), resume), out=out, resume=resume)
@@ -239,6 +256,7 @@ def predict(
     from raycompare.sagemaker.aws import Aws
     from raycompare.sagemaker.endpoint import predict as ask
 
+    require_texts("--text", text)
     for one, answer in zip(text, ask(endpoint, text, Aws(region)), strict=True):
         say(f"{answer['label']}  {answer['score']:.4f}  {one}")
 

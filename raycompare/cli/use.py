@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from raycompare.cli.console import say, warn
-from raycompare.cli.options import ModelName, RunDir
+from raycompare.cli.options import ModelName, RunDir, is_given, require_texts
 from raycompare.errors import UserError
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def export(
 
 @app.command()
 def predict(
+    context: typer.Context,
     place: Place,
     text: Annotated[
         list[str] | None, typer.Option(help="Text to classify; may be repeated.")
@@ -59,7 +61,8 @@ def predict(
         list[str] | None, typer.Option(help="Second text of each pair, for models of text pairs.")
     ] = None,
     file: Annotated[
-        str | None, typer.Option(metavar="FILE", help="File of texts: csv, tsv, jsonl or parquet.")
+        str | None,
+        typer.Option(metavar="FILE", help="File of texts: csv, tsv, json, jsonl or parquet."),
     ] = None,
     out: Annotated[
         str | None,
@@ -74,28 +77,39 @@ def predict(
     ] = False,
 ) -> None:
     """Predict labels and probabilities of texts, or of a file of texts."""
-    from raycompare.serving.input_files import open_input
-    from raycompare.serving.output_files import require_free
-    from raycompare.serving.winner import model_files, saved_at
-
     if (file is None) == (text is None) or (file is None) != (out is None):
         raise UserError("expected --text, or --file with --out. Give one of the two.")
     if text is not None:
         of_files = {"--text-column": text_column, "--label-column": label_column, "--ray": on_ray}
+        of_files["--batch-size"] = is_given(context, "batch_size")
         _require_none(of_files, "--file")
         _predict_texts(place, model, text, text_pair)
         return
     _require_none({"--text-pair": text_pair}, "--text")
-    from raycompare.serving.predict import Prediction, columns_of
-
     assert file is not None
     assert out is not None
+    asked = _ask_for_file(place, model, (file, out), text_column or (), label_column)
+    _predict_file(replace(asked, batch_size=batch_size), on_ray)
+
+
+def _ask_for_file(
+    place: str, model: str | None, files: tuple[str, str], text: Sequence[str], label: str | None
+) -> Prediction:
+    from raycompare.serving.input_files import open_input
+    from raycompare.serving.output_files import require_free
+    from raycompare.serving.predict import Prediction, columns_of
+    from raycompare.serving.winner import model_files, saved_at, trained_on
+
+    file, out = files
     require_free(out)
-    files = model_files(place, model)
-    labels = saved_at(files).label_names
-    source = open_input(file, columns_of(place, text_column or (), label_column))
-    asked = Prediction(source=source, model=files, labels=labels, out=out, batch_size=batch_size)
-    _predict_file(asked, on_ray)
+    chosen, data = model_files(place, model), trained_on(place)
+    return Prediction(
+        source=open_input(file, columns_of(data, text, label)),
+        model=chosen,
+        labels=saved_at(chosen).label_names,
+        out=out,
+        data=data,
+    )
 
 
 def _require_none(given: Mapping[str, object], belongs_to: str) -> None:
@@ -109,12 +123,17 @@ def _predict_texts(
 ) -> None:
     from raycompare.serving.loaded_model import LoadedModel
     from raycompare.serving.predict import describe_predictions
-    from raycompare.serving.winner import model_files
+    from raycompare.serving.winner import model_files, require_width, trained_on
 
     if pairs is not None and len(pairs) != len(texts):
         raise UserError(f"--text-pair: found {len(pairs)}, allowed one for each --text.")
+    require_texts("--text", texts)
+    require_texts("--text-pair", pairs or ())
     columns = [texts] if pairs is None else [texts, pairs]
-    for line in describe_predictions(LoadedModel.at(model_files(place, model)), columns):
+    files = model_files(place, model)
+    if data := trained_on(place):
+        require_width("--text-pair" if pairs else "--text", len(columns), data)
+    for line in describe_predictions(LoadedModel.at(files), columns):
         say(line)
 
 

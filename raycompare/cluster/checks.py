@@ -17,6 +17,11 @@ from uuid import uuid4
 from raycompare.cluster.connection import is_remote
 from raycompare.cluster.machines import Node, list_resources
 from raycompare.cluster.nodes import NodeResult, NodeType, on_each_node, startable
+from raycompare.cluster.requirements import (
+    oldest_capability,
+    optimizer_modules,
+    requirement_problems,
+)
 from raycompare.errors import ExperimentError, Problem, UserError
 from raycompare.experiment.hyperparameters import all_settings
 from raycompare.experiment.spec import Experiment
@@ -41,7 +46,9 @@ class NodeView:
     missing: tuple[str, ...] = ()
     """Model folders that the machine lacks."""
     unimportable: tuple[str, ...] = ()
-    """Modules that models need and the machine can't import."""
+    """Modules that models and optimizers need and the machine can't import."""
+    capability: float | None = None
+    """Lowest compute capability of its GPUs, if it is known."""
 
 
 def usable_machines(
@@ -63,9 +70,12 @@ def usable_machines(
         *module_problems(answers),
         *room_problems(experiment, nodes, types),
     ]
+    machines = (*nodes, *(node for kind in types or () for node in _not_started(kind, nodes)))
+    capabilities = [answer.value.capability for answer in answers if answer.value]
+    problems += requirement_problems(all_settings(experiment), machines, capabilities)
     if problems:
         raise ExperimentError(f"{experiment.name} on this cluster", problems)
-    return (*nodes, *(node for kind in types or () for node in _not_started(kind, nodes)))
+    return machines
 
 
 def _not_started(kind: NodeType, nodes: Sequence[Node]) -> list[Node]:
@@ -98,7 +108,8 @@ def _modules(experiment: Experiment) -> tuple[str, ...]:
     classes = (model.model_class for model in experiment.models)
     own = (path.partition(":")[0] for path in classes if path)
     peft = (PEFT for model in experiment.models if model.peft)
-    return tuple(dict.fromkeys([*own, *peft]))
+    optimizers = (name for own in all_settings(experiment) for name in optimizer_modules(own))
+    return tuple(dict.fromkeys([*own, *peft, *optimizers]))
 
 
 def _is_importable(module: str) -> bool:
@@ -117,6 +128,7 @@ def _look(
         storage=_try_storage(folder, mark, node_id),
         missing=tuple(place for place in folders if not Path(place).is_dir()),
         unimportable=tuple(module for module in modules if not _is_importable(module)),
+        capability=oldest_capability(),
     )
 
 
@@ -199,7 +211,7 @@ def model_problems(answers: Sequence[NodeResult[NodeView]]) -> Iterator[Problem]
 
 
 def module_problems(answers: Sequence[NodeResult[NodeView]]) -> Iterator[Problem]:
-    """Find modules of custom model classes, and peft, that some machine can't import."""
+    """Find modules of model classes and optimizers, and peft, that a machine can't import."""
     missing = ((a.hostname, a.value.unimportable) for a in answers if a.value)
     for module, hostnames in _lacking(missing).items():
         yield Problem(

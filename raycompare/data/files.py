@@ -18,8 +18,9 @@ import pyarrow as pa
 from fsspec.implementations.arrow import ArrowFSWrapper
 from pyarrow import fs
 
+from raycompare.data.input_file import format_of, stem_of
 from raycompare.data.problems import cause_of, few, not_data
-from raycompare.data.readers import ENDINGS, READERS, format_of, stem_of
+from raycompare.data.readers import ENDINGS, READERS
 from raycompare.records.storage import open_filesystem, retry_outages
 
 ZIP = ".zip"
@@ -122,10 +123,11 @@ class Location:
         files: list[DataFile] = []
         for name in self.names():
             path = f"{self.path.rstrip('/')}/{name}"
-            if name in splits and self.kind(path) == fs.FileType.Directory:
+            split = _split_of(name, splits)
+            if split and self.kind(path) == fs.FileType.Directory:
                 inner = [file for file in self.names(path) if format_of(file) in READERS]
                 parts = [self.file(f"{path}/{file}") for file in inner]
-                files += [replace(file, split=name, is_part=True) for file in parts]
+                files += [replace(file, split=split, is_part=True) for file in parts]
             elif format_of(name) in READERS:
                 files.append(_add_split(self.file(path), splits))
         return [file for file in files if file.split]
@@ -178,11 +180,17 @@ def _unzip(archive: zipfile.ZipFile, name: str) -> bytes:
 
 def _add_split(file: DataFile, splits: Collection[str]) -> DataFile:
     stem, folder = stem_of(PurePosixPath(file.shown).name), PurePosixPath(file.shown).parent.name
-    if stem in splits:
-        return replace(file, split=stem)
-    if _SHARD.sub("", stem) in splits:
-        return replace(file, split=_SHARD.sub("", stem), is_part=True)
-    return replace(file, split=folder, is_part=True) if folder in splits else file
+    if split := _split_of(stem, splits):
+        return replace(file, split=split)
+    split = _split_of(_SHARD.sub("", stem), splits) or _split_of(folder, splits)
+    return replace(file, split=split, is_part=True) if split else file
+
+
+def _split_of(name: str, splits: Collection[str]) -> str | None:
+    """Return the split that a file or folder is named after, in any case."""
+    if name in splits:
+        return name
+    return next((split for split in sorted(splits) if split.casefold() == name.casefold()), None)
 
 
 def _all_or_none(files: Sequence[DataFile], shown: str) -> list[DataFile]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import unicodedata
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from datasets import ClassLabel, Dataset
 
@@ -17,6 +19,37 @@ from raycompare.experiment.spec import DataSpec
 
 _BOOLEANS = ("true", "false")
 """Boolean labels as written in YAML; those of a column of booleans are called True and False."""
+_INVISIBLE = ("Cf", "Cc")
+"""Unicode categories of characters that can't be seen: format and control characters."""
+
+Ints = np.ndarray[Any, np.dtype[np.int64]]
+
+
+@dataclass(frozen=True)
+class LabelColumn:
+    """The labels of one split as stored."""
+
+    values: tuple[Any, ...]
+    """The different labels."""
+    codes: Ints
+    """Place of each row's label in `values`; -1 for a row without a label: [rows]."""
+
+    @classmethod
+    def of(cls, split: Dataset, column: str) -> LabelColumn:
+        """Read the labels of a split."""
+        labels = columns.values(split, column)
+        if pa.types.is_string_view(labels.type):  # which arrow can't encode
+            labels = labels.cast(pa.large_string())
+        encoded = labels.combine_chunks().dictionary_encode()
+        stored = tuple(encoded.dictionary.to_pylist())
+        codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+        empty = [place for place, value in enumerate(stored) if columns.is_empty(value)]
+        return cls(stored, np.where(np.isin(codes, empty), -1, codes))
+
+    @property
+    def occurring(self) -> list[Any]:
+        """The different labels that are not empty."""
+        return [value for value in self.values if not columns.is_empty(value)]
 
 
 @dataclass(frozen=True)
@@ -29,37 +62,38 @@ class Labels:
     """Name of the training split."""
 
     @cached_property
-    def rows(self) -> dict[str, list[str | None]]:
-        """Label name of each row, for the splits that have a label column."""
-        map_ = self._map
+    def _columns(self) -> dict[str, LabelColumn]:
         return {
-            split: [name if name is None else map_.get(name, name) for name in names]
-            for split, names in self._unmapped.items()
-        }
-
-    @cached_property
-    def _unmapped(self) -> dict[str, list[str | None]]:
-        return {
-            name: self._label_column(name)
+            name: LabelColumn.of(split, self.spec.label)
             for name, split in self.splits.items()
             if columns.is_readable("data.label", self.spec.label, split)
         }
 
-    def _label_column(self, split: str) -> list[str | None]:
+    def has(self, split: str) -> bool:
+        """Return whether a split has a readable column of labels."""
+        return split in self._columns
+
+    @cached_property
+    def _unmapped(self) -> dict[str, list[str | None]]:
+        """Names of the different labels of each split, before renaming."""
+        return {name: self._name_values(name) for name in self._columns}
+
+    def _name_values(self, split: str) -> list[str | None]:
         # With a map, `label_names` is the order of the new names.
-        names = self._own_names(split) or (None if self._map else self.spec.label_names)
-        return [_name(value, names) for value in self._stored(split)]
+        names = self._own_names(split) or (None if self.spec.label_map else self.spec.label_names)
+        return [_name(value, names) for value in self._columns[split].values]
 
     @cached_property
     def _map(self) -> dict[str, str]:
-        map_ = dict(self.spec.label_map or {})
-        column = self.splits[self.train].data.schema.field(self.spec.label)
-        if pa.types.is_boolean(column.type):
-            map_ |= {word.capitalize(): map_[word] for word in _BOOLEANS if word in map_}
-        return map_
+        return spell_booleans(self.spec.label_map or {}, self._all_unmapped)
 
-    def _stored(self, split: str) -> list[Any]:
-        return list(columns.values(self.splits[split], self.spec.label).to_pylist())
+    @cached_property
+    def _named(self) -> dict[str, list[str | None]]:
+        """Names of the different labels of each split, after renaming."""
+        return {
+            split: [name if name is None else self._map.get(name, name) for name in names]
+            for split, names in self._unmapped.items()
+        }
 
     def _own_names(self, split: str) -> tuple[str, ...]:
         feature = self.splits[split].features[self.spec.label]
@@ -73,10 +107,7 @@ class Labels:
 
     @cached_property
     def _distinct(self) -> list[Any]:
-        if self._map:
-            return sorted(self.seen)
-        stored = self._stored(self.train)
-        return sorted({value for value in stored if not columns.is_empty(value)})
+        return sorted(self.seen if self._map else self._columns[self.train].occurring)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -86,7 +117,13 @@ class Labels:
     @cached_property
     def seen(self) -> set[str]:
         """Names of the labels that occur in train."""
-        return {name for name in self.rows[self.train] if name is not None}
+        return {name for name in self._named[self.train] if name is not None}
+
+    def ids(self, split: str) -> Ints:
+        """Return the id of each row's label; -1 for a label that has none: [rows]."""
+        number = {name: index for index, name in enumerate(self.names)}
+        ids = [-1 if name is None else number.get(name, -1) for name in self._named[split]]
+        return np.array([*ids, -1])[self._columns[split].codes]  # code -1 is the last
 
     def name_problems(self) -> Iterator[Problem]:
         """Find names that are unknown, redundant, or of the wrong number."""
@@ -102,15 +139,20 @@ class Labels:
 
     def _map_problems(self) -> Iterator[Problem]:
         labels = self._all_unmapped
+        spelled = {label.casefold() for label in labels}
         for name in self.spec.label_map or {}:
-            is_boolean = name in _BOOLEANS and name.capitalize() in self._map
-            if name not in labels and not (is_boolean and name.capitalize() in labels):
+            if name not in (spelled if name in _BOOLEANS else labels):
                 yield mistake(
                     f"data.label_map.{name}",
                     f"{name!r}, which is not the label of any row",
                     f"labels of the data: {few(sorted(labels))}",
                     alike(name, labels) or "remove it",
                 )
+
+    @property
+    def stored(self) -> set[str]:
+        """The labels of all splits as they are in the files."""
+        return {str(value) for column in self._columns.values() for value in column.occurring}
 
     @cached_property
     def _all_unmapped(self) -> set[str]:
@@ -123,12 +165,15 @@ class Labels:
         if len(self.seen) == 1:
             only = f"one label in split {self.train!r}: {few(self.seen)}"
             yield mistake("data.label", only, "at least two labels")
-        for split, labels in self.rows.items():
+        for split, labels in self._named.items():
             valid = set(self.names) if split == self.train else self.seen
-            unknown = {row: name for row, name in enumerate(labels) if name and name not in valid}
+            unknown = {
+                place: name for place, name in enumerate(labels) if name and name not in valid
+            }
             if unknown:
                 names = sorted(set(unknown.values()))
-                where = f"{few(map(repr, names))} in split {split!r}, {rows_in_words([*unknown])}"
+                rows = np.flatnonzero(np.isin(self._columns[split].codes, [*unknown])).tolist()
+                where = f"{few(map(repr, names))} in split {split!r}, {rows_in_words(rows)}"
                 allowed = f"labels of {self.train!r}: {few(sorted(valid))}"
                 yield mistake("data.label", where, allowed, alike(names[0], valid))
 
@@ -138,15 +183,44 @@ class Labels:
         if self._map and unchanged:
             shown = few(map(repr, unchanged), 20)
             yield f"labels that are not in data.label_map keep their names: {shown}"
-        spelt: dict[str, list[str]] = {}
+        looks: dict[str, list[str]] = {}
         for name in sorted(self.seen):
-            spelt.setdefault(" ".join(name.casefold().split()), []).append(name)
-        for names in spelt.values():
+            looks.setdefault(_appearance(name), []).append(name)
+        for names in looks.values():
             if len(names) > 1:
                 yield (
-                    f"labels that differ only in case or whitespace: {few(map(repr, names))}; "
+                    f"labels that look alike, and differ only in case, whitespace, invisible or "
+                    f"composed characters: {few(map(_show_exactly, names))}; "
                     "data.label_map can merge them"
                 )
+
+
+def spell_booleans(label_map: Mapping[str, str], labels: Collection[str]) -> dict[str, str]:
+    """Return a map in which the keys true and false also rename True, TRUE, False and FALSE.
+
+    YAML has only one spelling of a boolean. A key that is a label itself renames nothing else.
+    """
+    return {
+        **{
+            label: label_map[label.casefold()]
+            for label in labels
+            if label.casefold() in _BOOLEANS
+            and label.casefold() in label_map
+            and label.casefold() not in labels
+        },
+        **label_map,
+    }
+
+
+def _appearance(name: str) -> str:
+    """Return what labels that look the same have in common."""
+    plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    shown = " ".join(plain.split())
+    return "".join(c for c in shown if unicodedata.category(c) not in _INVISIBLE)
+
+
+def _show_exactly(name: str) -> str:
+    return repr(name) if name.isascii() else f"{name!r} ({name!a})"
 
 
 def _name(value: str | int | None, names: tuple[str, ...] | None) -> str | None:

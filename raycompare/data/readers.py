@@ -1,147 +1,143 @@
-"""Readers of the file formats of data sets, from bytes to tables."""
+"""Reads data files of every format, as tables or a few rows at a time.
+
+Training and `raycompare predict` read files with the same code. Only the columns that are used are
+parsed.
+"""
 
 from __future__ import annotations
 
-import codecs
-import gzip
-import json
-import warnings
 import zlib
-from collections.abc import Callable, Sequence
-from functools import partial
-from io import BytesIO
-from pathlib import PurePosixPath
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
 
-import pandas as pd
 import pyarrow as pa
-import pyarrow.json
-import pyarrow.parquet
-from pyarrow import types
 
-from raycompare.data.problems import cause_of, not_data
+from raycompare.data.chunks import Chunk, NoObject
+from raycompare.data.delimited import Delimited
+from raycompare.data.input_file import InputFile
+from raycompare.data.json_rows import JsonArray, JsonLines
+from raycompare.data.parquet_rows import ParquetRows
+from raycompare.data.problems import cause_of, few, rows_in_words
+from raycompare.errors import UserError
+from raycompare.experiment.safe_yaml import is_broken
 
-GZIP = ".gz"
 UNREADABLE = (
     *(OSError, ValueError, LookupError, pa.ArrowException, EOFError, zlib.error),
     # Numbers beyond 64 bits, and deeply nested arrays.
-    *(OverflowError, RecursionError, pd.errors.ParserWarning),
+    *(OverflowError, RecursionError),
 )
 """Raised by parsers of damaged files."""
-_WIDE = {
-    codecs.BOM_UTF32_LE: "UTF-32",  # before UTF-16, because it starts with the same bytes
-    codecs.BOM_UTF32_BE: "UTF-32",
-    codecs.BOM_UTF16_LE: "UTF-16",
-    codecs.BOM_UTF16_BE: "UTF-16",
-}
-Text = Sequence[str]
-"""Names of the text columns, which are always read as strings."""
+_ROWS = 10_000
 
 
-def _read_csv(content: bytes, text: Text, separator: str = ",") -> pa.Table:
-    with warnings.catch_warnings():
-        # pandas drops fields that have no name in the header, with only a warning.
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        frame = pd.read_csv(
-            BytesIO(content),
-            sep=separator,
-            index_col=False,
-            dtype=dict.fromkeys(text, "string"),
-            # "None" and "NA" are texts; only an empty cell is a missing value.
-            keep_default_na=False,
-            na_values=[""],
-            dtype_backend="pyarrow",
-            low_memory=False,
-        )
-    return pa.Table.from_pandas(frame, preserve_index=False)
+class Reader(Protocol):
+    """Reads one format."""
+
+    @property
+    def metadata(self) -> Mapping[bytes, bytes]:
+        """Metadata for the schema of a table."""
+
+    def columns(self, wanted: Collection[str] = ()) -> list[str]:
+        """Return the names of the columns, at least of those that are wanted."""
+
+    def read(self, columns: Sequence[str], rows: int, part: int | None = None) -> Iterator[Chunk]:
+        """Yield columns in chunks of at most `rows` rows, from a part of the file or all of it."""
 
 
-def _read_jsonl(content: bytes, _text: Text) -> pa.Table:
-    # An object must fit into a block; pyarrow's default is 1 MiB.
-    longest = max(map(len, content.split(b"\n")), default=0)
-    block = max(2**26, longest + 2)
-    options = pa.json.ReadOptions(block_size=min(block, 2**31 - 1))
-    return pa.json.read_json(pa.BufferReader(content), read_options=options)
-
-
-def _read_json(content: bytes, text: Text) -> pa.Table:
-    if not content.lstrip().startswith(b"["):
-        return _read_jsonl(content, text)
-    rows = json.loads(content.decode())
-    if not all(isinstance(row, dict) for row in rows):
-        raise ValueError("the items of the array are not all objects")
-    return pa.Table.from_struct_array(pa.array(rows)) if rows else pa.table({})
-
-
-def _read_parquet(content: bytes, _text: Text) -> pa.Table:
-    # Not read_table, which turns a folder called a=b into a column.
-    with pa.parquet.ParquetFile(pa.BufferReader(content)) as file:
-        table = file.read()
-    # datasets doesn't support pandas categoricals.
-    plain = [
-        f.with_type(f.type.value_type) if types.is_dictionary(f.type) else f for f in table.schema
-    ]
-    return table.cast(pa.schema(plain, metadata=table.schema.metadata))
-
-
-READERS: dict[str, Callable[[bytes, Text], pa.Table]] = {
-    ".csv": _read_csv,
-    ".tsv": partial(_read_csv, separator="\t"),
-    ".json": _read_json,
-    ".jsonl": _read_jsonl,
-    ".parquet": _read_parquet,
+READERS: dict[str, Callable[[InputFile], Reader]] = {
+    ".csv": Delimited,
+    ".tsv": Delimited,
+    ".json": JsonArray,
+    ".jsonl": JsonLines,
+    ".parquet": ParquetRows,
 }
 ENDINGS = ", ".join(READERS)
 
 
-def format_of(name: str) -> str:
-    """Return the ending that selects a reader, such as .csv for a.csv.gz."""
-    path = PurePosixPath(name.lower())
-    return PurePosixPath(path.stem).suffix if path.suffix == GZIP else path.suffix
+@contextmanager
+def tell_unreadable(file: InputFile) -> Iterator[None]:
+    """Turn the errors of parsers into DataProblems; the message has the line, if it is known."""
+    try:
+        yield
+    except UserError:
+        raise
+    except UNREADABLE as error:
+        raise file.fault(cause_of(error)) from error
 
 
-def stem_of(name: str) -> str:
-    """Return the name of a file without its format and compression endings."""
-    path = PurePosixPath(name)
-    return PurePosixPath(path.stem).stem if path.suffix.lower() == GZIP else path.stem
+def open_reader(file: InputFile, wanted: Collection[str]) -> tuple[Reader, list[str]]:
+    """Return the reader of a file, and the names of its columns.
+
+    Raises:
+        DataProblems: the file can't be read, or has a column that is wanted twice.
+    """
+    reader = READERS[file.ending](file)
+    names = reader.columns(wanted)
+    counts = Counter(names)
+    twice = [name for name in dict.fromkeys(wanted) if counts[name] > 1]
+    if twice:
+        columns = f"{few(map(repr, twice))} twice among its columns {few(names)}"
+        raise file.fault(columns, "remove or rename all but one of them")
+    return reader, names
 
 
-def read_table(shown: str, content: bytes, text: Text) -> pa.Table:
-    """Read the content of a file whose path is `shown`.
+def read_table(file: InputFile, used: Sequence[str]) -> pa.Table:
+    """Read the columns of a file that are used; all others are null.
 
     Raises:
         DataProblems: the file can't be read; the message has the line, if the format allows it.
     """
-    ending = format_of(shown)
-    try:
-        plain = gzip.decompress(content) if shown.lower().endswith(GZIP) else content
-    except UNREADABLE as error:
-        reason = f"{shown} can't be read: {cause_of(error)}"
-        raise not_data(reason, "a complete gzip file") from error
-    if ending != ".parquet":
-        plain = _utf8(shown, plain)
-    try:
-        return READERS[ending](plain, text)
-    except UNREADABLE as error:
-        reason = f"{shown} can't be read: {cause_of(error)}"
-        raise not_data(reason, f"a well-formed {ending[1:]} file in UTF-8") from error
+    with tell_unreadable(file):
+        reader, names = open_reader(file, used)
+        present = [name for name in dict.fromkeys(used) if name in names]
+        chunks = list(reader.read(present, _ROWS))
+        columns = {
+            name: _column(file, name, [chunk.values[place] for chunk in chunks])
+            for place, name in enumerate(present)
+        }
+        rows = sum(chunk.rows for chunk in chunks)
+        unused = pa.nulls(rows)
+        table = pa.table({name: columns.get(name, unused) for name in names})
+        return table.replace_schema_metadata(reader.metadata)
 
 
-def _utf8(shown: str, content: bytes) -> bytes:
-    """Return text in UTF-8 without its byte order mark, or raise DataProblems."""
-    wide = next((name for mark, name in _WIDE.items() if content.startswith(mark)), None)
-    allowed = f"a well-formed {format_of(shown)[1:]} file in UTF-8"
-    if wide:
-        hint = f"convert it with `iconv -f {wide} -t UTF-8 FILE > NEW`"
-        raise not_data(f"{shown} can't be read: it is in {wide}", allowed, hint)
+def _column(file: InputFile, name: str, parts: list[pa.Array | list[Any]]) -> pa.ChunkedArray:
+    if parts and isinstance(parts[0], pa.Array):
+        return pa.chunked_array(parts)
+    values = [value for part in parts for value in part]
+    odd = next((value for value in values if isinstance(value, NoObject)), None)
+    if odd is not None:
+        raise file.fault(odd.reason, line=odd.line)
+    made = _json_array(file, name, values)
+    return made if isinstance(made, pa.ChunkedArray) else pa.chunked_array([made])
+
+
+def _json_array(file: InputFile, name: str, values: list[Any]) -> pa.Array | pa.ChunkedArray:
+    """Return values of JSON as an array; integers beyond 64 bits are text."""
     try:
-        content.decode()
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        reason = f"{shown}:{line} can't be read: {cause_of(error)}"
-        hint = "if it is in Latin-1, convert it with `iconv -f LATIN1 -t UTF-8 FILE > NEW`"
-        raise not_data(reason, allowed, hint) from error
-    if b"\0" in content:
-        line = content.count(b"\n", 0, content.index(b"\0")) + 1
-        hint = "if it is in UTF-16, convert it with `iconv -f UTF-16LE -t UTF-8 FILE > NEW`"
-        raise not_data(f"{shown}:{line} can't be read: a NUL byte", allowed, hint)
-    return content.removeprefix(codecs.BOM_UTF8)
+        return pa.array(values)
+    except UnicodeEncodeError as error:
+        rows = [
+            row for row, value in enumerate(values) if isinstance(value, str) and is_broken(value)
+        ]
+        reason = f"column {name!r} has text that is not valid Unicode in {rows_in_words(rows)}"
+        raise file.fault(reason, "remove these rows") from error
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+        if all(type(value) is int or value is None for value in values):
+            return pa.array([None if value is None else str(value) for value in values])
+        first: dict[str, int] = {}
+        for row, value in enumerate(values):
+            if value is not None:
+                first.setdefault(kind_of(value), row)
+        kinds = ", ".join(f"{kind} in row {row}" for kind, row in first.items())
+        reason = f"column {name!r} has values of several types: {kinds}, counting from 0"
+        raise file.fault(reason, "write all values as text") from error
+
+
+def kind_of(value: object) -> str:
+    """Return the kind of a value of JSON."""
+    kinds = {str: "text", bool: "true or false", int: "a number", float: "a number"}
+    kinds |= {list: "a list", dict: "an object"}
+    return kinds.get(type(value), type(value).__name__)

@@ -6,17 +6,22 @@ import difflib
 import importlib.util
 import tempfile
 from collections.abc import Container, Iterator, Mapping, Sequence
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 
 import pyarrow as pa
-from datasets import Dataset, DatasetDict, config, load_dataset, load_from_disk
+from datasets import Dataset, DatasetDict, DatasetInfo, config, load_dataset, load_from_disk
 from datasets.exceptions import DatasetsError
 from pyarrow import fs
 
+from raycompare.data.columns import in_memory
+from raycompare.data.delimited import SEPARATORS, type_labels
 from raycompare.data.docstrings import read_docstrings
 from raycompare.data.files import ZIP, DataFile, Location
+from raycompare.data.input_file import InputFile, format_of, stem_of
 from raycompare.data.problems import DataProblems, cause_of, few, mistake, not_data, short
-from raycompare.data.readers import ENDINGS, READERS, UNREADABLE, format_of, read_table
+from raycompare.data.readers import ENDINGS, READERS, UNREADABLE, read_table
 from raycompare.errors import Problem, near, one_of
 from raycompare.experiment.settings import SplitSpec
 from raycompare.experiment.spec import DataSpec
@@ -59,11 +64,11 @@ def _open_location(spec: DataSpec, place: Location) -> DatasetDict | None:
     if kind == fs.FileType.Directory:
         return _open_folder(place, spec)
     if kind == fs.FileType.File and place.path.lower().endswith(ZIP):
-        return _read_all(place.zip_files(_split_names(spec)), spec.text)
+        return _read_all(place.zip_files(_split_names(spec)), spec)
     if kind == fs.FileType.File:
-        return DatasetDict(train=_read([place.file(place.path)], spec.text))
+        return DatasetDict(train=_read([place.file(place.path)], spec))
     if place.is_pattern:
-        return _read_all(place.pattern_files(_split_names(spec)), spec.text)
+        return _read_all(place.pattern_files(_split_names(spec)), spec)
     if kind == fs.FileType.Unknown:
         pipe = f"{place.shown}, a pipe or a device"
         raise not_data(pipe, f"a file that ends in {ENDINGS}", "write its content to a file")
@@ -121,14 +126,30 @@ def _open_folder(place: Location, spec: DataSpec) -> DatasetDict:
         return _load_from_disk(place)
     files = place.folder_files(_split_names(spec))
     if files:
-        return _read_all(files, spec.text)
-    data = [name for name in names if format_of(name) in READERS]
+        return _read_all(files, spec)
     folder = place.shown.rstrip("/")
     raise not_data(
         f"the folder {folder} with {few(names) or 'nothing in it'}",
         f"a file for each split, such as train.csv ({ENDINGS}), or a folder of save_to_disk",
-        f"to use a single file, name it: {folder}/{data[0]}" if data else None,
+        _propose_files(folder, [name for name in names if format_of(name) in READERS]),
     )
+
+
+def _propose_files(folder: str, names: Sequence[str]) -> str | None:
+    """Propose the files whose names have those of splits in them, or else a single file."""
+    if not names:
+        return None
+    having = {
+        part: next((name for name in names if part in name.casefold()), None)
+        for part in ("train", "test")
+    }
+    train, test = having["train"], having["test"]
+    if train and test:
+        return (
+            f"name the files in data.splits: {{train: {stem_of(train)}, test: {stem_of(test)}}}, "
+            f"or use a single one: {folder}/{train}"
+        )
+    return f"to use a single file, name it: {folder}/{train or names[0]}"
 
 
 def _load_from_disk(place: Location) -> DatasetDict:
@@ -145,7 +166,7 @@ def _load_from_disk(place: Location) -> DatasetDict:
     return saved if isinstance(saved, DatasetDict) else DatasetDict(train=saved)
 
 
-def _read_all(files: Sequence[DataFile], text: Sequence[str]) -> DatasetDict:
+def _read_all(files: Sequence[DataFile], spec: DataSpec) -> DatasetDict:
     """Read the files of each split, sorted by name."""
     splits: dict[str, Dataset] = {}
     problems: list[Problem] = []
@@ -155,7 +176,7 @@ def _read_all(files: Sequence[DataFile], text: Sequence[str]) -> DatasetDict:
             if len(own) > 1 and not all(file.is_part for file in own):
                 second = f"a second file of split {split!r}: {own[1].shown}"
                 raise not_data(second, "one file per split")
-            splits[split] = _read(own, text)
+            splits[split] = _read(own, spec)
         except DataProblems as error:
             problems += error.problems
     if problems:
@@ -163,26 +184,41 @@ def _read_all(files: Sequence[DataFile], text: Sequence[str]) -> DatasetDict:
     return DatasetDict(splits)
 
 
-def _read(files: Sequence[DataFile], text: Sequence[str]) -> Dataset:
+def used_columns(spec: DataSpec) -> list[str]:
+    """Return the columns that are read; all others of a file are ignored."""
+    return [*spec.text, spec.label, *([] if spec.group is None else [spec.group])]
+
+
+def _read(files: Sequence[DataFile], spec: DataSpec) -> Dataset:
     """Read files that have the same columns into one split."""
-    tables = [_table(file, text) for file in files]
-    columns = tables[0].column_names
+    used = used_columns(spec)
+    tables = [_table(file, used) for file in files]
+    columns = {name for name in used if name in tables[0].column_names}
     for file, table in zip(files, tables, strict=True):
-        if sorted(table.column_names) != sorted(columns):
+        if {name for name in used if name in table.column_names} != columns:
             different = f"{file.shown} with the columns {few(table.column_names)}"
-            raise not_data(different, f"those of {files[0].shown}: {few(columns)}")
+            raise not_data(different, f"those of {files[0].shown}: {few(tables[0].column_names)}")
+    ending = format_of(files[0].shown)
     try:
-        return Dataset(
-            tables[0] if len(tables) == 1 else pa.concat_tables(tables, promote_options="default")
-        )
+        whole = pa.concat_tables(tables, promote_options="default")
+        if ending in SEPARATORS:
+            whole = _type_labels(whole, spec.label)
+        return in_memory(whole, DatasetInfo(builder_name=ending[1:]))
     except (*UNREADABLE, TypeError) as error:
         shown = files[0].shown + (f" and {len(files) - 1} more" if len(files) > 1 else "")
-        ending = format_of(files[0].shown)[1:]
-        allowed = f"well-formed {ending} files in UTF-8 with one type per column"
+        allowed = f"well-formed {ending[1:]} files in UTF-8 with one type per column"
         raise not_data(f"{shown} can't be read: {cause_of(error)}", allowed) from error
 
 
-def _table(file: DataFile, text: Sequence[str]) -> pa.Table:
+def _type_labels(table: pa.Table, label: str) -> pa.Table:
+    """Return a table with whole numbers as labels if all labels are such."""
+    if label not in table.column_names:
+        return table
+    place = table.column_names.index(label)
+    return table.set_column(place, label, type_labels(table[label]))
+
+
+def _table(file: DataFile, used: Sequence[str]) -> pa.Table:
     ending = format_of(file.shown)
     if ending not in READERS:
         raise not_data(f"{file.shown}, a file of type {ending!r}", f"a file {one_of(READERS)}")
@@ -191,7 +227,7 @@ def _table(file: DataFile, text: Sequence[str]) -> pa.Table:
     except OSError as error:
         reason = f"{file.shown} can't be read: {cause_of(error)}"
         raise not_data(reason, "a file that you may read") from error
-    return read_table(file.shown, content, text)
+    return read_table(InputFile(shown=file.shown, open=partial(BytesIO, content)), used)
 
 
 def _open_hub(spec: DataSpec, path: Path) -> DatasetDict:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from datasets import ClassLabel, Dataset, Features, Value
+import pyarrow as pa
+from datasets import ClassLabel, Dataset, DatasetInfo, Features, Value
 from sklearn.utils import resample
 
 from raycompare.data import columns, sources
-from raycompare.data.columns import values
+from raycompare.data.columns import in_memory, separator_of, values
+from raycompare.data.content_hash import hash_of_content
 from raycompare.data.groups import draw_groups, group_numbers, group_problems, shared_groups
 from raycompare.data.labels import Labels
 from raycompare.data.problems import DataProblems, few, mistake
+from raycompare.data.text_checks import TextChecks
 from raycompare.errors import Problem
 from raycompare.experiment.spec import DataSpec
 from raycompare.records.rows import StoredText
@@ -26,6 +26,8 @@ from raycompare.records.rows import StoredText
 PARTS = ("train", "validation", "test")
 TEXT_COLUMNS = ("text", "text_pair")
 
+_TAKEN = 10_000
+"""Rows in each chunk of a split's texts."""
 _WIDE = 0.02
 """Difference that is reported if groups make a share larger or smaller, as a share of all rows."""
 
@@ -69,7 +71,7 @@ def load_splits(spec: DataSpec, seed: int) -> LabelledData:
     return LabelledData(
         **splits,
         label_names=names,
-        content_hash=_content_hash(splits, names),
+        content_hash=hash_of_content(splits, names),
         notes=tuple(source.notes()),
         source_splits=source.split_of,
     )
@@ -91,7 +93,8 @@ class _Source:
 
     def problems(self) -> Iterator[Problem]:
         yield from self._column_problems()
-        problems = list(columns.column_problems("data.label", self.spec.label, self.splits))
+        label, splits = self.spec.label, self.splits
+        problems = list(columns.column_problems("data.label", label, splits, self.train))
         if self._is_labelled and self.labels.seen:
             problems += list(self.labels.name_problems()) or self.labels.problems()
             problems += [] if problems else list(self._share_problems()) or self._lost_labels()
@@ -115,6 +118,7 @@ class _Source:
 
     def notes(self) -> Iterator[str]:
         yield from self.labels.notes()
+        yield from self._text_notes()
         if self._train_only:
             yield f"labels with too few rows to split are in train only: {few(self._train_only)}"
         if self.spec.group is not None:
@@ -127,17 +131,24 @@ class _Source:
                         f"{self.spec.group!r} are not divided"
                     )
 
+    def _text_notes(self) -> Iterator[str]:
+        for name, split in self.splits.items():
+            for column in self.spec.text:
+                checks = TextChecks(separator_of(split), self.labels.stored)
+                checks.add(0, values(split, column))
+                yield from checks.lines(f"column {column!r} of split {name!r}")
+
     def _share_problems(self) -> Iterator[Problem]:
-        counts, sizes = Counter(self.labels.rows[self.train]), self.sizes
+        counts, sizes = np.bincount(self.ids["train"]), self.sizes
         hint = "use another share, or name a split of the source"
-        common = [label for label, rows in counts.items() if rows > len(sizes)]
-        for part, size in {**sizes, "train": counts.total() - sum(sizes.values())}.items():
-            if size < len(common) or not size:
-                rows = f"{size} of {counts.total()} rows of split {self.train!r}"
-                allowed = f"at least one row for each of its {len(common)} labels"
+        common, total = int((counts > len(sizes)).sum()), int(counts.sum())
+        for part, size in {**sizes, "train": total - sum(sizes.values())}.items():
+            if size < common or not size:
+                rows = f"{size} of {total} rows of split {self.train!r}"
+                allowed = f"at least one row for each of its {common} labels"
                 yield mistake(f"data.splits.{part}", rows, allowed, hint)
         if sizes and not common:
-            rows = f"{counts.total()} rows of {len(counts)} labels in {self.train!r}"
+            rows = f"{total} rows of {np.count_nonzero(counts)} labels in {self.train!r}"
             allowed = f"at least {len(sizes) + 1} rows of some label, to split off {few(sizes)}"
             yield mistake(f"data.splits.{next(iter(sizes))}", rows, allowed, hint)
         if sizes and self._groups is not None:
@@ -162,12 +173,8 @@ class _Source:
     @cached_property
     def ids(self) -> dict[str, _Array]:
         """Label ids keyed by part; for a share of train, those of the whole train split."""
-        ids = {name: index for index, name in enumerate(self.labels.names)}
-        return {
-            part: np.array([ids[str(name)] for name in self.labels.rows[split]])
-            for part, split in self.split_of.items()
-            if split in self.labels.rows
-        }
+        ids = {split: self.labels.ids(split) for split in self.splits if self.labels.has(split)}
+        return {part: ids[split] for part, split in self.split_of.items() if split in ids}
 
     @cached_property
     def split_of(self) -> dict[str, str]:
@@ -190,6 +197,7 @@ class _Source:
         counts = np.bincount(labels)
         drawn: dict[str, _Array] = {}
         left = np.arange(len(labels))
+        is_left = np.ones(len(labels), dtype=bool)
         for part, size in self.sizes.items():
             if self._groups is not None:
                 chosen = draw_groups(labels[left], self._groups[left], size / len(left), self.seed)
@@ -197,7 +205,8 @@ class _Source:
             else:
                 common = left[counts[labels[left]] > len(self.sizes)]
                 drawn[part] = self._sample("train", common, min(size, len(common)))
-            left = np.setdiff1d(left, drawn[part])
+            is_left[drawn[part]] = False
+            left = np.flatnonzero(is_left)
         return {**drawn, "train": left}
 
     @cached_property
@@ -217,7 +226,10 @@ class _Source:
 
     def _lost_labels(self) -> Iterator[Problem]:
         ids, rows = self.ids["train"], self.rows["train"]
-        lost = [self.labels.names[label] for label in np.setdiff1d(ids, ids[rows])]
+        counts = np.bincount(ids), np.bincount(ids[rows], minlength=len(np.bincount(ids)))
+        lost = [
+            self.labels.names[label] for label in np.flatnonzero((counts[0] > 0) & (counts[1] == 0))
+        ]
         if lost:
             where = "data.limit.train" if self.spec.limit.train else "data.splits"
             left = f"{len(rows)} rows to train on, none of them with {few(map(repr, lost))}"
@@ -225,27 +237,27 @@ class _Source:
 
     def dataset(self, part: str) -> Dataset:
         rows, texts = self.rows[part], dict(zip(TEXT_COLUMNS, self.spec.text, strict=False))
-        chosen = self.splits[self.split_of[part]].select(rows)
-        columns = {name: values(chosen, column).to_pylist() for name, column in texts.items()}
+        split = self.splits[self.split_of[part]]
+        columns = {name: _take(values(split, column), rows) for name, column in texts.items()}
         features = {name: Value("string") for name in columns}
         features["label"] = ClassLabel(names=list(self.labels.names))
-        columns |= {"label": self.ids[part][rows], "example_id": rows}
-        return Dataset.from_dict(columns, Features(**features, example_id=Value("int64")))
+        columns |= {"label": pa.array(self.ids[part][rows]), "example_id": pa.array(rows)}
+        info = DatasetInfo(features=Features(**features, example_id=Value("int64")))
+        return in_memory(pa.table(columns), info)
 
 
-def _content_hash(splits: Mapping[str, Dataset], label_names: tuple[str, ...]) -> str:
-    digest = hashlib.sha256(json.dumps(label_names).encode())
-    for part, split in splits.items():
-        columns = [split[column][:] for column in split.column_names if column != "example_id"]
-        for row in zip(*columns, strict=True):
-            digest.update(json.dumps([part, *row]).encode())
-    return digest.hexdigest()[:16]
+def _take(texts: pa.ChunkedArray, rows: _Array) -> pa.ChunkedArray:
+    """Return the texts of some rows, in arrays that are small enough for the offsets of strings."""
+    whole = texts.cast(pa.large_string()).combine_chunks()
+    parts = (rows[at : at + _TAKEN] for at in range(0, len(rows), _TAKEN))
+    return pa.chunked_array([whole.take(part).cast(pa.string()) for part in parts], pa.string())
 
 
 def label_counts(split: Dataset) -> dict[str, int]:
     """Count the rows of each label, in the order of the labels' ids."""
-    counts = Counter(split["label"][:])
-    return {name: counts[index] for index, name in enumerate(split.features["label"].names)}
+    names = split.features["label"].names
+    counts = np.bincount(values(split, "label").to_numpy(), minlength=len(names))
+    return dict(zip(names, counts.tolist(), strict=True))
 
 
 def facts(data: LabelledData) -> dict[str, Any]:

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from pydantic import ValidationError
-from pydantic_core import to_json
 from ruamel.yaml.comments import CommentedMap
 
 from raycompare.errors import ExperimentError, Problem, UserError
 from raycompare.experiment.base import Part
 from raycompare.experiment.mistakes import keys_of, problems_of
+from raycompare.experiment.plain import to_plain
 from raycompare.experiment.safe_yaml import children, load_plain, read_text
 from raycompare.experiment.space import CONFIG
 
@@ -124,7 +124,7 @@ class FilePart(Part):
         Raises:
             ExperimentError: there are mistakes; the message lists them all.
         """
-        self._fill(Document(source=SOURCE, content=json.loads(to_json(sections)), lines={}))
+        self._fill(Document(source=SOURCE, content=to_plain(sections, SOURCE), lines={}))
 
     @classmethod
     def from_file(cls, path: str | Path, overrides: Sequence[str] = ()) -> Self:
@@ -145,7 +145,10 @@ class FilePart(Part):
         Raises:
             ExperimentError: there are mistakes; the message lists them all.
         """
-        return cls(**sections)
+        experiment = cls.__new__(cls)
+        content = to_plain(sections, SOURCE)
+        experiment._fill(Document(source=SOURCE, content=content, lines={}))
+        return experiment
 
     def _fill(self, document: Document) -> None:
         content = json.dumps(document.content)

@@ -14,7 +14,7 @@ from raycompare.experiment.spec import Arguments, Experiment, ModelSpec, Resourc
 MAX_LENGTH = "max_length"
 PATIENCE = "early_stopping_patience"
 
-EVALUATION = frozenset({"eval_strategy", "eval_steps", PATIENCE})
+EVALUATION = frozenset({"eval_strategy", "eval_steps", "eval_delay", PATIENCE})
 """Settings that determine when trials are evaluated."""
 
 DEFAULTS: Arguments = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -19,7 +19,20 @@ def problems_of(
     error: ValidationError, root: type[BaseModel], path: DottedPath = ()
 ) -> list[Problem]:
     """Return the problems of the section at `path`; `root` is the type of the whole file."""
-    return [_problem((*path, *details["loc"]), details, root) for details in error.errors()]
+    errors = error.errors()
+    return [
+        _problem((*path, *details["loc"]), details, root)
+        for details in errors
+        if not _is_consequence(details, errors)
+    ]
+
+
+def _is_consequence(details: ErrorDetails, errors: Sequence[ErrorDetails]) -> bool:
+    """Return whether a list is only too short because its items are invalid, as pydantic counts."""
+    loc = details["loc"]
+    return details["type"] == "too_short" and any(
+        other["loc"][: len(loc)] == loc and len(other["loc"]) > len(loc) for other in errors
+    )
 
 
 def describe_missing(where: str) -> Problem:
@@ -39,6 +52,11 @@ def _problem(path: DottedPath, details: ErrorDetails, root: type[BaseModel]) -> 
         choices = context["expected"].replace("'", "").replace(" or ", ", ").split(", ")
         hint = near(str(details["input"]), choices)
         return Problem(where=where, found=value, allowed=one_of(choices), hint=hint)
+    if kind in ("too_short", "too_long"):
+        least = kind == "too_short"
+        items = context["min_length" if least else "max_length"]
+        allowed = f"at {'least' if least else 'most'} {items} item{'s' if items != 1 else ''}"
+        return Problem(where=where, found=value, allowed=allowed)
     allowed = context.get("allowed") or details["msg"].replace("Input should be ", "")
     return Problem(where=where, found=value, allowed=allowed, hint=_space_hint(details["input"]))
 

@@ -113,7 +113,7 @@ class _Walk:
 
     def problems(self, node: object, where: str, line: int | None) -> Iterator[Problem]:
         self.seen += 1
-        fault = self._too_much() or _fault(node)
+        fault = self._too_much() or fault_of(node)
         if fault:
             yield Problem(where=where or "the file", found=fault, allowed=PLAIN, line=line)
         elif isinstance(node, CommentedMap | CommentedSeq):
@@ -126,7 +126,7 @@ class _Walk:
 
     def _child(self, key: object, child: object, place: tuple[str, int]) -> Iterator[Problem]:
         where, line = place
-        if isinstance(key, str | int) and not _is_broken(key):
+        if isinstance(key, str | int) and not is_broken(key):
             yield from self.problems(child, where, line)
         else:
             yield Problem(
@@ -155,7 +155,8 @@ def children(node: object) -> Iterator[tuple[Any, Any, int]]:
             yield index, child, node.lc.item(index)[0] + 1
 
 
-def _fault(node: object) -> str | None:
+def fault_of(node: object) -> str | None:
+    """Return why a value is not plain, or None."""
     tag = getattr(getattr(node, "tag", None), "value", None)
     if tag is not None and not isinstance(node, str | float):
         return f"the tag {tag}"
@@ -163,12 +164,12 @@ def _fault(node: object) -> str | None:
         return f"an integer of {node.bit_length():,} bits"
     if isinstance(node, float) and not math.isfinite(node):
         return f"{node}, which is not finite"
-    if isinstance(node, str) and _is_broken(node):
+    if isinstance(node, str) and is_broken(node):
         return f"{node!a}, which is not valid Unicode"
     plain = str | int | float | bool | date | CommentedMap | CommentedSeq
     return None if node is None or isinstance(node, plain) else f"a {type(node).__name__}"
 
 
-def _is_broken(text: object) -> bool:
+def is_broken(text: object) -> bool:
     """Return whether a text has half of a surrogate pair, which can't be written to a file."""
     return any("\ud800" <= character <= "\udfff" for character in str(text))

@@ -35,6 +35,10 @@ CONSTANT = "constant"
 """Kind of an entry that is a single value in the file."""
 FEW = 16
 """Integer ranges with at most this many values are checked at each of them."""
+DEVIATIONS = 3
+"""Normal ranges are drawn up to this many standard deviations from their mean."""
+POINTS = 50
+"""Number of values at which continuous ranges are checked."""
 
 
 class Domain(Part):
@@ -89,23 +93,54 @@ class Domain(Part):
     def examples(self) -> tuple[JsonValue, ...]:
         """Values to check the range with, of the type that it draws.
 
-        They are all values if they are listed or are few integers, else both bounds; for a normal
-        distribution, the points two standard deviations from the mean.
+        They are all values if they are listed or are few integers, else the lowest and the highest.
         """
         if self.is_constant:
             return self.args
         return tuple(self.choices) if self.is_listed else self._ends()
 
-    def _ends(self) -> tuple[JsonValue, ...]:
-        first, second, step = cast(list[float], [*self.args, 1][:3])
-        if "normal" in self.kind:
-            return first - 2 * second, first + 2 * second
-        if "randint" not in self.kind:
+    @property
+    def probes(self) -> tuple[JsonValue, ...]:
+        """The examples, and further values that the range can draw."""
+        if self.is_constant or self.is_listed:
+            return self.examples
+        if "randint" in self.kind:
+            drawn = self._integers()
+            return (*drawn[:FEW], drawn[-1])
+        low, high = self.bounds
+        shares = [point / (POINTS - 1) for point in range(POINTS)]
+        if "log" in self.kind:
+            values = [low * (high / low) ** share for share in shares]
+        else:
+            values = [low + (high - low) * share for share in shares]
+        if self.kind.startswith("q"):
+            step = cast(float, self.args[2])
+            values = [round(value / step) * step for value in values]
+        return tuple(dict.fromkeys((low, *values, high)))
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The lowest and the highest value of a range of numbers that isn't listed."""
+        first, second, *step = cast(tuple[float, ...], self.args)
+        if not self.kind.endswith("normal"):
             return float(first), float(second)
+        low, high = float(first - DEVIATIONS * second), float(first + DEVIATIONS * second)
+        if not step:
+            return low, high
+        unit = float(step[0])
+        return round(low / unit) * unit, round(high / unit) * unit
+
+    def _ends(self) -> tuple[JsonValue, ...]:
+        if "randint" not in self.kind:
+            return self.bounds
+        drawn = self._integers()
+        return tuple(drawn) if len(drawn) <= FEW else (drawn[0], drawn[-1])
+
+    def _integers(self) -> range:
+        first, second, step = cast(list[float], [*self.args, 1][:3])
         # Ray includes the upper bound only if the range has steps.
         last = second if self.kind.startswith("q") else second - 1
-        drawn = range(int(first), int(last) + 1, int(step))
-        return tuple(drawn) if len(drawn) <= FEW else (drawn[0], drawn[-1])
+        return range(int(first), int(last) + 1, int(step))
 
 
 SearchSpace = dict[str, Domain]

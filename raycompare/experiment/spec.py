@@ -126,9 +126,11 @@ Source = tuple[str, str | None]
 
 def _expand_name(value: object) -> object:
     value = {"name": value} if isinstance(value, str) else value
-    if isinstance(value, dict) and isinstance(value.get("name"), str):
-        return {"checkpoint": value["name"], **value}
-    return value
+    if not isinstance(value, dict):
+        return value
+    # A name that is missing or isn't text is one mistake, and not a missing checkpoint as well.
+    name = value.get("name")
+    return {"checkpoint": name if isinstance(name, str) else "", **value}
 
 
 class ModelSpec(Part):
@@ -212,9 +214,16 @@ def _once_each(trackers: tuple[TrackerName, ...]) -> tuple[TrackerName, ...]:
     return trackers
 
 
+MOST_NAME = 200
+"""Most characters of a name. Names of folders and files, such as NAME-refined.yaml, are made from
+it; Linux, macOS and Windows allow 255 bytes."""
+
+
 def _folder_name(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
         raise not_allowed("letters, digits, dots, dashes and underscores; it becomes a folder name")
+    if len(value) > MOST_NAME:
+        raise not_allowed(f"at most {MOST_NAME} characters; it becomes a folder name")
     return value
 
 

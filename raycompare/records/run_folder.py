@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from raycompare.errors import UserError
-from raycompare.experiment.file import Draft, parse_draft, read_draft, read_experiment
+from raycompare.experiment.file import read_experiment
 from raycompare.experiment.spec import Experiment
 from raycompare.records.arrow import Row, rows_of, table_of
 from raycompare.records.endings import name_ending
@@ -266,17 +266,3 @@ class RunFolder:
                 f"{content.get('versions', {}).get('raycompare', 'unknown')}."
             )
         return Manifest(**content)
-
-
-def draft_for(path: Path | None, overrides: Sequence[str], resume: str | None) -> Draft:
-    """Read the experiment file, or that of the run to be resumed.
-
-    Raises:
-        UserError: both are missing, or the file cannot be read.
-    """
-    if path is not None:
-        return read_draft(path, overrides)
-    if resume is None:
-        raise UserError("expected an experiment file, or --resume with the folder of a run.")
-    folder = RunFolder.at(resume)
-    return parse_draft(folder.read_text(EXPERIMENT), folder.child(EXPERIMENT))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
-TRAINING_VERSION = 2
+TRAINING_VERSION = 3
 """Increased when a change of raycompare changes the numbers of trials."""
 TRAINING_PACKAGES = ("torch", "transformers", "tokenizers")
 RECORDED_PACKAGES = (

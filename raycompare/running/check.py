@@ -8,6 +8,7 @@ from functools import cached_property
 
 from raycompare.cluster.connection import is_remote
 from raycompare.cluster.machines import this_machine
+from raycompare.cluster.requirements import requirement_problems
 from raycompare.data.problems import DataProblems
 from raycompare.data.splits import LabelledData, load_splits
 from raycompare.errors import Problem
@@ -19,12 +20,15 @@ from raycompare.experiment.spec import Experiment, ModelSpec
 from raycompare.models.checks import hyperparameter_problems, model_problems, own_fields
 from raycompare.running.estimate import Estimate, describe, estimate
 from raycompare.running.late_checks import (
+    batch_problems,
     default_length,
     grace_problems,
     length_problems,
     room_problems,
+    warmup_notes,
 )
 from raycompare.running.trackers.checks import tracker_problems
+from raycompare.training.argument_builds import ArgumentBuilds
 from raycompare.training.argument_checks import argument_problems, space_problems
 from raycompare.training.unused_arguments import unread_problems
 
@@ -52,7 +56,9 @@ class CheckedExperiment:
             length = f"{whole.steps:,} steps per trial" if whole else "batches sized in tokens"
             searched = ", ".join(settings.space) or "nothing"
             lines.append(f"  model    {settings.name}: {length}, searches {searched}")
-            lines += [f"           note: {note}" for note in _notes(settings.model)]
+            late = warmup_notes(settings, whole.steps) if whole else ()
+            notes = [*_notes(settings.model), *late]
+            lines += [f"           note: {note}" for note in notes]
         lines += [f"  estimate {line}" for line in describe(self.estimate, experiment)]
         return "\n".join(lines)
 
@@ -84,12 +90,14 @@ def check(draft: Draft, out: str) -> CheckedExperiment:
     problems += _model_section_problems(draft)
     problems += _hyperparameter_problems(draft)
     problems += _resource_problems(draft)
+    problems += _requirement_problems(draft)
     experiment = draft.experiment(found_later=problems)
     assert data is not None
     late = [
         *settings_problems(experiment),
         *grace_problems(experiment, data),
         *length_problems(experiment, data),
+        *batch_problems(experiment, data),
         *room_problems(experiment, data, out),
         *tracker_problems(experiment, out),
     ]
@@ -128,18 +136,30 @@ def _model_section_problems(draft: Draft) -> list[Problem]:
 
 def _hyperparameter_problems(draft: Draft) -> list[Problem]:
     """Find contradictions between sections that are valid by themselves."""
-    tune = draft.sections.get("tune", TuneSpec())
-    return [
+    tune, builds = draft.sections.get("tune", TuneSpec()), ArgumentBuilds()
+    problems = (
         problem
         for settings in _draft_settings(draft)
-        for problem in (*unread_problems(settings, tune), *hyperparameter_problems(settings))
-    ]
+        for problem in (
+            *unread_problems(settings, tune),
+            *hyperparameter_problems(settings),
+            *builds.problems(settings),
+        )
+    )
+    return list(dict.fromkeys(problems))  # models share most arguments
 
 
 def _draft_settings(draft: Draft) -> list[ModelSettings]:
     sections = {**draft.sections, "search_space": draft.search_space}
     experiment = Experiment.model_construct(**sections)
     return [ModelSettings(experiment, model, where) for where, model in draft.models.items()]
+
+
+def _requirement_problems(draft: Draft) -> list[Problem]:
+    """Find what trials need and this machine lacks; machines of a cluster are asked later."""
+    if is_remote():
+        return []
+    return list(requirement_problems(_draft_settings(draft), [this_machine()]))
 
 
 def _resource_problems(draft: Draft) -> list[Problem]:

@@ -130,8 +130,13 @@ class RayWorkers:
     _actors: dict[str, Any] = field(default_factory=dict)
 
     def look(self, model: str) -> FirstLook | TaskFailure:
-        """Measure everything that is needed before the first round."""
-        look: FirstLook | TaskFailure = self._call(model, "look")
+        """Measure everything that is needed before the first round.
+
+        A batch that the memory is not enough for is halved, but only when no other model is loaded.
+        """
+        look: FirstLook | TaskFailure = self._call(model, "look", False)
+        if isinstance(look, TaskFailure) and is_out_of_memory(RuntimeError(look.cause)):
+            look = self._call(model, "look", True)
         return look
 
     def take_turn(self, model: str, turn: Turn) -> Timing | TaskFailure:

@@ -22,7 +22,15 @@ from raycompare.models.pretrained import (
     vocabulary_of,
 )
 from raycompare.running.workload import sample_lengths
-from raycompare.training.arguments import TOKENS, RunLength, run_length
+from raycompare.training.arguments import (
+    DROP_LAST,
+    TEXTS,
+    TOKENS,
+    WARMUP,
+    RunLength,
+    batch_size_of,
+    run_length,
+)
 from raycompare.tuning.schedulers.registry import budget
 
 SPARE_BYTES = 500 * 2**20
@@ -116,6 +124,31 @@ def grace_problems(experiment: Experiment, data: LabelledData) -> Iterator[Probl
                 hint="omit it for a quarter of the run",
             )
             return
+
+
+def batch_problems(experiment: Experiment, data: LabelledData) -> Iterator[Problem]:
+    """Find batches that never fill, so that `dataloader_drop_last` leaves nothing to train on."""
+    rows = len(data.train)
+    for settings in all_settings(experiment):
+        texts = [size for size in settings.all_values(TEXTS) if isinstance(size, int)]
+        largest = max(texts, default=batch_size_of({}).texts)
+        if True in settings.all_values(DROP_LAST) and largest > rows:
+            yield Problem(
+                where=settings.place(TEXTS if texts else DROP_LAST),
+                found=f"batches of {largest} texts for {settings.name}, with {rows} training rows",
+                allowed=f"at most {rows} texts in a batch, because {DROP_LAST} drops any other",
+            )
+
+
+def warmup_notes(settings: ModelSettings, steps: int) -> Iterator[str]:
+    """Describe a warm-up that is not over when the training is."""
+    numbers = (value for value in settings.all_values(WARMUP) if isinstance(value, int | float))
+    longest = max(numbers, default=0.0)
+    if longest > steps:
+        yield (
+            f"{WARMUP} of up to {longest:g} are more than a trial has, so the learning rate may "
+            "never reach its value"
+        )
 
 
 def default_length(settings: ModelSettings, data: LabelledData) -> RunLength | None:

@@ -7,18 +7,21 @@ from pathlib import Path
 from rich.console import Console
 
 from raycompare.api import Run, load_run
+from raycompare.errors import UserError
 from raycompare.experiment.document import SOURCE
 from raycompare.experiment.file import Draft, parse_draft, write_experiment
 from raycompare.experiment.spec import Experiment
-from raycompare.records.run_folder import draft_for
+from raycompare.records.drafts import draft_for
 from raycompare.running.display import Display
 from raycompare.running.run import RunOptions
 from raycompare.running.run import run as run_draft
 
+OUT = "reports"
+
 
 def run(
     experiment: Experiment | str | Path | None = None,
-    out: str = "reports",
+    out: str = OUT,
     *,
     resume: str | None = None,
     warm_start: str | None = None,
@@ -35,6 +38,8 @@ def run(
         RunInterruptedError: the run was interrupted; the folder has everything up to then.
         RunError: every trial failed; the message has the first cause.
     """
+    if resume is not None and out != OUT:
+        raise UserError(f"out={out!r}: without effect, because a resumed run stays in its folder.")
     place = RunOptions(out=out, resume=resume, warm_start=warm_start, wait_nodes=wait_nodes)
     return load_run(run_draft(_draft(experiment, resume), place, Display(_console())))
 

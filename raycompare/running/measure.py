@@ -210,9 +210,9 @@ class _Worker:
             InferenceTask(trial=trial, texts=texts, timed=timed, weight_bytes=weight_bytes)
         )
 
-    def look(self) -> FirstLook:
-        pace = self._model.measure_pace()
-        facts, fitting = self._model.describe(), self._model.count_fitting()
+    def look(self, may_halve: bool) -> FirstLook:
+        pace = self._model.measure_pace(may_halve)
+        facts, fitting = self._model.describe(pace.halvings), self._model.count_fitting()
         return FirstLook(facts=facts, pace=pace, fitting=fitting)
 
     def take_turn(self, turn: Turn) -> Timing:

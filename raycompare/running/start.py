@@ -55,6 +55,8 @@ class RunStart:
     data_hash: str
     code: dict[str, str] = field(default_factory=dict)
     """Versions of the packages that determine the results of a trial."""
+    directory: str | None = None
+    """Working directory, which relative paths of the experiment are relative to."""
 
 
 @contextmanager
@@ -102,6 +104,7 @@ def begin(ready: CheckedExperiment, folder: RunFolder) -> RunStart:
         experiment_hash=ready.experiment.content_hash,
         data_hash=ready.data.content_hash,
         code=code_versions(),
+        directory=str(Path.cwd()),
     )
     if folder.exists(STARTED):
         return _same(RunStart(**json.loads(folder.read_text(STARTED))), begun, folder)

@@ -85,10 +85,16 @@ def _number_texts(data: LabelledData) -> dict[str, Ints]:
         chunks = [chunk.cast(pa.large_string()) for part in stored for chunk in part.chunks]
         encoded = pa.chunked_array(chunks, pa.large_string()).combine_chunks()
         codes = encoded.dictionary_encode().indices.to_numpy(zero_copy_only=False)
-        pairs = np.stack([numbers, codes.astype(np.int64)])
-        numbers = np.unique(pairs, axis=1, return_inverse=True)[1].reshape(-1)
+        codes = codes.astype(np.int64)
+        numbers = _number_pairs(numbers, codes) if numbers.any() else codes
     ends = np.cumsum([len(split) for split in parts.values()])[:-1]
     return dict(zip(parts, np.split(numbers, ends), strict=True))
+
+
+def _number_pairs(first: Ints, second: Ints) -> Ints:
+    """Number pairs of numbers from 0, in their order: [pairs]."""
+    keys = first * (int(second.max(initial=0)) + 1) + second
+    return np.asarray(np.unique(keys, return_inverse=True)[1])
 
 
 def _survey_split(part: str, texts: Mapping[str, Ints], data: LabelledData) -> SplitSurvey:
@@ -98,16 +104,18 @@ def _survey_split(part: str, texts: Mapping[str, Ints], data: LabelledData) -> S
         split=part,
         rows=len(own),
         labels=label_counts(getattr(data, part)),
-        repeated=len(own) - len(np.unique(own)),
+        repeated=len(own) - int(np.count_nonzero(np.bincount(own))),
         also_in={first: int(np.isin(own, texts[first]).sum()) for first in earlier},
     )
 
 
 def _contradictory_texts(texts: Mapping[str, Ints], data: LabelledData) -> Ints:
     labels = [np.asarray(getattr(data, part)["label"][:], dtype=np.int64) for part in texts]
-    pairs = np.stack([np.concatenate([*texts.values()]), np.concatenate(labels)])
-    numbers, counts = np.unique(np.unique(pairs, axis=1)[0], return_counts=True)
-    return np.asarray(numbers[counts > 1])
+    own = np.concatenate(labels)
+    size = int(own.max(initial=0)) + 1
+    pairs = np.sort(np.concatenate([*texts.values()]) * size + own)
+    is_first = np.diff(pairs, prepend=-1) > 0
+    return np.flatnonzero(np.bincount(pairs[is_first] // size) > 1)
 
 
 def _distinct_tokenizers(

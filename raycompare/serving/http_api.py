@@ -25,6 +25,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from raycompare.errors import Problem, UserError
+from raycompare.experiment.safe_yaml import is_broken
 
 MOST_BYTES = 2**20
 """Maximum size of a request body."""
@@ -32,7 +33,7 @@ MOST_TEXTS = 64
 """Maximum number of texts in a request; `raycompare predict` is for more."""
 SHOWN = 60
 """Number of characters of a value that an error message repeats."""
-TOO_LARGE, NOT_VALID = 413, 422
+UNPARSED, TOO_LARGE, NOT_VALID = 400, 413, 422
 PATHS = "POST /predict, GET /health, GET /docs, GET /openapi.json"
 
 
@@ -43,6 +44,8 @@ def _as_list(value: object) -> object:
 def _require_text(text: str) -> str:
     if not text.strip():
         raise ValueError("a text that is not empty")
+    if is_broken(text):
+        raise ValueError("valid Unicode, without half of a surrogate pair")
     return text
 
 
@@ -129,10 +132,33 @@ def new_app() -> FastAPI:
     return app
 
 
+def require_width(question: PredictRequest, width: int | None) -> None:
+    """Check that a model of single texts gets single texts, and a model of pairs pairs.
+
+    Raises:
+        RequestValidationError: it gets the other; `width` is None if that is not known.
+    """
+    if width is None or (question.text_pair is None) == (width == 1):
+        return
+    allowed = "nothing, because the model was trained on single texts"
+    if question.text_pair is None:
+        allowed = "the second text of each pair, because the model was trained on pairs"
+    error = {"loc": ("body", "text_pair"), "type": "pairs", "msg": allowed}
+    raise RequestValidationError([{**error, "input": question.text_pair}])
+
+
 def refusal(status: int, problems: Sequence[Problem]) -> JSONResponse:
     """Return an error response: what was found, where, and what is allowed."""
-    errors = [{"where": p.where, "found": p.found, "allowed": p.allowed} for p in problems]
+    errors = [
+        {"where": _writable(p.where), "found": _writable(p.found), "allowed": p.allowed}
+        for p in problems
+    ]
     return JSONResponse({"error": errors}, status_code=status)
+
+
+def _writable(text: str) -> str:
+    """Return a text of a request without characters that no response can have."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 async def _refuse(_: Request, error: Exception) -> JSONResponse:
@@ -142,9 +168,20 @@ async def _refuse(_: Request, error: Exception) -> JSONResponse:
 
 async def _refuse_path(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
+    if error.status_code == UNPARSED:
+        return refusal(NOT_VALID, [_unparsed(error.__cause__)])
     found = f"{request.method} {request.url.path}"
     problem = Problem(where="path", found=found, allowed=PATHS)
     return refusal(error.status_code, [problem])
+
+
+def _unparsed(cause: BaseException | None) -> Problem:
+    """Describe a body that FastAPI could not parse, although it may be JSON."""
+    found = {
+        UnicodeDecodeError: "bytes that are not UTF-8",
+        RecursionError: "lists or objects nested too deeply",
+    }.get(type(cause), f"a body that can't be parsed: {cause}")
+    return Problem(where="body", found=found, allowed='JSON in UTF-8 such as {"text": "..."}')
 
 
 def _problem(error: Mapping[str, Any]) -> Problem:

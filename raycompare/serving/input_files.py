@@ -1,4 +1,4 @@
-"""Files of texts to predict, read one piece at a time.
+"""Files of texts to predict, read one piece at a time with the readers of training.
 
 They are read into tables with the columns `row` (the row number in the file, from 0), the texts,
 the label if the file has one, and `fault`: why a row can't be predicted, else null. Texts and
@@ -7,28 +7,28 @@ labels are strings; an invalid text is null. The columns are the same for all fi
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
-from typing import Any
+from functools import partial
+from pathlib import PurePosixPath
+from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet as pq
-from pyarrow import types
 
-from raycompare.data.columns import is_empty
-from raycompare.errors import Problem, UserError, near, one_of
+from raycompare.data.chunks import NoObject
+from raycompare.data.columns import class_names, hint_at_columns, is_allowed, is_empty, type_problem
+from raycompare.data.delimited import SEPARATORS
+from raycompare.data.input_file import InputFile
+from raycompare.data.parquet_rows import ParquetRows
+from raycompare.data.problems import DataProblems, mistake, one_of_columns
+from raycompare.data.readers import READERS, open_reader, tell_unreadable
+from raycompare.errors import Problem, UserError, one_of
+from raycompare.experiment.safe_yaml import is_broken
 from raycompare.records.storage import open_filesystem
 
 ROW, FAULT = "row", "fault"
-FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
-BLOCK_BYTES = 2**22
-"""Bytes of a CSV file that are parsed at once; a row must fit into them."""
-_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+FILE_OPTION = "--file"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,13 +63,23 @@ class Input:
     pieces: tuple[Piece, ...]
     rows: int | None
     """Number of rows, if the format records it."""
+    class_names: tuple[str, ...] = ()
+    """Names of the integers in the label column, if the file has them."""
 
     @property
     def schema(self) -> pa.Schema:
         """Columns of the tables that `read` yields."""
-        names = [*self.columns.text, *([self.columns.label] if self.columns.label else [])]
-        texts = [pa.field(name, pa.string()) for name in names]
+        texts = [pa.field(name, pa.string()) for name in self._names]
         return pa.schema([pa.field(ROW, pa.int64()), *texts, pa.field(FAULT, pa.string())])
+
+    @property
+    def separator(self) -> str | None:
+        """Separator of the fields of a csv or tsv file."""
+        return SEPARATORS.get(file_at(self.place).ending)
+
+    @property
+    def _names(self) -> list[str]:
+        return [*self.columns.text, *([self.columns.label] if self.columns.label else [])]
 
     def read(self, piece: Piece, rows: int) -> Iterator[pa.Table]:
         """Yield the rows of a piece, in tables of at most `rows` rows.
@@ -77,18 +87,16 @@ class Input:
         Raises:
             UserError: the file is malformed.
         """
-        read = _READERS[ending_of(self.place)]
-        first = piece.first
+        file, first = file_at(self.place), piece.first
         try:
-            for values in read(self, piece, rows):
-                table = self._table(first, values)
-                yield table
-                first += table.num_rows
-        except (pa.ArrowException, UnicodeDecodeError) as error:
+            with tell_unreadable(file):
+                reader = READERS[file.ending](file)
+                for chunk in reader.read(self._names, rows, piece.row_group):
+                    yield self._table(first, [*map(_listed, chunk.values)])
+                    first += chunk.rows
+        except DataProblems as error:
             raise UserError(
-                f"{self.place} can't be read after row {first}: {' '.join(str(error).split())}. "
-                f"Expected a well-formed {ending_of(self.place)[1:]} file in UTF-8; nothing was "
-                "written."
+                f"{self.place} can't be read after row {first}; nothing was written.\n\n{error}"
             ) from error
 
     def _table(self, first: int, values: Sequence[Sequence[Any]]) -> pa.Table:
@@ -96,7 +104,7 @@ class Input:
         texts, labels = values[:width], values[width:]
         faults = [self._fault(row) for row in zip(*texts, strict=True)]
         whole = [[None if _fault(value) else value for value in column] for column in texts]
-        named = [[None if is_empty(value) else str(value) for value in column] for column in labels]
+        named = [[self._label(value) for value in column] for column in labels]
         numbers = range(first, first + len(faults))
         return pa.table([numbers, *whole, *named, faults], schema=self.schema)
 
@@ -104,19 +112,39 @@ class Input:
         faults = zip(self.columns.text, map(_fault, texts), strict=True)
         return "; ".join(f"{name} is {fault}" for name, fault in faults if fault) or None
 
+    def _label(self, value: object) -> str | None:
+        """Return a label as text; None for one that is missing or can't be written."""
+        if is_empty(value) or isinstance(value, NoObject) or is_broken(value):
+            return None
+        if self.class_names and isinstance(value, int) and 0 <= value < len(self.class_names):
+            return self.class_names[value]
+        return str(value)
 
-class _NoObjectError(Exception):
-    """Marks a line that is not a JSON object."""
+
+def _listed(values: pa.Array | list[Any]) -> list[Any]:
+    return values.to_pylist() if isinstance(values, pa.Array) else values
 
 
 def _fault(value: object) -> str | None:
-    if isinstance(value, _NoObjectError):
+    if isinstance(value, NoObject):
         return "missing: the line is not a JSON object"
     if value is None:
         return "missing"
+    if is_broken(value):
+        return "not valid Unicode: it has half of a surrogate pair"
     if not isinstance(value, str):
-        return f"{json.dumps(value)[:40]}, which is not text"
+        return f"{json.dumps(value, default=str)[:40]}, which is not text"
     return "empty" if is_empty(value) else None
+
+
+def file_at(place: str) -> InputFile:
+    """Return the file at a path or URI."""
+    return InputFile(shown=place, open=partial(_open, place), where=FILE_OPTION)
+
+
+def _open(place: str) -> BinaryIO:
+    filesystem, path = open_filesystem(place)
+    return cast(BinaryIO, filesystem.open_input_file(path))
 
 
 def open_input(place: str, columns: Columns) -> Input:
@@ -125,156 +153,65 @@ def open_input(place: str, columns: Columns) -> Input:
     Raises:
         UserError: there is no such file, its format is not supported, or it lacks a column.
     """
-    ending = ending_of(place)
-    if ending not in FORMATS:
-        raise UserError(f"--file: found {place}, allowed a file ending in {one_of(FORMATS)}.")
+    file = file_at(place)
+    if file.ending not in READERS:
+        raise UserError(f"--file: found {place}, allowed a file ending in {one_of(READERS)}.")
     filesystem, path = open_filesystem(place)
     if not filesystem.get_file_info(path).is_file:
         raise UserError(f"--file: {place} does not exist, or is not a file.")
-    names, pieces, rows = _inspect(place)
-    problems = _problems(place, columns, names)
+    wanted = [*columns.text, *([columns.label] if columns.label else [])]
+    with tell_unreadable(file):
+        reader, names = open_reader(file, wanted)
+        pieces, rows, schema = _pieces(reader)
+        problems = [*_missing(place, columns, names), *_type_problems(place, columns, schema)]
     if problems:
-        raise UserError("\n\n".join(map(str, problems)))
+        raise DataProblems(problems)
     label = columns.label if columns.label in names else None
-    read = Columns(text=columns.text, label=label)
-    return Input(place=place, columns=read, pieces=pieces, rows=rows)
+    return Input(
+        place=place,
+        columns=Columns(text=columns.text, label=label),
+        pieces=pieces,
+        rows=rows,
+        class_names=class_names(schema, label) if label else (),
+    )
 
 
-def _problems(place: str, columns: Columns, names: Sequence[str]) -> list[Problem]:
-    required = [("--text-column", name) for name in columns.text]
-    if columns.is_labelled and columns.label:
-        required.append(("--label-column", columns.label))
-    return [
-        Problem(
-            where=where,
-            found=f"no column {name!r} in {place}",
-            allowed=one_of(names) if names else "a file with columns",
-            hint=near(name, names),
-        )
-        for where, name in required
-        if name not in names
-    ]
-
-
-def _inspect(place: str) -> tuple[list[str], tuple[Piece, ...], int | None]:
-    """Return the names of the columns, the pieces, and the number of rows if it is known."""
-    filesystem, path = open_filesystem(place)
-    whole = (Piece(first=0),)
-    if ending_of(place) == ".parquet":
-        return _inspect_parquet(place)
-    if ending_of(place) == ".jsonl":
-        first = next(_objects(place), {})
-        return (list(first) if isinstance(first, dict) else []), whole, None
-    try:
-        with filesystem.open_input_stream(path) as stream:
-            return pa.csv.open_csv(stream, *_csv_options(place)).schema.names, whole, None
-    except pa.ArrowException as error:
-        raise UserError(
-            f"--file: {place} is not a well-formed CSV file with a header: {error}."
-        ) from error
-
-
-def _inspect_parquet(place: str) -> tuple[list[str], tuple[Piece, ...], int]:
-    try:
-        with _parquet(place) as file:
-            metadata, names = file.metadata, file.schema_arrow.names
-    except pa.ArrowException as error:
-        raise UserError(f"--file: {place} is not a Parquet file: {error}.") from error
+def _pieces(reader: object) -> tuple[tuple[Piece, ...], int | None, pa.Schema]:
+    """Return the pieces of a file, and the number of its rows and its types if they are known."""
+    if not isinstance(reader, ParquetRows):
+        return (Piece(first=0),), None, pa.schema([])
     pieces, first = [], 0
-    for number in range(metadata.num_row_groups):
+    for number, rows in enumerate(reader.groups):
         pieces.append(Piece(first=first, row_group=number))
-        first += metadata.row_group(number).num_rows
-    return names, tuple(pieces), first
+        first += rows
+    return tuple(pieces), first, reader.schema
+
+
+def _options(columns: Columns) -> Iterator[tuple[str, str, str]]:
+    """Yield option, key of the experiment and name of each column."""
+    for name in columns.text:
+        yield "--text-column", "data.text", name
+    if columns.label:
+        yield "--label-column", "data.label", columns.label
+
+
+def _missing(place: str, columns: Columns, names: Sequence[str]) -> Iterator[Problem]:
+    for option, key, name in _options(columns):
+        is_required = key == "data.text" or columns.is_labelled
+        if is_required and name not in names:
+            missing = f"no column {name!r} in {place}"
+            is_delimited = file_at(place).ending in SEPARATORS
+            hint = hint_at_columns(name, names, is_delimited=is_delimited)
+            yield mistake(option, missing, one_of_columns(names), hint)
+
+
+def _type_problems(place: str, columns: Columns, schema: pa.Schema) -> Iterator[Problem]:
+    for option, key, name in _options(columns):
+        if name in schema.names and not is_allowed(key, schema.field(name).type):
+            here = f"column {name!r} of {place}"
+            yield type_problem(key, here, schema.field(name).type, option)
 
 
 def ending_of(place: str) -> str:
     """Return the file extension in lower case, with its dot."""
-    return Path(place).suffix.lower()
-
-
-def _parquet(place: str) -> pq.ParquetFile:
-    filesystem, path = open_filesystem(place)
-    return pq.ParquetFile(path, filesystem=filesystem)
-
-
-Values = Iterator[list[list[Any]]]
-"""Values of texts and label, one list per column."""
-
-
-def _column_names(source: Input) -> list[str]:
-    names: list[str] = source.schema.names[1:-1]
-    return names
-
-
-def _read_parquet(source: Input, piece: Piece, rows: int) -> Values:
-    with _parquet(source.place) as file:
-        batches = file.iter_batches(
-            rows, row_groups=[piece.row_group], columns=_column_names(source)
-        )
-        for batch in batches:
-            yield [_plain(batch.column(name)).to_pylist() for name in _column_names(source)]
-
-
-def _plain(column: pa.Array) -> pa.Array:
-    return column.dictionary_decode() if types.is_dictionary(column.type) else column
-
-
-def _csv_options(place: str, names: Sequence[str] = ()) -> tuple[Any, Any, Any]:
-    return (
-        pa.csv.ReadOptions(block_size=BLOCK_BYTES),
-        pa.csv.ParseOptions(delimiter=_SEPARATORS[ending_of(place)], newlines_in_values=True),
-        pa.csv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()),
-            include_columns=list(names),
-            # "None" and "NA" are texts; only an empty cell is missing.
-            strings_can_be_null=True,
-            null_values=[""],
-        ),
-    )
-
-
-def _read_csv(source: Input, _: Piece, rows: int) -> Values:
-    filesystem, path = open_filesystem(source.place)
-    names = list(dict.fromkeys(_column_names(source)))
-    with filesystem.open_input_stream(path) as stream:
-        for batch in pa.csv.open_csv(stream, *_csv_options(source.place, names)):
-            for at in range(0, batch.num_rows, rows):
-                part = batch.slice(at, rows)
-                yield [part.column(name).to_pylist() for name in _column_names(source)]
-
-
-def _read_jsonl(source: Input, _: Piece, rows: int) -> Values:
-    objects = _objects(source.place)
-    while part := list(islice(objects, rows)):
-        yield [
-            [each.get(name) if isinstance(each, dict) else each for each in part]
-            for name in _column_names(source)
-        ]
-
-
-def _objects(place: str) -> Iterator[Mapping[str, Any] | _NoObjectError]:
-    """Yield the object in each line that is not blank."""
-    filesystem, path = open_filesystem(place)
-    with (
-        filesystem.open_input_stream(path) as opened,
-        io.BufferedReader(opened, BLOCK_BYTES) as stream,
-    ):
-        for line in stream:
-            if line.strip():
-                yield _object(line)
-
-
-def _object(line: bytes) -> Mapping[str, Any] | _NoObjectError:
-    try:
-        value = json.loads(line)
-    except ValueError:
-        return _NoObjectError()
-    return value if isinstance(value, dict) else _NoObjectError()
-
-
-_READERS: Mapping[str, Callable[[Input, Piece, int], Values]] = {
-    ".csv": _read_csv,
-    ".tsv": _read_csv,
-    ".jsonl": _read_jsonl,
-    ".parquet": _read_parquet,
-}
+    return PurePosixPath(place).suffix.lower()

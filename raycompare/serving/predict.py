@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from time import perf_counter
 from typing import Any
 
@@ -14,13 +16,16 @@ from sklearn.metrics import accuracy_score, matthews_corrcoef
 
 from raycompare.data.batches import POOL
 from raycompare.data.problems import few
+from raycompare.data.text_checks import TextChecks
 from raycompare.errors import UserError
+from raycompare.experiment.spec import DataSpec
 from raycompare.formatting import count, number_of, score
-from raycompare.records.layout import EXPERIMENT
 from raycompare.records.run_folder import RunFolder
 from raycompare.serving.input_files import FAULT, ROW, Columns, Input
+from raycompare.serving.label_names import LabelRules, MatchedLabels
 from raycompare.serving.loaded_model import BATCH_SIZE, LoadedModel
 from raycompare.serving.output_files import PREDICTED, open_output, predicted_schema
+from raycompare.serving.winner import require_width
 
 SECONDS_BETWEEN_NEWS = 10.0
 MOST_NAMED = 20
@@ -38,6 +43,8 @@ class Prediction:
     labels: tuple[str, ...]
     """Label names of the model, in the order of their ids."""
     out: str
+    data: DataSpec | None = None
+    """The data of the run that trained the model, if it is at hand."""
     batch_size: int = BATCH_SIZE
 
     @property
@@ -46,24 +53,27 @@ class Prediction:
         return predicted_schema(self.source, self.labels)
 
     @property
+    def rules(self) -> LabelRules:
+        """How labels of the file are named."""
+        return LabelRules(names=self.labels, data=self.data)
+
+    @property
     def rows_at_once(self) -> int:
         """Number of rows in memory: enough for batches of similar length."""
         return POOL * self.batch_size
 
 
-def columns_of(place: str, text: Sequence[str], label: str | None) -> Columns:
-    """Return the named columns, else those of the run's experiment, else `text` and `label`.
+def columns_of(data: DataSpec | None, text: Sequence[str], label: str | None) -> Columns:
+    """Return the named columns, else those of the run, else `text` and `label`.
 
     Raises:
-        UserError: there are more than two columns of text.
+        UserError: the model takes another number of texts.
     """
     if len(text) > 2:  # noqa: PLR2004 - a pair
         raise UserError(f"--text-column: found {few(text)}, allowed one, or two for pairs.")
-    folder = RunFolder.at(place)
-    usual = Columns(text=("text",), label="label")
-    if folder.exists(EXPERIMENT):
-        data = folder.read_experiment().data
-        usual = Columns(text=data.text, label=data.label)
+    if text and data is not None:
+        require_width("--text-column", len(text), data)
+    usual = data or DataSpec(dataset="any")
     return Columns(
         text=tuple(text) or usual.text,
         label=label or usual.label,
@@ -100,28 +110,35 @@ def add_predictions(loaded: LoadedModel, table: pa.Table, asked: Prediction) -> 
 class Tally:
     """Counts of the rows so far."""
 
-    labels: tuple[str, ...]
+    rules: LabelRules
+    checks: Mapping[str, TextChecks] = field(default_factory=dict)
+    """Checks of each column of texts."""
     rows: int = 0
     faults: int = 0
-    unknown: dict[str, int] = field(default_factory=dict)
-    """Labels in the file that are unknown to the model, with their number of rows."""
-
-    def __post_init__(self) -> None:
-        """Start with empty counts."""
-        size = len(self.labels)
-        self._counts = np.zeros((size, size), dtype=np.int64)  # [label of the file, predicted]
-        self._ids: dict[str, int] = {str(number): number for number in range(size)}
-        self._ids |= {name: number for number, name in enumerate(self.labels)}
+    labelled: Counter[tuple[str, str | None]] = field(default_factory=Counter)
+    """Number of rows of each label in the file and predicted label."""
 
     def add(self, predicted: Sequence[str | None], labels: Sequence[str | None] | None) -> None:
-        """Count rows; `labels` are names or ids, and None for rows without a label."""
+        """Count rows; `labels` are those of the file, and None for rows without a label."""
         self.rows += len(predicted)
         self.faults += sum(name is None for name in predicted)
-        for name, label in zip(predicted, labels or (), strict=False):
-            if label is not None and label not in self._ids:
-                self.unknown[label] = self.unknown.get(label, 0) + 1
-            elif label is not None and name is not None:
-                self._counts[self._ids[label], self._ids[name]] += 1
+        pairs = zip(labels or (), predicted, strict=False)
+        self.labelled.update((label, name) for label, name in pairs if label is not None)
+
+    @cached_property
+    def _matched(self) -> MatchedLabels:
+        return self.rules.match({label for label, _ in self.labelled})
+
+    @cached_property
+    def _counts(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Number of rows by label of the file and predicted label: [labels, labels]."""
+        size = len(self.rules.names)
+        counts = np.zeros((size, size), dtype=np.int64)
+        number = {name: index for index, name in enumerate(self.rules.names)}
+        for (label, name), rows in self.labelled.items():
+            if name is not None and label in self._matched.ids:
+                counts[self._matched.ids[label], number[name]] += rows
+        return counts
 
     def scores(self) -> dict[str, float]:
         """Return accuracy and MCC over the rows with a known label; empty if there are none.
@@ -138,16 +155,18 @@ class Tally:
         return scores
 
     def lines(self) -> list[str]:
-        """Describe invalid rows, unknown labels and scores."""
+        """Describe invalid rows, odd texts, labels and scores once all rows are counted."""
         lines = []
         if self.faults:
             lines.append(
                 f"{number_of(self.faults, 'row')} could not be predicted and have null labels"
             )
-        if self.unknown:
-            known = f"labels of the model: {few(self.labels)}"
-            counts = [f"{label!r} in {number_of(n, 'row')}" for label, n in self.unknown.items()]
-            lines.append(f"labels unknown to the model, not scored: {few(counts)}; {known}")
+        for column, checks in self.checks.items():
+            lines += checks.lines(f"column {column!r}")
+        rows: Counter[str] = Counter()
+        for (label, _), number in self.labelled.items():
+            rows[label] += number
+        lines += self.rules.lines(self._matched, rows)
         if values := self.scores():
             scores = ", ".join(f"{name} {score(value)}" for name, value in values.items())
             lines.append(f"{scores} over {number_of(int(self._counts.sum()), 'labelled row')}")
@@ -160,12 +179,16 @@ def write_predictions(asked: Prediction, tables: Iterable[pa.Table], say: Say) -
     Raises:
         UserError: the input is malformed; nothing was written.
     """
-    tally, began = Tally(asked.labels), perf_counter()
+    texts = asked.source.columns.text
+    checks = {name: TextChecks(asked.source.separator, asked.labels) for name in texts}
+    tally, began = Tally(asked.rules, checks), perf_counter()
     next_news = began + SECONDS_BETWEEN_NEWS
     label = asked.source.columns.label
     with open_output(asked.out, asked.schema) as sink:
         for table in tables:
             _tell_faults(table, tally.faults, say)
+            for name in texts:
+                checks[name].add(tally.rows, table[name])
             labels = table[label].to_pylist() if label else None
             tally.add(table[PREDICTED].to_pylist(), labels)
             sink.write(table.drop_columns(FAULT))
@@ -190,14 +213,7 @@ def _tell_faults(table: pa.Table, before: int, say: Say) -> None:
 
 
 def describe_predictions(loaded: LoadedModel, columns: Sequence[Sequence[str]]) -> list[str]:
-    """Return a line for each text or pair: labels with probabilities, most likely first.
-
-    Raises:
-        UserError: a text is empty.
-    """
-    empty = [text for column in columns for text in column if not text.strip()]
-    if empty:
-        raise UserError(f"--text: found {empty[0]!r}, allowed a text that is not empty.")
+    """Return a line for each text or pair: labels with probabilities, most likely first."""
     return [_line(loaded.labels, row) for row in loaded.probabilities(columns)]
 
 

@@ -28,9 +28,10 @@ from raycompare.serving.http_api import (
     new_app,
     page,
     require_port,
+    require_width,
 )
 from raycompare.serving.loaded_model import LoadedModel
-from raycompare.serving.winner import model_files, saved_at
+from raycompare.serving.winner import model_files, saved_at, trained_on
 
 NAME = "raycompare"
 REQUEST_SECONDS = 60.0
@@ -65,8 +66,19 @@ class Service:
 class Replica:
     """A process with the model."""
 
-    def __init__(self, files: str, name: str, max_batch: int, wait_ms: float) -> None:
-        """Load the model and predict one text, so that the first request is not slowed down."""
+    def __init__(
+        self, files: str, name: str, max_batch: int, wait_ms: float, width: int | None
+    ) -> None:
+        """Load the model and predict one text, so that the first request is not slowed down.
+
+        Args:
+            files: folder of the model.
+            name: name of the model.
+            max_batch: maximum number of texts in a batch.
+            wait_ms: maximum time for which a batch waits for more texts.
+            width: 1 for a model of single texts, 2 for pairs, None if it isn't known.
+        """
+        self._width = width
         if not torch.cuda.is_available():
             torch.set_num_threads(1)  # a replica takes one CPU
         self._name, self._model = name, LoadedModel.at(RunFolder.at(files))
@@ -88,6 +100,7 @@ class Replica:
     @app.post("/predict")
     async def predict(self, question: PredictRequest) -> PredictResponse:
         """Return label and probabilities of each text."""
+        require_width(question, self._width)
         rows = await asyncio.gather(*(self._rows(row) for row in question.rows))
         return PredictResponse(
             predictions=[TextPrediction.of(self._model.labels, row) for row in rows]
@@ -168,7 +181,10 @@ def _bound(service: Service, files: RunFolder) -> serve.Application:
         ray_actor_options={"num_cpus": 1, "num_gpus": 1 if cards else 0},
     )
     name = service.model or files.uri.rpartition("/")[2]
-    bound: serve.Application = deployment.bind(files.uri, name, service.max_batch, service.wait_ms)
+    data = trained_on(service.place)
+    width = len(data.text) if data else None
+    settings = (service.max_batch, service.wait_ms, width)
+    bound: serve.Application = deployment.bind(files.uri, name, *settings)
     return bound
 
 

@@ -11,7 +11,7 @@ from raycompare.analysis.comparison import Comparison, compare_run
 from raycompare.analysis.extend import finalist
 from raycompare.analysis.leaderboard import ModelRow
 from raycompare.errors import UserError
-from raycompare.experiment.spec import UNLIMITED, Experiment
+from raycompare.experiment.spec import UNLIMITED, DataSpec, Experiment
 from raycompare.models.heads import is_plain
 from raycompare.models.pretrained import POOLED_BY
 from raycompare.records.layout import BEST, EXPERIMENT, WEIGHTS, weights_of
@@ -105,6 +105,35 @@ def _lone_model(folder: RunFolder, model: str | None) -> RunFolder:
             "--model, or use the run folder."
         )
     return folder
+
+
+def trained_on(place: str | Path) -> DataSpec | None:
+    """Return the data of the run that a model comes from, or None for a model by itself.
+
+    `place` is a run folder, or the folder of a model in it.
+    """
+    homes = [folder := RunFolder.at(place)]
+    above, _, name = folder.uri.rstrip("/").rpartition("/")
+    if name == BEST:
+        homes.append(RunFolder.at(above))
+    elif above.endswith(f"/{WEIGHTS}"):
+        homes.append(RunFolder.at(above.removesuffix(f"/{WEIGHTS}")))
+    run = next((home for home in homes if home.exists(EXPERIMENT)), None)
+    return run.read_experiment().data if run else None
+
+
+def require_width(option: str, width: int, data: DataSpec) -> None:
+    """Check that a model of single texts gets single texts, and a model of pairs pairs.
+
+    Raises:
+        UserError: it gets the other.
+    """
+    if width != len(data.text):
+        kinds = {1: "single texts", 2: "pairs of texts"}
+        raise UserError(
+            f"{option}: found {kinds[width]}, allowed {kinds[len(data.text)]}, on which the model "
+            f"was trained (data.text: {', '.join(data.text)})."
+        )
 
 
 def saved_at(place: RunFolder) -> SavedModel:

@@ -1,8 +1,9 @@
-"""Checks of `training` and `search_space` before anything starts."""
+"""Checks of the names and values in `training` and `search_space` before anything starts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from dataclasses import replace
 from enum import Enum
 from functools import cache
 from typing import Any, get_args, get_type_hints
@@ -12,67 +13,15 @@ from transformers import TrainingArguments
 
 from raycompare.errors import Problem, near, one_of
 from raycompare.experiment.hyperparameters import MAX_LENGTH
-from raycompare.experiment.space import CONFIG, Domain, SearchSpace
-from raycompare.experiment.spec import SHORTEST, Arguments
-from raycompare.models.heads import FREEZE, POOLING, POOLINGS, SETTLED
-from raycompare.training.arguments import OWN, TEXTS, TOKENS, _is_ours
+from raycompare.experiment.space import CONFIG, DEVIATIONS, Domain, SearchSpace
+from raycompare.experiment.spec import Arguments
+from raycompare.models.heads import POOLING, POOLINGS, SETTLED
+from raycompare.training.arguments import OWN, _is_ours
 from raycompare.training.class_weights import CLASS_WEIGHTS, WEIGHTINGS
+from raycompare.training.fields import CHOICES, FIELDS, LIMITS, REFUSED_VALUES, RENAMED, Fate
 
-_SEED = "set `seed` (tune stage) and `confirm.seeds` at the top of the file instead"
-_METRIC = "set `tune.metric` instead"
-_KEPT = "raycompare keeps the best checkpoint of each finalist itself; remove it"
-_LOGGED = "raycompare records every evaluation in the run folder; remove it"
-_HUB = "raycompare uploads nothing to a hub; upload the winner yourself"
-
-RESERVED: Mapping[str, str] = {
-    "output_dir": "use `raycompare run --out DIR` instead",
-    "seed": _SEED,
-    "data_seed": _SEED,
-    "metric_for_best_model": _METRIC,
-    "greater_is_better": _METRIC,
-    "load_best_model_at_end": _KEPT,
-    "save_strategy": _KEPT,
-    "save_steps": _KEPT,
-    "save_total_limit": _KEPT,
-    "report_to": _LOGGED,
-    "run_name": _LOGGED,
-    "disable_tqdm": _LOGGED,
-    "do_train": "every trial trains; remove it",
-    "do_eval": "every trial is evaluated; remove it",
-    "do_predict": "finalists are tested once; remove it",
-    "prediction_loss_only": "the metrics need the predictions; remove it",
-    "remove_unused_columns": "raycompare selects the columns itself; remove it",
-    "label_names": "use `data.label_names` instead",
-    "push_to_hub": _HUB,
-    "hub_token": _HUB,
-    "hub_model_id": _HUB,
-    "resume_from_checkpoint": "use `raycompare run --resume RUN_DIR` instead",
-    "deepspeed": "a trial runs in one process; remove it",
-    "fsdp": "a trial runs in one process; remove it",
-    "local_rank": "a trial runs in one process; remove it",
-}
-"""Fields that can't be set, and what to do instead."""
-
-UNTRAINED = ("hub_", "log_", "logging_", "save_", "trackio_")
-"""Prefixes of fields for logs, files and hubs, which can't be searched."""
-UNTRAINED_TOO = (
-    *("enable_jit_checkpoint", "include_num_input_tokens_seen", "project"),
-    *("restore_callback_states_from_checkpoint", "skip_memory_metrics"),
-)
-
-ABOVE_ZERO = (
-    "learning_rate",
-    "num_train_epochs",
-    TEXTS,
-    TOKENS,
-    "per_device_eval_batch_size",
-    "gradient_accumulation_steps",
-    "eval_steps",
-)
-NOT_BELOW_ZERO = (
-    *("weight_decay", "warmup_steps", "max_grad_norm", "label_smoothing_factor"),
-    FREEZE,
-)
+_NEVER_NONE = ("eval_steps",)
+"""Fields for which transformers replaces null by the setting of something else."""
 
 
 def argument_problems(where: str, arguments: Arguments) -> list[Problem]:
@@ -89,43 +38,78 @@ def space_problems(where: str, space: SearchSpace) -> list[Problem]:
     problems = []
     for key, domain in space.items():
         here = f"{where}.{key}"
-        checks = (_value_problem(here, key, value) for value in domain.examples)
+        checks = (_drawn_problem(here, key, domain, value) for value in domain.probes)
         names = _name_problem(here, key) or _range_problem(here, key, domain)
         found = names or next(filter(None, checks), None)
         problems += [found] if found else []
     return problems
 
 
+def is_allowed(key: str, value: object) -> bool:
+    """Return whether a hyperparameter has a known name and a valid value."""
+    return not _name_problem("", key) and not _value_problem("", key, value)
+
+
 def _range_problem(where: str, key: str, domain: Domain) -> Problem | None:
-    if domain.is_constant:
-        return None
-    if key.startswith(UNTRAINED) or key in UNTRAINED_TOO:
-        found, allowed = f"a search over {key}", "hyperparameters that change what a trial learns"
-        return Problem(where=where, found=found, allowed=allowed, hint="remove it")
-    if key == MAX_LENGTH and not domain.is_listed:
+    if key == MAX_LENGTH and not domain.is_listed and not domain.is_constant:
         allowed = "choice, grid or one value, because texts are tokenised once for each length"
         return Problem(where=where, found=domain.kind, allowed=allowed)
     return None
 
 
+def _drawn_problem(where: str, key: str, domain: Domain, value: object) -> Problem | None:
+    problem = _value_problem(where, key, value)
+    if problem is None or domain.is_listed or domain.is_constant:
+        return problem
+    return replace(
+        problem, found=f"{value}, which {domain.kind} can draw", hint=_range_hint(domain, problem)
+    )
+
+
+def _range_hint(domain: Domain, problem: Problem) -> str | None:
+    if "integer" in problem.allowed:
+        return "use randint, qrandint, lograndint or qlograndint, which draw integers"
+    if not domain.kind.endswith("normal"):
+        return problem.hint
+    low, high = domain.bounds
+    return (
+        f"it draws from {low:g} to {high:g}, {DEVIATIONS} standard deviations from the mean; lower "
+        "the deviation, or use uniform"
+    )
+
+
 def _name_problem(where: str, key: str) -> Problem | None:
-    settled = RESERVED.get(key) or SETTLED.get(key)
-    if settled:
-        return Problem(where=where, found=key, allowed=settled)
-    if _is_ours(key) or key in _types():
+    if key in SETTLED:
+        return Problem(where=where, found=key, allowed=SETTLED[key])
+    if _is_ours(key) or key in _settable():
         return None
+    use, found = FIELDS.get(key), f"{key!r}, which no part of the run reads"
+    if use and use.instead:
+        found = key if use.fate is Fate.SETTLED else found
+        return Problem(where=where, found=found, allowed=use.instead)
     return Problem(
         where=where,
-        found=f"{key!r}, which no part of the run reads",
+        found=found,
         allowed=f"a field of transformers.TrainingArguments, {', '.join(OWN)}",
-        hint=near(key, [*_types(), *OWN])
+        hint=RENAMED.get(key)
+        or near(key, _settable())
         or f"for a field of the model's config, use {CONFIG}{key}",
     )
+
+
+@cache
+def _settable() -> tuple[str, ...]:
+    """Return the names that can be set, without fields of other versions of transformers."""
+    used = (name for name, use in FIELDS.items() if use.fate is Fate.USED)
+    return (*(name for name in used if name in _types()), *OWN)
 
 
 def _value_problem(where: str, key: str, value: object) -> Problem | None:
     if key.startswith(CONFIG):
         return None  # checked against the model's config instead
+    refused = REFUSED_VALUES.get((key, value)) if isinstance(value, str) else None
+    if refused:
+        return Problem(where=where, found=repr(value), allowed=refused)
     choices = _choices(key)
     if choices:
         wrong = value not in choices
@@ -138,29 +122,22 @@ def _value_problem(where: str, key: str, value: object) -> Problem | None:
 
 def _fault(key: str, value: object) -> str:
     """Return what is allowed if `value` is not allowed, else an empty string."""
+    limit = LIMITS.get(key)
     try:
         _adapter(key).validate_python(value)
     except ValidationError as error:
         words = (fault["msg"].replace("Input should be ", "") for fault in error.errors())
         return " or ".join(dict.fromkeys(words))
-    if key in ABOVE_ZERO and not _over(value, 0):
-        return "a number above 0"
-    if key in NOT_BELOW_ZERO and isinstance(value, int | float) and value < 0:
-        return "a number >= 0"
-    if key == MAX_LENGTH and not _over(value, SHORTEST - 1):
-        return f"a number of tokens >= {SHORTEST}"
+    if limit and value is None and key in _NEVER_NONE:
+        return limit.words
+    if limit and isinstance(value, int | float) and not limit.allows(value):
+        return limit.words
     return ""
-
-
-def _over(value: object, bound: float) -> bool:
-    return isinstance(value, int | float) and value > bound
 
 
 @cache
 def _types() -> dict[str, Any]:
-    fields = TrainingArguments.__dataclass_fields__
-    hints = get_type_hints(TrainingArguments)
-    return {name: hints[name] for name, field in fields.items() if field.init}
+    return get_type_hints(TrainingArguments)
 
 
 @cache
@@ -170,12 +147,17 @@ def _adapter(key: str) -> TypeAdapter[Any]:
 
 
 def _choices(key: str) -> list[str]:
-    """Return the values of an enumerated field, which transformers annotates as `Enum | str`."""
+    """Return the values of a field that has a list of them, without those that are refused."""
     if key in OWN:
         return list({POOLING: POOLINGS, CLASS_WEIGHTS: WEIGHTINGS}.get(key, ()))
-    if key == "eval_strategy":
-        return ["steps", "epoch"]  # trials without evaluations can't be compared
+    field = TrainingArguments.__dataclass_fields__[key]
+    listed = CHOICES.get(key) or field.metadata.get("choices")
+    members = listed or [member.value for enum in _enums(key) for member in enum]
+    return [str(value) for value in members if (key, str(value)) not in REFUSED_VALUES]
+
+
+def _enums(key: str) -> list[type[Enum]]:
+    """Return the types of an enumerated field, which transformers annotates as `Enum | str`."""
     kind = _types()[key]
     members: Iterable[Any] = (kind, *get_args(kind))
-    enums = [part for part in members if isinstance(part, type) and issubclass(part, Enum)]
-    return [str(member.value) for enum in enums for member in enum]
+    return [part for part in members if isinstance(part, type) and issubclass(part, Enum)]

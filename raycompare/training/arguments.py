@@ -24,6 +24,8 @@ THRESHOLD = "early_stopping_threshold"
 TOKENS = "per_device_train_batch_tokens"
 TEXTS = "per_device_train_batch_size"
 ORDER, BY_LENGTH = "train_sampling_strategy", "group_by_length"
+DROP_LAST = "dataloader_drop_last"
+WARMUP = "warmup_steps"
 
 OWN: Mapping[str, Any] = {
     PATIENCE: int,
@@ -38,10 +40,19 @@ OWN: Mapping[str, Any] = {
 """Keys of `training` that are neither fields of TrainingArguments nor of the model's config, with
 their types."""
 
+_ALIASES = {
+    f"gradient_checkpointing{part}": f"activation_checkpointing{part}"
+    for part in ("", "_kwargs")
+    if f"activation_checkpointing{part}" in TrainingArguments.__dataclass_fields__
+}
+"""Names that transformers warns about, with those of today."""
+
 
 def training_arguments(arguments: Arguments, output_dir: str, seed: int) -> TrainingArguments:
     """Build the TrainingArguments of one trial."""
-    fields = {key: value for key, value in arguments.items() if not _is_ours(key)}
+    known = {key: value for key, value in arguments.items() if not _is_ours(key)}
+    old = {new: known.pop(old) for old, new in _ALIASES.items() if old in known}
+    fields = {**old, **known}
     return TrainingArguments(output_dir=output_dir, seed=seed, data_seed=seed, **fields)  # type: ignore[arg-type]
 
 
@@ -89,7 +100,7 @@ def run_length(arguments: Arguments, lengths: Ints) -> RunLength:
     matters.
     """
     size = batch_size_of(arguments)
-    drop_last = bool(arguments.get("dataloader_drop_last", False)) and size.tokens is None
+    drop_last = bool(arguments.get(DROP_LAST, False)) and size.tokens is None
     batches = max(count_batches(lengths, size, drop_last), 1)
     rows = min(batches * size.texts, len(lengths)) if drop_last else len(lengths)
     steps_per_epoch = math.ceil(batches / _number(arguments, "gradient_accumulation_steps", 1))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from sklearn.utils.class_weight import compute_class_weight
@@ -29,9 +27,8 @@ def balanced_weights(labels: Ints, classes: int) -> torch.Tensor:
 
 
 def weighted_loss(
-    outputs: Any, labels: torch.Tensor, weights: torch.Tensor, smoothing: float
+    logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, smoothing: float
 ) -> torch.Tensor:
     """Return the mean cross-entropy of the rows, weighted by label."""
-    logits = outputs["logits"] if isinstance(outputs, dict) else outputs[0]
     own = weights.to(logits.device)
     return cross_entropy(logits.float(), labels, weight=own, label_smoothing=smoothing)

@@ -17,8 +17,12 @@ from raycompare.records.storage import FIRST_PAUSE_S, LONGEST_PAUSE_S, PATIENCE_
 
 T = TypeVar("T")
 
-NO_MEMORY = ("can't allocate memory", "not enough memory", "CUDA out of memory")
-"""Messages of PyTorch and its libraries when memory runs out."""
+NO_MEMORY = (
+    *("can't allocate memory", "not enough memory", "out of memory", "std::bad_alloc"),
+    *("status_alloc_failed", "allocation_failed", "unable to allocate"),
+    "cublas_status_not_initialized when calling `cublascreate",
+)
+"""Lower-case messages of PyTorch and its libraries when memory of any kind of device runs out."""
 BROKEN_CONTEXT = (
     *("CUDA error", "HIP error", "NCCL error", "CUBLAS_STATUS", "CUDNN_STATUS", "HIPBLAS_STATUS"),
     *("device-side assert", "illegal memory access", "unspecified launch failure"),
@@ -37,11 +41,16 @@ NO_SPACE = ("No space left on device", "PytorchStreamWriter failed", "file write
 """Messages of safetensors (Rust) and PyTorch (C++) instead of an `OSError`."""
 
 
+class OneTextTooLargeError(Exception):
+    """A single text can't be evaluated; training with fewer texts at once would not help."""
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether computing fewer texts at once may help."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return any(words in str(error) for words in NO_MEMORY)
+    message = str(error).lower()
+    return any(words in message for words in NO_MEMORY)
 
 
 def is_disk_full(error: BaseException) -> bool:

@@ -12,10 +12,11 @@ import socket
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from time import perf_counter
+from typing import Self
 
 import psutil
 import torch
@@ -24,6 +25,7 @@ from transformers import PreTrainedModel
 from raycompare.cluster.machines import OtherCpuTime, this_machine
 from raycompare.records.rows import ModelFacts
 from raycompare.training.classifier import Classifier, RawTexts
+from raycompare.training.failures import is_out_of_memory
 from raycompare.training.task import TrialTask
 from raycompare.training.trial import prepare_worker
 
@@ -61,6 +63,11 @@ class InferenceTask:
         halved: int = math.ceil(size / 2**self.trial.halvings)
         return min(halved, len(self.texts))
 
+    def halve(self, halvings: int) -> Self:
+        """Return the task with a batch that is halved as often."""
+        trial = replace(self.trial, halvings=self.trial.halvings + halvings)
+        return replace(self, trial=trial)
+
 
 @dataclass(frozen=True)
 class Pace:
@@ -68,6 +75,8 @@ class Pace:
 
     text_seconds: float
     batch_seconds: float
+    halvings: int = 0
+    """How often the batch had to be halved to fit into the memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,15 +135,31 @@ class MeasuredModel:
         self._task, self._classifier = task, Classifier.of(task.trial)
         self._text_seconds = self._warm_up()
 
-    def measure_pace(self) -> Pace:
-        """Return about how long a text and a batch take; classifies a batch once or twice."""
-        rows = range(self._task.batch_size)
-        seconds = self._time(rows)
-        if seconds < SHORT_BATCH:
-            seconds = self._time(rows)
-        return Pace(self._text_seconds, seconds)
+    def measure_pace(self, may_halve: bool = False) -> Pace:
+        """Return about how long a text and a batch take; classifies a batch once or twice.
 
-    def describe(self) -> ModelFacts:
+        With `may_halve`, the batch is halved as long as there is no memory for it.
+        """
+        halvings = 0
+        while (seconds := self._time_batch(halvings, may_halve)) is None:
+            halvings += 1
+        if seconds < SHORT_BATCH:
+            seconds = self._time(range(self._task.halve(halvings).batch_size))
+        return Pace(self._text_seconds, seconds, halvings)
+
+    def _time_batch(self, halvings: int, may_halve: bool) -> float | None:
+        """Return how long the first batch takes; None if there is no memory for it."""
+        size = self._task.halve(halvings).batch_size
+        try:
+            return self._time(range(size))
+        except (RuntimeError, MemoryError) as error:
+            if not may_halve or size == 1 or not is_out_of_memory(error):
+                raise
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return None
+
+    def describe(self, halvings: int = 0) -> ModelFacts:
         """Return everything about the model that does not need a turn."""
         classifier, task = self._classifier, self._task
         return ModelFacts(
@@ -144,7 +169,7 @@ class MeasuredModel:
             processor=_processor(classifier.device),
             num_threads=torch.get_num_threads(),
             precision=classifier.precision,
-            batch_size=task.batch_size,
+            batch_size=task.halve(halvings).batch_size,
             num_parameters=classifier.model.num_parameters(),
             weight_bytes=task.weight_bytes or weight_bytes(classifier.model),
             peak_memory_bytes=_peak_memory(classifier.device),
@@ -152,11 +177,12 @@ class MeasuredModel:
 
     def take_turn(self, turn: Turn) -> Timing:
         """Time texts one by one, then batches; one text before them is not timed."""
-        rows = turn.choose_texts(self._task)
+        task = self._task.halve(turn.pace.halvings)
+        rows = turn.choose_texts(task)
         self._time(rows[-1:])
         before = OtherCpuTime.now()
         seconds = tuple(self._time([row]) for row in rows)
-        rate = self._throughput(turn.count_batches(self._task))
+        rate = self._throughput(turn.count_batches(task), task.batch_size)
         return Timing(
             seconds=seconds,
             texts_per_second=rate,
@@ -182,10 +208,9 @@ class MeasuredModel:
                 break
         return median(times)
 
-    def _throughput(self, batches: int) -> float | None:
+    def _throughput(self, batches: int, size: int) -> float | None:
         if not batches:
             return None
-        size = self._task.batch_size
         order = self._task.texts.by_length(batches * size)
         seconds = sum(self._time(order[at : at + size]) for at in range(0, len(order), size))
         return len(order) / seconds

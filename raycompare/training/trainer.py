@@ -12,21 +12,18 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Subset
 from transformers import (
-    EvalPrediction,
     PreTrainedModel,
     PrinterCallback,
-    Trainer,
     TrainerCallback,
     TrainingArguments,
 )
-from transformers.trainer_utils import EvalLoopOutput
 
 from raycompare.data.batches import BatchSize, LengthBatches, longest_first, parts_by_length
 from raycompare.data.tokens import Ints, Row, TokenSplit
 from raycompare.experiment.spec import Arguments
-from raycompare.metrics import classification_metrics
 from raycompare.training.arguments import BY_LENGTH, batch_size_of, training_arguments
 from raycompare.training.class_weights import CLASS_WEIGHTS, NONE, balanced_weights, weighted_loss
+from raycompare.training.evaluation import EvaluatingTrainer, logits_of, score
 from raycompare.training.task import TrialTask
 
 PRECISIONS = ("bf16", "fp16")
@@ -40,8 +37,8 @@ PARTS = "parts"
 Collate = Callable[[list[Row]], dict[str, torch.Tensor]]
 
 
-class LengthTrainer(Trainer):
-    """A Trainer that avoids padding.
+class LengthTrainer(EvaluatingTrainer):
+    """A Trainer that avoids padding, and in whose steps every text counts alike.
 
     It computes a training batch in parts of similar length, which gives the gradient of the whole
     batch. `train_sampling_strategy: group_by_length` makes batches of similar length. Evaluation
@@ -65,13 +62,14 @@ class LengthTrainer(Trainer):
         """
         super().__init__(data_collator=collate, **settings)
         self._size, self._whole, self._halvings = batch_size, collate, halvings
-        self._weights = class_weights
+        self._weights, self._weight_of_step = class_weights, 0.0
         assert isinstance(self.model, PreTrainedModel)
         on_cpu = self.args.device.type == "cpu"
         self._overhead = part_overhead(self.model) if on_cpu and in_parts else None
         # transformers 5.23 assumes that the mean loss of a head is already divided by the number of
         # accumulated batches, so k batches would give k times the gradient (transformers#47688).
         self.model_accepts_loss_kwargs = False
+        self.label_names = ["labels"]  # found by name only if `forward` lists its parameters
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Return the training batches, each divided into parts."""
@@ -94,8 +92,7 @@ class LengthTrainer(Trainer):
                 drop_last=self.args.dataloader_drop_last,
             ),
             collate_fn=self.data_collator,
-            num_workers=self.args.dataloader_num_workers,
-            pin_memory=self.args.dataloader_pin_memory,
+            **self.loading,
         )
         prepared: DataLoader[Any] = self.accelerator.prepare(loader)
         return prepared
@@ -112,23 +109,28 @@ class LengthTrainer(Trainer):
         # Padding is free on a GPU that waits for its next kernel.
         return [np.arange(len(rows)) if self._halvings == 0 else longest_first(lengths)]
 
+    def get_batch_samples(self, *args: Any, **settings: Any) -> tuple[list[Any], Any]:
+        """Return the batches of one optimizer step, and remember the weight of all their rows."""
+        batches, items = super().get_batch_samples(*args, **settings)
+        parts = (part for batch in batches for part in batch[PARTS])
+        self._weight_of_step = sum(self._weight(part["labels"]) for part in parts)
+        return batches, items
+
     def training_step(
         self,
         model: torch.nn.Module,
         inputs: dict[str, Any],
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor:
-        """Add up the gradients of the parts, each weighted by its share of the batch's rows.
+        """Add up the gradients of the parts, each weighted by its share of the step's rows.
 
         With class weights, a part is weighted by its share of the sum of the rows' weights.
         """
-        parts = inputs[PARTS]
-        sizes = [self._weight(part["labels"]) for part in parts]
         accumulated = self.current_gradient_accumulation_steps
         losses = []
-        for part, size in zip(parts, sizes, strict=True):
+        for part in inputs[PARTS]:
             # Trainer divides the mean loss of a part by this number.
-            divisor = accumulated * sum(sizes) / size
+            divisor = self._weight_of_step / self._weight(part["labels"])
             self.current_gradient_accumulation_steps = divisor  # type: ignore[assignment]
             losses.append(super().training_step(model, part, num_items_in_batch))
         self.current_gradient_accumulation_steps = accumulated
@@ -143,16 +145,8 @@ class LengthTrainer(Trainer):
         """Apply class weights, if there are any, to the rows of a part."""
         if self._weights is None or not model.training:
             return super().compute_loss(model, inputs, *args, **settings)
-        labels = inputs["labels"]
-        outputs = model(**{name: value for name, value in inputs.items() if name != "labels"})
         smoothing = self.args.label_smoothing_factor
-        return weighted_loss(outputs, labels, self._weights, smoothing)
-
-    def evaluation_loop(self, *args: Any, **settings: Any) -> EvalLoopOutput:
-        """Evaluate without affecting the random numbers of the training."""
-        device = self.args.device
-        with torch.random.fork_rng([] if device.type == "cpu" else [device]):
-            return super().evaluation_loop(*args, **settings)
+        return weighted_loss(logits_of(model, inputs), inputs["labels"], self._weights, smoothing)
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Return 0: the count is not used, and computing it visits all parameters at every step."""
@@ -167,25 +161,20 @@ def build_trainer(
     task: TrialTask, model: PreTrainedModel, *callbacks: TrainerCallback
 ) -> LengthTrainer:
     """Build the Trainer of one trial, ready to train."""
-    arguments = with_precision(task.arguments)
-    evaluated = arguments["per_device_eval_batch_size"]
-    assert isinstance(evaluated, int)
-    arguments["per_device_eval_batch_size"] = math.ceil(evaluated / 2**task.halvings)
     trainer = LengthTrainer(
         halvings=task.halvings,
         class_weights=_class_weights(task),
         batch_size=batch_size_of(task.arguments),
         in_parts=task.data.padding.to is None,  # parts of the same length save nothing
         model=model,
-        args=training_arguments(arguments, "trainer", task.plan.seed),
+        args=training_arguments(with_precision(task.arguments), "trainer", task.plan.seed),
         train_dataset=task.data.train,
         eval_dataset=sorted_by_length(task.data.validation),
         collate=partial(
             task.data.padding.collate,
             with_segments="token_type_ids" in signature(model.forward).parameters,
         ),
-        compute_metrics=_compute_metrics,
-        preprocess_logits_for_metrics=_logits,
+        compute_metrics=score,
         callbacks=list(callbacks),
     )
     trainer.remove_callback(PrinterCallback)  # evaluations are reported anyway
@@ -225,14 +214,3 @@ def with_precision(arguments: Arguments) -> Arguments:
         return dict(arguments)
     has_bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
     return {**arguments, "bf16": True} if has_bf16 else dict(arguments)
-
-
-def _logits(outputs: Any, labels: torch.Tensor) -> torch.Tensor:
-    """Drop the hidden states that some heads return after the logits."""
-    logits: torch.Tensor = outputs[0] if isinstance(outputs, tuple) else outputs
-    return logits
-
-
-def _compute_metrics(prediction: EvalPrediction) -> dict[str, float]:
-    predicted = np.asarray(prediction.predictions).argmax(axis=-1)
-    return classification_metrics(np.asarray(prediction.label_ids), predicted)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import gc
+import os
 import socket
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -72,7 +75,8 @@ def _attempt(task: TrialTask, reporter: TrialReporter) -> bool:
 
 
 def _can_halve(task: TrialTask) -> bool:
-    texts = batch_size_of(task.arguments).texts
+    size, shortest = batch_size_of(task.arguments), int(task.data.train.lengths.min())
+    texts = size.texts if size.tokens is None else size.tokens // shortest
     return texts > 2**task.halvings and task.halvings < MOST_HALVINGS
 
 
@@ -144,15 +148,62 @@ def _finish(
 
 
 def prepare_worker(task: TrialTask) -> None:
-    """Reset what an earlier trial in this process changed: memory, seeds and threads."""
+    """Reset what an earlier trial in this process changed: memory, settings, seeds and threads."""
     gc.collect()  # a Trainer and its model refer to each other
     _keep_imports()
+    first_settings().restore()
     torch.set_num_threads(task.num_threads)
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
         # A trial that exceeds its share of a GPU fails without affecting the others.
         torch.cuda.set_per_process_memory_fraction(min(task.gpu_share, 1.0))
     set_seed(task.plan.seed)
+
+
+_VARIABLES = ("ACCELERATE_", "ASCEND_", "CUBLAS_", "CUDA_LAUNCH_", "FLASH_ATTENTION_", "HCCL_")
+"""Prefixes of environment variables that transformers and accelerate set."""
+
+
+@dataclass(frozen=True)
+class ProcessSettings:
+    """Settings of the whole process that training arguments change, such as `full_determinism`."""
+
+    variables: Mapping[str, str]
+    is_deterministic: bool
+    warns_only: bool
+    cudnn: tuple[bool, bool]
+    """`deterministic` and `benchmark` of cuDNN."""
+    float32: str
+    """`torch.backends.fp32_precision`, which `tf32` and `torch_compile` change."""
+
+    @classmethod
+    def read(cls) -> Self:
+        """Return the present settings."""
+        return cls(
+            variables={k: v for k, v in os.environ.items() if k.startswith(_VARIABLES)},
+            is_deterministic=torch.are_deterministic_algorithms_enabled(),
+            warns_only=torch.is_deterministic_algorithms_warn_only_enabled(),
+            cudnn=(torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark),
+            float32=getattr(torch.backends, "fp32_precision", "none"),
+        )
+
+    def restore(self) -> None:
+        """Apply the settings, and forget the models that torch has compiled."""
+        for name in [name for name in os.environ if name.startswith(_VARIABLES)]:
+            del os.environ[name]
+        os.environ.update(self.variables)
+        torch.use_deterministic_algorithms(self.is_deterministic, warn_only=self.warns_only)
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = self.cudnn
+        if hasattr(torch.backends, "fp32_precision"):  # since torch 2.9
+            torch.backends.fp32_precision = self.float32
+        if "torch._dynamo" in sys.modules:
+            torch._dynamo.reset()
+
+
+@cache
+def first_settings() -> ProcessSettings:
+    """Return the settings of this process before its first trial."""
+    return ProcessSettings.read()
 
 
 @cache

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+
+from transformers import TrainingArguments
 
 from raycompare.errors import Problem
 from raycompare.experiment.hyperparameters import PATIENCE, ModelSettings
@@ -12,15 +14,25 @@ from raycompare.training.arguments import BY_LENGTH, ORDER, TEXTS, THRESHOLD, TO
 
 _LIONS = ("lion_8bit", "lion_32bit", "paged_lion_8bit", "paged_lion_32bit")
 _NOT_ADAM = (
-    *("adafactor", "adagrad", "adalomo", "grokadamw", "lomo", "schedule_free_sgd", "sgd"),
+    *("adafactor", "adagrad", "grokadamw", "schedule_free_sgd", "sgd"),
     *("rmsprop", "rmsprop_bnb", "rmsprop_bnb_8bit", "rmsprop_bnb_32bit"),
     *("galore_adamw", "galore_adamw_8bit", "galore_adafactor"),
-    *("galore_adamw_layerwise", "galore_adamw_8bit_layerwise", "galore_adafactor_layerwise"),
 )
 """Values of `optim` that ignore adam_beta1, adam_beta2 and adam_epsilon
 (transformers 5.23, trainer_optimizer.py)."""
-_WITHOUT_WARMUP = ("constant", "reduce_lr_on_plateau", "greedy")
+_WITHOUT_ARGS = (
+    *("adamw_torch", "adamw_torch_fused", "adamw_torch_xla", "adamw_torch_npu_fused"),
+    *("adafactor", "adamw_bnb_8bit", "adamw_8bit", "paged_adamw_32bit", "paged_adamw_8bit"),
+    *_LIONS,
+)
+"""Values of `optim` that ignore optim_args."""
+_WITH_TARGETS = ("galore_adamw", "galore_adamw_8bit", "galore_adafactor", "apollo_adamw")
+_WITHOUT_WARMUP = ("constant",)
 _WITHOUT_SETTINGS = ("constant", "constant_with_warmup")
+_DEFAULTS: Mapping[str, tuple[str, ...]] = {
+    "optim": (str(TrainingArguments.__dataclass_fields__["optim"].default),)
+}
+"""Values that trials have where the file sets none."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +65,9 @@ _RULES = (
     _ArgumentRule("adam_beta1", "optim", _NOT_ADAM.__contains__),
     _ArgumentRule("adam_beta2", "optim", _NOT_ADAM.__contains__),
     _ArgumentRule("adam_epsilon", "optim", (*_NOT_ADAM, *_LIONS).__contains__),
+    _ArgumentRule("optim_args", "optim", _WITHOUT_ARGS.__contains__),
+    _ArgumentRule("optim_target_modules", "optim", lambda value: value not in _WITH_TARGETS),
+    _ArgumentRule("eval_steps", "eval_strategy", "epoch".__eq__),
     _ArgumentRule("lr_scheduler_kwargs", "lr_scheduler_type", _WITHOUT_SETTINGS.__contains__),
     _ArgumentRule("warmup_steps", "lr_scheduler_type", _WITHOUT_WARMUP.__contains__),
 )
@@ -84,7 +99,7 @@ def _batch_problems(settings: ModelSettings) -> Iterator[Problem]:
 
 def _decided_problems(settings: ModelSettings) -> Iterator[Problem]:
     for rule in _RULES:
-        values = settings.values(rule.by)
+        values = settings.values(rule.by) or _DEFAULTS.get(rule.by, ())
         if rule.name in settings.space and values and all(map(rule.decides, values)):
             if rule.name == "warmup_steps" and _is_schedule_free(settings):
                 continue

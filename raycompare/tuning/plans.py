@@ -199,13 +199,17 @@ def confirm_plans(
     ]
 
 
+MOST_SLUG = 200
+"""Longest part of a trial's id that comes from the model's name, so that file names are valid."""
+
+
 def make_plan(
     stage: Stage, order: int, model: str, searched: Arguments, seed: int, identity: str = ""
 ) -> TrialPlan:
     """Make a plan, whose id is a hash of all that determines its results."""
     content = json.dumps([stage, model, searched, seed, identity], sort_keys=True)
     digest = hashlib.sha256(content.encode()).hexdigest()[:8]
-    slug = re.sub(r"[^A-Za-z0-9.]+", "-", model).strip("-")
+    slug = re.sub(r"[^A-Za-z0-9.]+", "-", model)[:MOST_SLUG].strip("-")
     return TrialPlan(
         trial_id=f"{slug}-{stage}-{digest}",
         stage=stage,

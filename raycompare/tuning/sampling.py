@@ -11,6 +11,7 @@ import numpy as np
 from ray import tune
 from ray.tune.search.sample import Domain as TuneDomain
 
+from raycompare.experiment.ranges import NOISE
 from raycompare.experiment.space import Domain, SearchSpace
 from raycompare.experiment.spec import Arguments
 
@@ -26,11 +27,22 @@ def tune_domain(domain: Domain) -> TuneDomain:
 
 def draw(space: SearchSpace, random: np.random.Generator) -> Arguments:
     """Draw a value from every range except grids, in the order of the space."""
-    return {
-        key: _plain(tune_domain(domain).sample(random_state=random))
-        for key, domain in space.items()
-        if domain.kind != "grid"
-    }
+    return {key: _sample(domain, random) for key, domain in space.items() if domain.kind != "grid"}
+
+
+def _sample(domain: Domain, random: np.random.Generator) -> Any:
+    """Draw a value; one that is far from the mean of a normal range is drawn again."""
+    ray_domain = tune_domain(domain)
+    while True:
+        value = _plain(ray_domain.sample(random_state=random))
+        if not domain.kind.endswith("normal") or _is_near(domain, value):
+            return value
+
+
+def _is_near(domain: Domain, value: float) -> bool:
+    low, high = domain.bounds
+    slack = NOISE * max(abs(low), abs(high))
+    return low - slack <= value <= high + slack
 
 
 def _plain(value: Any) -> Any:

@@ -134,9 +134,9 @@ def test_bounds_have_three_digits_and_leave_nothing_out():
         ({"quniform": [0, 1, 0.05]}, [0.5, 0.55], {"quniform": [0.4, 0.65, 0.05]}),
         ({"quniform": [0, 0.9, 0.1]}, [0.9, 0.8], {"quniform": [0.7, 0.9, 0.1]}),
         ({"qloguniform": [0.01, 1, 0.01]}, [0.1, 0.2], {"qloguniform": [0.06, 0.32, 0.01]}),
-        ({"normal": [0.0, 1.0]}, [0.5, 0.7], {"normal": [0.6, 0.25]}),
-        ({"normal": [0.0, 1.0]}, [4.0, 3.0], {"normal": [3.2, 0.4]}),
-        ({"qnormal": [0, 1, 0.5]}, [0.5, 1.0], {"qnormal": [0.75, 0.325, 0.5]}),
+        ({"normal": [0.0, 1.0]}, [0.5, 0.7], {"normal": [0.6, 0.233]}),
+        ({"normal": [0.0, 1.0]}, [4.0, 3.0], {"normal": [3.15, 0.283]}),
+        ({"qnormal": [0, 1, 0.5]}, [0.5, 1.0], {"qnormal": [0.75, 0.283, 0.5]}),
     ],
 )
 def test_every_kind_of_range_keeps_to_what_it_draws(
@@ -396,6 +396,10 @@ def test_a_new_range_is_valid_and_holds_the_best_values(domain: Domain, shares: 
     assert parse_draft(write_experiment(found), "refined.yaml").problems == ()
     new = found.models[0].search_space["x"]
     assert new.kind == domain.kind
+    if domain.kind == "normal":
+        low, high = min(domain.bounds[0], *values), max(domain.bounds[1], *values)
+        assert low - abs(low) * 1e-6 <= new.bounds[0]
+        assert new.bounds[1] <= high + abs(high) * 1e-6
     if not domain.kind.endswith("normal"):
         assert all(in_range(new, value) for value in values[: max(2, -(-len(values) // 4))])
     if domain.args[0] >= 0 and not domain.kind.endswith("normal"):

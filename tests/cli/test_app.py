@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
+import io
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from raycompare.cli.app import app
+from raycompare.cli.app import app, main
+from raycompare.cli.console import say, warn
+from raycompare.errors import UserError
 from tests import ROOT
 from tests.runs import typical
 
+MAIN = importlib.import_module("raycompare.cli.app")
+JOB_OPTIONS = ["--role", "R", "--instance-type", "ml.g5.xlarge"]
 JOB = ROOT / "jobs" / "compare.py"
 
 
@@ -57,6 +64,51 @@ def test_the_users_mistakes_exit_with_2(arguments: list[str], says: str) -> None
     assert done.returncode == 2
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["run", "--resume", "R", "--set", "seed=oops"], "--set seed=oops: without effect"),
+        (["run", "--resume", "R", "--out", "reports"], "--out: without effect"),
+        (["sagemaker", "submit", "--resume", "R", "--set", "seed=1", *JOB_OPTIONS], "--set seed=1"),
+        (["sagemaker", "submit", "--resume", "R", "--out", "s3://b", *JOB_OPTIONS], "--out: with"),
+        (["sagemaker", "submit", "a", "--join-minutes", "10", *JOB_OPTIONS], "--join-minutes: w"),
+        (["sagemaker", "predict", "E", "--text", "caf\udce9"], "allowed a text in UTF-8"),
+    ],
+)
+def test_an_option_without_effect_is_refused(
+    arguments: list[str], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raycompare.sagemaker.aws.require_sdk", lambda: None)
+    answer = CliRunner().invoke(app, arguments)
+    assert isinstance(answer.exception, UserError)
+    assert says in str(answer.exception)
+
+
+def test_a_default_of_the_environment_may_be_without_effect(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAYCOMPARE_OUT", "s3://b")
+    answer = CliRunner().invoke(app, ["run", "--resume", str(tmp_path)])
+    assert "Expected a run folder" in str(answer.exception)
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_what_is_printed_may_have_characters_that_the_console_lacks(
+    encoding: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = io.BytesIO()
+    monkeypatch.setattr(sys, name, io.TextIOWrapper(sink, encoding=encoding))
+    write = say if name == "stdout" else warn
+    monkeypatch.setattr(MAIN, "app", lambda: write("tích cực 😀 \ud83d"))
+    main()
+    getattr(sys, name).flush()
+    shown = sink.getvalue().decode(encoding)
+    assert "c" in shown
+    assert r"\ud83d" in shown
+    assert (r"\U0001f600" in shown) == (encoding != "utf-8")
 
 
 @pytest.mark.parametrize("command", ["run", "check", "data"])

@@ -99,7 +99,10 @@ def test_files_of_one_split_have_the_same_columns(tmp_path: Path) -> None:
 def test_files_of_one_split_whose_columns_differ_in_type(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(csv_of("x"))
     (tmp_path / "b.csv").write_text("text,label\nx,1\n")
-    assert "a.csv and 1 more can't be read" in problem(tmp_path / "*.csv").found
+    assert contents(tmp_path / "*.csv")["train"]["label"] == ["a", "1"]  # both are text
+    (tmp_path / "a.jsonl").write_text('{"text": "x", "label": "a"}')
+    (tmp_path / "b.jsonl").write_text('{"text": "x", "label": 1}')
+    assert "a.jsonl and 1 more can't be read" in problem(tmp_path / "*.jsonl").found
 
 
 # Folders
@@ -226,7 +229,7 @@ def test_what_a_bucket_has_not(s3: None, place: str) -> None:
 
 def test_a_damaged_file_in_a_bucket_is_named_by_its_uri(s3: None) -> None:
     put("bad.csv", b"text,label\nx,1\ny,1,2\n")
-    assert f"s3://{BUCKET}/bad.csv can't be read" in problem(f"s3://{BUCKET}/bad.csv").found
+    assert f"s3://{BUCKET}/bad.csv:3 can't be read" in problem(f"s3://{BUCKET}/bad.csv").found
 
 
 def test_a_uri_of_a_local_file(tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from raycompare.data.splits import label_counts
+from raycompare.data.splits import label_counts, load_splits
+from raycompare.experiment.spec import DataSpec
 from raycompare.running.check import CheckedExperiment
 from raycompare.running.survey import survey
 from tests.runs import experiment
@@ -103,6 +105,48 @@ def test_labels_that_differ_in_case_or_blanks_are_told(load: Load) -> None:
     (note,) = data.notes
     assert "'Pos', 'pos '" in note
     assert "po s" not in note
+
+
+@pytest.mark.parametrize(
+    "alike",
+    [
+        ("tiêu cực", "tie\u0302u cu\u031b\u0323c"),
+        ("ok", "o\u200bk"),
+        ("ok", "\ufeffok"),
+        ("ﬁne", "fine"),
+        ("STRASSE", "straße"),
+        ("①", "1 "),
+        ("a b", "a\xa0b"),
+        ("ok", "o\x00k"),
+    ],
+)
+def test_labels_that_look_the_same_are_told_with_what_differs(
+    load: Load, alike: tuple[str, str]
+) -> None:
+    (note,) = load(**same([*alike, "other"])).notes
+    assert note.startswith("labels that look alike")
+    assert all(ascii(label) in note for label in alike)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("a.csv", "it\x92s good", "control characters U+0080 to U+009F in 1 of its rows (7,"),
+        ("a.tsv", '"a\tb\nc\td"', "a tab and a line break inside a text in 1 of its rows (7,"),
+        ("a.csv", '"so good,0\nand so,1\nbad"', "a label at a line end inside a text in 1 of"),
+        ("a.csv", '"a list, of\ntwo lines"', None),
+    ],
+)
+def test_texts_that_the_file_did_not_mean_are_told(
+    tmp_path: Path, name: str, text: str, words: str | None
+) -> None:
+    separator = "\t" if name.endswith(".tsv") else ","
+    rows = [[text if row == 7 else f"text {row}", str(row % 2)] for row in range(40)]
+    lines = [separator.join(row) for row in [["text", "label"], *rows]]
+    (tmp_path / name).write_text("\n".join(lines))
+    notes = load_splits(DataSpec(dataset=str(tmp_path / name)), 0).notes
+    assert len(notes) == (words is not None)
+    assert words is None or words in notes[0]
 
 
 # Few rows of a label

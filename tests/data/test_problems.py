@@ -74,6 +74,16 @@ PROBLEMS: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, str, str, s
         {"test": rows(["a", "bb", "bb"])},
         ("data.label", "'bb' in split 'test', 2 of its rows (1, 2", "'train': a, b", "'b'?"),
     ),
+    "hidden labels": (
+        {},
+        {"test": {"text": ["x", "y"]}},
+        (
+            "data.label",
+            "no column 'label' in split test",
+            "one of: text",
+            "train has it; the labels of test may be hidden on purpose: data.splits.test: 0.2",
+        ),
+    ),
     "too few names": (
         {"label_names": ("x", "y")},
         dict.fromkeys(FINE, rows([0, 1, 2])),

@@ -261,3 +261,30 @@ def is_read_or_refused(text: str) -> None:
     for problem in draft.problems:
         assert draft.locate(problem).where
         str(draft.locate(problem)).encode()
+
+
+@pytest.mark.parametrize(
+    ("override", "places", "allowed"),
+    [
+        ("data.label_names=[0, 1]", ["data.label_names.0", "data.label_names.1"], "string"),
+        ("data.label_names=[a]", ["data.label_names"], "at least 2 items"),
+        ("data.text=[]", ["data.text"], "at least 1 item"),
+        ("data.text=[a, b, c]", ["data.text"], "at most 2 items"),
+        ("data.label_map={}", ["data.label_map"], "at least 1 item"),
+        ("confirm.seeds=[]", ["confirm.seeds"], "a list of integers"),
+        ("models=[{name: 3}]", ["models.0.name"], "string"),
+        ("models=[{}]", ["models.0.name"], "required"),
+        ("name=" + "x" * 201, ["name"], "at most 200 characters"),
+    ],
+)
+def test_a_mistake_has_no_consequences_that_are_told_too(
+    override: str, places: list[str], allowed: str
+) -> None:
+    problems = parse_draft(REST, "x", [override]).problems
+    assert [problem.where for problem in problems] == places
+    assert all(allowed in problem.allowed for problem in problems)
+    assert not any("after validation" in str(problem) for problem in problems)
+
+
+def test_a_name_may_have_two_hundred_letters() -> None:
+    assert not parse_draft(REST, "x", ["name=" + "x" * 200]).problems

@@ -67,7 +67,7 @@ def test_draws_are_plain_values_that_can_be_written_down(kind: str) -> None:
     assert {type(value) for value in values} <= {int, float, str, bool, list, type(None)}
 
 
-@pytest.mark.parametrize("kind", [kind for kind in RANGES if "normal" not in kind])
+@pytest.mark.parametrize("kind", RANGES)
 def test_draws_lie_between_the_examples(kind: str) -> None:
     (domain,) = space(x={kind: RANGES[kind]}).values()
     if domain.is_listed:
@@ -94,7 +94,9 @@ def test_a_normal_range_draws_around_its_mean() -> None:
 @pytest.mark.parametrize(
     ("entry", "examples"),
     [
-        ({"normal": [1, 0.5]}, (0, 2)),
+        ({"normal": [1, 0.5]}, (-0.5, 2.5)),
+        ({"qnormal": [10, 2, 3]}, (3, 15)),
+        ({"qnormal": [0.125, 0.01, 0.05]}, (0.1, 3 * 0.05)),
         ({"randint": [2, 5]}, (2, 3, 4)),
         ({"randint": [0, 1000]}, (0, 999)),
         ({"qrandint": [8, 24, 8]}, (8, 16, 24)),

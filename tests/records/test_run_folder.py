@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from raycompare.errors import UserError
+from raycompare.records.drafts import draft_for
+from raycompare.records.layout import EXPERIMENT, STARTED
 from raycompare.records.rows import Ending, EvalRecord, Status, TrialRecord
 from raycompare.records.run_folder import RunFolder
 from raycompare.report.write import write_report
@@ -86,3 +88,25 @@ def test_a_finished_run_without_its_records_is_refused(tmp_path: Path) -> None:
     (tmp_path / "trials.parquet").unlink()
     with pytest.raises(UserError, match=r"trials\.parquet"):
         write_report(folder)
+
+
+@pytest.mark.parametrize(
+    ("directory", "is_told"), [("/elsewhere", True), (None, False), (str(Path.cwd()), False)]
+)
+def test_a_resumed_run_names_the_directory_that_its_paths_are_relative_to(
+    tmp_path: Path, directory: str | None, is_told: bool
+) -> None:
+    folder = typical().write(tmp_path)
+    folder.write_text(STARTED, json.dumps({"directory": directory} if directory else {}))
+    source = draft_for(None, (), folder.uri).source
+    told = f", of a run that was started in /elsewhere (relative paths in it are now {PATHS}"
+    assert source == folder.child(EXPERIMENT) + (told if is_told else "")
+
+
+PATHS = f"taken from {Path.cwd()})"
+
+
+def test_a_resumed_run_takes_no_overrides(tmp_path: Path) -> None:
+    folder = typical().write(tmp_path)
+    with pytest.raises(UserError, match=r"--set seed=1: without effect, because a resumed run"):
+        draft_for(None, ["seed=1"], folder.uri)

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 import pytest
+from ray import tune
 
 import raycompare
 from raycompare import Experiment, load_run, run
@@ -107,6 +109,59 @@ def test_mistakes_come_all_at_once_by_dotted_path() -> None:
     assert "the experiment: 4 mistakes" in str(caught.value)
     assert "did you mean 'seed'?" in str(caught.value)
     assert "(line" not in str(caught.value)
+
+
+def test_scalars_of_numpy_and_paths_are_values_of_a_file() -> None:
+    made = experiment(
+        seed=np.int64(7),
+        data={"dataset": Path("d"), "label_map": {np.int64(0): "a", True: np.str_("b")}},
+        training={"learning_rate": np.float32(0.5), "fp16": np.bool_(False)},
+        confirm={"seeds": (np.int64(1), np.uint8(2))},
+    )
+    assert made.seed == 7
+    assert made.data.dataset == "d"
+    assert made.data.label_map == {"0": "a", "true": "b"}
+    assert made.training == {"learning_rate": 0.5, "fp16": False}
+    assert made.confirm.seeds == (1, 2)
+
+
+class _Unknown:
+    """No value of a file, nor anything that is known."""
+
+
+@pytest.mark.parametrize(
+    ("where", "sections", "words"),
+    [
+        ("data.dataset", {"data": {"dataset": pd.DataFrame()}}, "write it to a file"),
+        ("search_space.a", {"search_space": {"a": tune.uniform(0, 1)}}, "'loguniform'"),
+        ("training.a", {"training": {"a": np.zeros(2)}}, "tolist()"),
+        ("training.a.1", {"training": {"a": [1, _Unknown()]}}, "_Unknown"),
+        ("training", {"training": {(1, 2): 3}}, "(1, 2) as a key"),
+        ("models.0.x", {"models": [{"name": "a", "x": print}]}, "a builtin_function"),
+        ("seed", {"seed": 1 + 2j}, "complex"),
+        ("training.lr", {"training": {"lr": float("nan")}}, "not finite"),
+        ("training.lr", {"training": {"lr": np.float64("inf")}}, "not finite"),
+        ("seed", {"seed": 2**65}, "66 bits"),
+        ("data.dataset", {"data": {"dataset": "a\ud83d"}}, "not valid Unicode"),
+    ],
+)
+def test_a_value_that_no_file_can_have_is_named_by_its_key(
+    where: str, sections: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ExperimentError) as caught:
+        experiment(**sections)
+    assert [problem.where for problem in caught.value.problems] == [where]
+    assert words in str(caught.value)
+
+
+def test_keys_of_a_dict_may_be_of_any_type() -> None:
+    with pytest.raises(ExperimentError, match="an unknown key '3'"):
+        Experiment.from_dict({3: 4})
+
+
+def test_out_is_refused_for_a_resumed_run() -> None:
+    with pytest.raises(UserError, match="out='x': without effect"):
+        run(out="x", resume="reports/n/1")
 
 
 def test_a_missing_file_is_the_users_error(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from ruamel.yaml import YAML
 
 from raycompare.errors import ExperimentError, UserError
 from raycompare.experiment.file import parse_draft, read_draft
+from raycompare.running import check as check_module
 from raycompare.running.check import check
 from tests.planted import HYPERPARAMETERS
 from tests.tiny import rows
@@ -88,6 +90,50 @@ PLANTED: dict[str, tuple[str, Any, str, str]] = {
     "argument of a wrong type": ("training.learning_rate", "fast", "training.learning_rate", "num"),
     "argument out of range": ("training.num_train_epochs", 0, "training.num_train_epochs", "above"),
     "argument settled elsewhere": ("training.seed", 1, "training.seed", "confirm.seeds"),
+    "no steps": ("training.max_steps", 0, "training.max_steps", "or -1 for num_train_epochs"),
+    "an optimizer that is not installed": (
+        "training.optim",
+        "adamw_bnb_8bit",
+        "training.optim",
+        "pip install bitsandbytes",
+    ),
+    "a schedule without its settings": (
+        "training.lr_scheduler_type",
+        "warmup_stable_decay",
+        "training.lr_scheduler_type",
+        "lr_scheduler_kwargs with num_decay_steps (required)",
+    ),
+    "a schedule that follows evaluations": (
+        "search_space.lr_scheduler_type",
+        {"choice": ["linear", "reduce_lr_on_plateau"]},
+        "search_space.lr_scheduler_type",
+        "depends on the step alone",
+    ),
+    "a schedule's settings in a search": (
+        "search_space.lr_scheduler_kwargs",
+        {"choice": [None, {"num_cycles": 2}]},
+        "search_space.lr_scheduler_kwargs",
+        "linear takes no lr_scheduler_kwargs",
+    ),
+    "an evaluation before the first step": (
+        "training.eval_on_start",
+        True,
+        "training.eval_on_start",
+        "first evaluated after it has trained",
+    ),
+    "several processes": ("training.ddp_timeout", 9, "training.ddp_timeout", "one process"),
+    "nothing left after the last batch": (
+        "training",
+        {"dataloader_drop_last": True, "per_device_train_batch_size": 121},
+        "training.per_device_train_batch_size",
+        "at most 120 texts",
+    ),
+    "shares and steps in one range": (
+        "search_space.warmup_steps",
+        {"uniform": [0, 20]},
+        "search_space.warmup_steps",
+        "a share of all steps below 1, or a whole number of steps",
+    ),
     "unknown choice": ("training.optim", "adamw", "training.optim", "adamw_torch"),
     "never evaluated": ("training.eval_strategy", "no", "training.eval_strategy", "steps"),
     "argument of one model": (
@@ -188,6 +234,36 @@ def test_the_file_without_mistakes_is_right(good: Content, tmp_path: Path) -> No
     ready = check(read_draft(path), str(tmp_path))
     assert len(ready.data.train) == 120
     assert "30 steps per trial, searches learning_rate" in ready.summary
+
+
+def test_a_warm_up_that_is_longer_than_the_training_is_noted(good: Content, tmp_path: Path) -> None:
+    path = tmp_path / "experiment.yaml"
+    YAML().dump(change(good, "search_space.warmup_steps", {"randint": [0, 200]}), path)
+    assert "note: warmup_steps of up to 199" in check(read_draft(path), str(tmp_path)).summary
+    YAML().dump(change(good, "search_space.warmup_steps", {"randint": [0, 31]}), path)
+    assert "note: warmup_steps" not in check(read_draft(path), str(tmp_path)).summary
+
+
+def test_a_number_format_of_gpus_is_refused_only_where_trials_run_without_one(
+    good: Content, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = check_module.this_machine()
+    monkeypatch.setattr(check_module, "this_machine", lambda: replace(here, gpus=0.0))
+    (problem,) = mistakes(change(good, "training.bf16", True), tmp_path).problems
+    assert (problem.where, "have no GPU" in problem.found) == ("training.bf16", True)
+    path = tmp_path / "experiment.yaml"
+    monkeypatch.setattr(check_module, "this_machine", lambda: replace(here, gpus=1.0))
+    assert check(read_draft(path), str(tmp_path))
+    monkeypatch.undo()
+    monkeypatch.setattr(check_module, "is_remote", lambda: True)
+    assert check(read_draft(path), str(tmp_path)), "machines of a cluster are asked later"
+
+
+def test_a_mistake_that_models_share_is_told_once(good: Content, tmp_path: Path) -> None:
+    change(good, "training.lr_scheduler_type", "warmup_stable_decay")
+    good["models"].append({**good["models"][0], "name": "other"})
+    (problem,) = mistakes(good, tmp_path).problems
+    assert problem.where == "training.lr_scheduler_type"
 
 
 def test_every_kind_of_hyperparameter_may_be_right(good: Content, tmp_path: Path) -> None:

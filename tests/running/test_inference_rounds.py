@@ -18,9 +18,10 @@ class Actor:
 
     def __init__(self, model: str, errors: Errors) -> None:
         self.model, self.errors, self.alive = model, errors, True
-        self.look = self
+        self.look, self.may_halve = self, False
 
-    def remote(self) -> Callable[[], str]:
+    def remote(self, may_halve: bool) -> Callable[[], str]:
+        self.may_halve = may_halve
         return self.result
 
     def result(self) -> str:
@@ -95,11 +96,17 @@ def test_a_model_without_memory_gets_that_of_the_others(
 
 
 def test_a_model_that_needs_more_than_all_memory_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    cluster = Cluster(monkeypatch, {"a": [no_memory(), no_memory()]}, retries=3)
+    cluster = Cluster(monkeypatch, {"a": [no_memory(), no_memory(), no_memory()]}, retries=3)
     failure = cluster.look("a")
     assert isinstance(failure, TaskFailure)
     assert failure.cause == "RuntimeError: CUDA out of memory"
     assert cluster.loaded == []
+
+
+def test_batches_are_halved_for_a_model_that_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Cluster(monkeypatch, {"a": [no_memory(), no_memory()]}, retries=0)
+    assert cluster.look("a") == "a"
+    assert [actor.may_halve for actor in cluster.actors] == [False, False, False, True]
 
 
 @pytest.mark.parametrize(("losses", "retries", "is_measured"), [(3, 2, True), (4, 2, False)])

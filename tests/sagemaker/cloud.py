@@ -56,8 +56,8 @@ class Cloud:
     def submit(self, *options: str) -> TrainingJob:
         """Send the experiment as a user does; return the job while it runs."""
         Path("ag.yaml").write_text(EXPERIMENT)
-        given = ["--role", ROLE, "--instance-type", "ml.m5.xlarge", "--out", OUT, "--yes"]
-        source = () if "--resume" in options else ("ag.yaml",)
+        given = ["--role", ROLE, "--instance-type", "ml.m5.xlarge", "--yes"]
+        source = () if "--resume" in options else ("ag.yaml", "--out", OUT)
         before = set(self.application.jobs)
         done = raycompare("submit", *source, *given, *options)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -19,10 +19,11 @@ from typer.testing import CliRunner
 
 from raycompare.cli.use import app as use_app
 from raycompare.cluster.connection import connect
+from raycompare.data import input_file
 from raycompare.errors import UserError
 from raycompare.records.run_folder import RunFolder
-from raycompare.serving import input_files as text_files
 from raycompare.serving.input_files import Columns, open_input
+from raycompare.serving.label_names import LabelRules
 from raycompare.serving.loaded_model import LoadedModel
 from raycompare.serving.output_files import open_output, require_free
 from raycompare.serving.predict import (
@@ -34,7 +35,7 @@ from raycompare.serving.predict import (
     write_predictions,
 )
 from raycompare.serving.predict_on_ray import predict_on_ray
-from raycompare.serving.winner import keep_best, model_files, saved_at
+from raycompare.serving.winner import keep_best, model_files, saved_at, trained_on
 from tests.real_runs import WholeRun
 from tests.runs import typical
 from tests.serving.test_winner import LABELS, run_with_weights
@@ -169,14 +170,14 @@ def test_scores_over_chunks_are_those_of_all_rows_at_once() -> None:
     chance = np.random.default_rng(0)
     labels = [LABELS[i] for i in chance.integers(0, 4, 90)]
     answers = [LABELS[i] for i in chance.integers(0, 4, 90)]
-    tally = Tally(LABELS)
+    tally = Tally(LabelRules(names=LABELS))
     for at in range(0, 90, 30):
         tally.add(answers[at : at + 30], labels[at : at + 30])
     assert tally.scores()["MCC"] == pytest.approx(matthews_corrcoef(labels, answers))
 
 
 def test_a_label_that_the_model_has_not_is_told_and_not_scored() -> None:
-    tally = Tally(LABELS)
+    tally = Tally(LabelRules(names=LABELS))
     tally.add(["World", "Sports", None], ["World", "Weather", "World"])
     assert tally.scores() == {"accuracy": 1.0}  # with one label there is no correlation
     assert "'Weather' in 1 row; labels of the model: World" in "\n".join(tally.lines())
@@ -208,11 +209,11 @@ def test_the_order_of_rows_does_not_depend_on_their_length(
 def test_nothing_is_left_of_a_file_that_turns_out_malformed(
     folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(text_files, "BLOCK_BYTES", 64)
+    monkeypatch.setattr(input_file, "BLOCK_BYTES", 64)
     rows_before = "a cat,World\n" * 20
     (tmp_path / "in.csv").write_text(f"text,label\n{rows_before}a,b,c,d\n")
     prediction = asked(folder, str(tmp_path / "in.csv"), tmp_path / "out.csv")
-    with pytest.raises(UserError, match=r"can't be read after row \d\d:.*nothing was written"):
+    with pytest.raises(UserError, match=r"can't be read after row 0; nothing was written"):
         predicted(prediction)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.csv"]
 
@@ -221,7 +222,7 @@ def test_nothing_is_left_of_a_file_that_turns_out_malformed(
 def test_a_file_is_read_a_few_rows_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of: str
 ) -> None:
-    monkeypatch.setattr(text_files, "BLOCK_BYTES", 256)
+    monkeypatch.setattr(input_file, "BLOCK_BYTES", 256)
     texts = [f"text {number}" for number in range(100)]
     file = write(tmp_path / f"in{of}", [{"text": text} for text in texts])
     source = open_input(file, Columns(text=("text",)))
@@ -281,11 +282,15 @@ def test_a_column_with_a_name_of_ours_is_refused(folder: RunFolder, tmp_path: Pa
 
 
 def test_the_columns_are_those_of_the_experiment_where_there_is_one(folder: RunFolder) -> None:
-    assert columns_of(folder.uri, (), None) == Columns(text=("text",), label="label")
-    named = columns_of(folder.uri, ("a", "b"), "c")
-    assert named == Columns(text=("a", "b"), label="c", is_labelled=True)
+    data = trained_on(folder.uri)
+    assert data == trained_on(model_files(folder.uri).uri)
+    assert columns_of(data, (), None) == Columns(text=("text",), label="label")
+    assert columns_of(data, ("a",), "c") == Columns(text=("a",), label="c", is_labelled=True)
+    assert columns_of(None, ("a", "b"), None) == Columns(text=("a", "b"), label="label")
     with pytest.raises(UserError, match="one, or two for pairs"):
-        columns_of(folder.uri, ("a", "b", "c"), None)
+        columns_of(data, ("a", "b", "c"), None)
+    with pytest.raises(UserError, match="--text-column: found pairs of texts, allowed single"):
+        columns_of(data, ("a", "b"), None)
 
 
 def test_the_best_model_of_a_fetched_run_is_used_where_the_weights_are_not(tmp_path: Path) -> None:
@@ -309,8 +314,6 @@ def test_texts_of_the_command_line_get_a_line_each(loaded: LoadedModel) -> None:
     lines = describe_predictions(loaded, [["a cat", "a rose"]])
     assert len(lines) == 2
     assert all(name in lines[0] for name in LABELS)
-    with pytest.raises(UserError, match="a text that is not empty"):
-        describe_predictions(loaded, [["  "]])
 
 
 def test_the_command_writes_a_file_and_says_where(folder: RunFolder, tmp_path: Path) -> None:
@@ -331,6 +334,10 @@ def test_the_command_writes_a_file_and_says_where(folder: RunFolder, tmp_path: P
         (["--text", "a", "--ray", "--text-column", "b"], "--text-column, --ray: found without --f"),
         (["--file", "a.csv", "--out", "b.csv", "--text-pair", "c"], "--text-pair: found without"),
         (["--text", "a", "--file", "a.csv", "--out", "b.csv"], "Give one of the two"),
+        (["--text", "a", "--batch-size", "32"], "--batch-size: found without --file"),
+        (["--text", " "], "--text: found ' ', allowed a text that is not empty"),
+        (["--text", "caf\udce9"], r"--text: found 'caf\udce9', allowed a text in UTF-8"),
+        (["--text", "a", "--text-pair", "\ud83d"], r"--text-pair: found '\ud83d'"),
     ],
 )
 def test_an_option_that_would_do_nothing_is_refused(arguments: list[str], says: str) -> None:

@@ -28,6 +28,7 @@ from raycompare.serving.http_api import (
     PredictResponse,
     new_app,
     require_port,
+    require_width,
 )
 from raycompare.serving.loaded_model import LoadedModel
 from raycompare.serving.winner import model_files
@@ -130,9 +131,11 @@ def test_the_answers_are_those_of_the_model(folder: RunFolder, url: str) -> None
         answered.json()["predictions"][0]["probabilities"], abs=1e-5
     )
     pair = {"text": TEXTS[:1], "text_pair": TEXTS[1:]}
-    (of_pair,) = ask(url, pair).json()["predictions"]
-    row = loaded.probabilities([TEXTS[:1], TEXTS[1:]])[0]
-    assert list(of_pair["probabilities"].values()) == pytest.approx(row.tolist(), abs=1e-5)
+    refused = ask(url, pair)
+    assert refused.status_code == 422
+    (problem,) = refused.json()["error"]
+    assert problem["where"] == "body.text_pair"
+    assert "trained on single texts" in problem["allowed"]
 
 
 @serve
@@ -188,12 +191,15 @@ def test_an_address_of_another_machine_is_refused() -> None:
         require_port("203.0.113.1", free_port())
 
 
-def refusals(body: bytes, chunked: bool = False) -> tuple[int, list[dict[str, str]]]:
+def refusals(
+    body: bytes, chunked: bool = False, width: int | None = None
+) -> tuple[int, list[dict[str, str]]]:
     """Ask an application without a model in it."""
     app = new_app()
 
     @app.post("/predict")
     async def predict(question: PredictRequest) -> PredictResponse:
+        require_width(question, width)
         return PredictResponse(predictions=[])
 
     async def parts() -> Any:
@@ -221,6 +227,12 @@ def refusals(body: bytes, chunked: bool = False) -> tuple[int, list[dict[str, st
         ({"text": ["a"] * (MOST_TEXTS + 1)}, "body.text", "a list of 65", "at most 64 items"),
         ({"text": ["a", " "]}, "body.text.1", '" "', "a text that is not empty"),
         ({"text": ["a", None]}, "body.text.1", "nothing", "valid string"),
+        ({"text": ["a", "b \ud83d"]}, "body.text.1", "b \\ud83d", "valid Unicode"),
+        ({"text": "a", "text_pair": "\ud83d"}, "body.text_pair.0", "\\ud83d", "valid Unicode"),
+        ({"te\ud83d": "a"}, "body", "te\\ud83d", "unable to parse"),
+        ('{"text": "caf\xe9"}'.encode("latin-1"), "body", "bytes that are not UTF-8", "UTF-8"),
+        (b"[" * 100_000, "body", "nested too deeply", "JSON in UTF-8"),
+        (b'{"text": ' + b"1" * 5000 + b"}", "body", "can't be parsed", "JSON in UTF-8"),
         ({"text": "a", "text_pair": ["b", "c"]}, "body", "text", "found 2 in text_pair for 1"),
         (b"no json", "body", "invalid JSON", "JSON such as"),
         (b"", "body", "nothing", "Field required"),
@@ -247,6 +259,19 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_parsed(chunked: bool) 
 def test_a_body_within_the_limit_arrives_whole(chunked: bool) -> None:
     body = json.dumps({"text": "a" * (MOST_BYTES - 100)}).encode()
     assert refusals(body, chunked) == (200, [])
+
+
+@pytest.mark.parametrize(
+    ("width", "pairs", "status"),
+    [(1, True, 422), (2, False, 422), (1, False, 200), (None, True, 200)],
+)
+def test_a_model_gets_as_many_texts_as_it_was_trained_on(
+    width: int | None, pairs: bool, status: int
+) -> None:
+    body = {"text": "a", **({"text_pair": "b"} if pairs else {})}
+    answer, problems = refusals(json.dumps(body).encode(), width=width)
+    assert answer == status
+    assert [problem["where"] for problem in problems] == ["body.text_pair"] * (status == 422)
 
 
 def test_a_long_value_is_not_repeated_whole() -> None:

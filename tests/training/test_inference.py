@@ -140,6 +140,26 @@ def test_a_batch_that_had_to_be_halved_in_training_is_halved_here(
     assert task_for(halved, split).batch_size == 8
 
 
+def test_a_batch_that_does_not_fit_is_halved_if_it_may(
+    task: TrialTask, split: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute = Classifier.probabilities
+
+    def small_memory(self: Classifier, texts: RawTexts) -> torch.Tensor:
+        if len(texts) > 12:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return compute(self, texts)
+
+    model = MeasuredModel(task_for(task, split))
+    monkeypatch.setattr(Classifier, "probabilities", small_memory)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        model.measure_pace()
+    pace = model.measure_pace(may_halve=True)
+    assert pace.halvings == 3, "64 become 8"
+    assert model.describe(pace.halvings).batch_size == 8
+    assert model.take_turn(turn(pace=pace)).texts_per_second is not None
+
+
 def test_the_file_that_would_be_saved_is_as_large_as_the_one_that_was(
     task: TrialTask, in_tmp: Path
 ) -> None:

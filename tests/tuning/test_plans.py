@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from typing import Any
 
+import pytest
 from pydantic import TypeAdapter
 
 from raycompare.experiment.spec import Experiment
@@ -14,6 +15,7 @@ from raycompare.tuning.plans import (
     choose,
     confirm_plans,
     drawn_plans,
+    make_plan,
     slots,
     slots_to_search,
     tune_plans,
@@ -216,3 +218,11 @@ def test_the_id_tells_apart_what_decides_the_outcome() -> None:
     )
     assert one == same
     assert not {plan.trial_id for plan in one} & {plan.trial_id for plan in other}
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "/a folder/" * 100, "模型" * 200])
+def test_a_long_name_makes_an_id_that_is_a_valid_name_of_a_file(name: str) -> None:
+    ids = {make_plan("confirm", 0, each, {}, 1).trial_id for each in (name, f"{name}y")}
+    assert len(ids) == 2
+    for made in ids:
+        assert len(f".{made}.parquet.12345678.tmp".encode()) <= 255

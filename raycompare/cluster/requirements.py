@@ -1,0 +1,151 @@
+"""What training arguments need of the machines that trials run on: GPUs and packages."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from importlib.util import find_spec
+
+from raycompare.cluster.machines import Node
+from raycompare.errors import Problem
+from raycompare.experiment.hyperparameters import ModelSettings
+
+_BITSANDBYTES = (
+    *("adamw_bnb_8bit", "adamw_8bit", "paged_adamw_32bit", "paged_adamw_8bit"),
+    *("ademamix", "ademamix_8bit", "paged_ademamix_32bit", "paged_ademamix_8bit"),
+    *("lion_8bit", "lion_32bit", "paged_lion_32bit", "paged_lion_8bit"),
+    *("rmsprop_bnb", "rmsprop_bnb_8bit", "rmsprop_bnb_32bit"),
+)
+_SCHEDULE_FREE = ("schedule_free_radam", "schedule_free_adamw", "schedule_free_sgd")
+PACKAGES: Mapping[str, str] = {
+    **dict.fromkeys(_BITSANDBYTES, "bitsandbytes"),
+    **dict.fromkeys(("adamw_torch_4bit", "adamw_torch_8bit"), "torchao"),
+    **dict.fromkeys(("galore_adamw", "galore_adamw_8bit", "galore_adafactor"), "galore_torch"),
+    "apollo_adamw": "apollo_torch",
+    "grokadamw": "grokadamw",
+    **dict.fromkeys(_SCHEDULE_FREE, "schedulefree"),
+    "stable_adamw": "optimi",
+    "adamw_anyprecision": "torchdistx",
+    "adamw_torch_xla": "torch_xla",
+    "adamw_torch_npu_fused": "torch_npu",
+}
+"""Modules that values of `optim` import (transformers 5.23, trainer_optimizer.py)."""
+_DISTRIBUTIONS = {
+    "apollo_torch": "apollo-torch",
+    "galore_torch": "galore-torch",
+    "optimi": "torch-optimi",
+    "torch_npu": "torch-npu",
+}
+"""Names to install modules by, where they differ."""
+TF32_SINCE = 8.0
+"""First compute capability with TF32: Ampere."""
+
+
+def requirement_problems(
+    every: Iterable[ModelSettings],
+    machines: Sequence[Node],
+    capabilities: Sequence[float | None] = (),
+) -> Iterator[Problem]:
+    """Find arguments that don't work where trials run.
+
+    `machines` includes this one if trials run here; `capabilities` are the compute capabilities of
+    the GPUs of the others.
+    """
+    for settings in every:
+        yield from device_problems(settings, machines)
+        is_here = any(_can_run(settings, node, machines) for node in machines if _is_this(node))
+        own = oldest_capability() if is_here else None
+        yield from old_gpu_problems(settings, [*capabilities, own])
+        if is_here:
+            yield from package_problems(settings)
+
+
+def _is_this(node: Node) -> bool:
+    return node.hostname == socket.gethostname()
+
+
+def _can_run(settings: ModelSettings, node: Node, machines: Sequence[Node]) -> bool:
+    uses_gpu = settings.resources.gpu != 0 and any(other.gpus for other in machines)
+    return settings.resources.cpu <= node.cpus and (node.gpus > 0 or not uses_gpu)
+
+
+def is_installed(optim: str) -> bool:
+    """Return whether the package of an optimizer can be imported here."""
+    return optim not in PACKAGES or find_spec(PACKAGES[optim]) is not None
+
+
+def optimizer_modules(settings: ModelSettings) -> tuple[str, ...]:
+    """Return the modules that the optimizers of a model's trials import."""
+    names = map(str, settings.all_values("optim"))
+    return tuple(dict.fromkeys(PACKAGES[name] for name in names if name in PACKAGES))
+
+
+def package_problems(settings: ModelSettings) -> Iterator[Problem]:
+    """Find optimizers whose package isn't installed on this machine."""
+    for optim in dict.fromkeys(map(str, settings.all_values("optim"))):
+        if not is_installed(optim):
+            module = PACKAGES[optim]
+            yield Problem(
+                where=settings.place("optim"),
+                found=f"{optim}, which needs the package {module}; it is not installed",
+                allowed="an optimizer whose package is installed where trials run",
+                hint=f"pip install {_DISTRIBUTIONS.get(module, module)}, or use adamw_torch",
+            )
+
+
+def device_problems(settings: ModelSettings, machines: Sequence[Node]) -> Iterator[Problem]:
+    """Find number formats that trials can't compute in on these machines."""
+    if all(settings.all_values("use_cpu") or (False,)):
+        yield from _cpu_problems(settings, ("tf32",), "use_cpu is set")
+    elif settings.resources.gpu == 0 or not any(node.gpus for node in machines):
+        formats = ("tf32",) if _has_mps() else ("bf16", "tf32")
+        yield from _cpu_problems(settings, formats, "its trials have no GPU")
+
+
+def _has_mps() -> bool:
+    """Return whether trials compute on the GPU of a Mac, which has bf16."""
+    import torch
+
+    return torch.backends.mps.is_available()
+
+
+def _cpu_problems(settings: ModelSettings, names: Sequence[str], reason: str) -> Iterator[Problem]:
+    hints = {"bf16": "remove it: each GPU that supports bf16 uses it; or set use_cpu: true too"}
+    for name in names:
+        if True in settings.all_values(name):
+            yield Problem(
+                where=settings.place(name),
+                found=f"{name}: true for {settings.name}, but {reason}",
+                allowed=f"{name} for trials on a GPU",
+                hint=hints.get(name, "remove it"),
+            )
+
+
+def old_gpu_problems(
+    settings: ModelSettings, capabilities: Iterable[float | None]
+) -> Iterator[Problem]:
+    """Find arguments that the GPUs are too old for."""
+    old = [each for each in capabilities if each is not None and each < TF32_SINCE]
+    if old and True in settings.all_values("tf32"):
+        yield Problem(
+            where=settings.place("tf32"),
+            found=f"tf32: true for {settings.name}, on a GPU of compute capability {min(old):g}",
+            allowed=f"tf32 on GPUs of compute capability {TF32_SINCE:g} or higher (Ampere)",
+            hint="remove it",
+        )
+
+
+@cache
+def oldest_capability() -> float | None:
+    """Return the lowest compute capability of this machine's GPUs; None if it is unknown.
+
+    It is read with the driver's tool, because CUDA would occupy GPU memory in this process.
+    """
+    query = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, check=True, timeout=20)
+        return min(float(line) for line in answer.stdout.split())
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
