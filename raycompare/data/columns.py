@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from datasets import ClassLabel, Dataset, DatasetInfo, Features
 from pyarrow import types
 
-from raycompare.data.delimited import SEPARATORS
+from raycompare.data.delimited import SEPARATORS, hint_at_separator
 from raycompare.data.problems import alike, few, mistake, one_of_columns, rows_in_words, short
 from raycompare.errors import Problem
 
@@ -115,11 +115,8 @@ def hint_at_columns(column: str, names: Sequence[str], *, is_delimited: bool) ->
     """Return why a file may lack a column, judging by the names of those that it has."""
     if not is_delimited:
         return alike(column, names)
-    if names and names[0].startswith("sep="):
-        return "remove the first line, which only Excel reads, and separate the fields with commas"
-    if len(names) == 1 and (separators := [s for s in _SEPARATORS if s in names[0]]):
-        name = _SEPARATORS[separators[0]]
-        return f"the fields seem to be separated by {name}: {_CONVERT.format(separators[0])}"
+    if hint := hint_at_separator(names):
+        return hint
     like = alike(column, names)
     if like is None and any(map(_is_value, names)):
         return (
@@ -129,11 +126,6 @@ def hint_at_columns(column: str, names: Sequence[str], *, is_delimited: bool) ->
     return like
 
 
-_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars", ",": "commas"}
-_CONVERT = (
-    "convert the file with pandas.read_csv(FILE, sep={0!r}, dtype=str, keep_default_na=False)"
-    ".to_csv(NEW, index=False)"
-)
 _WORDS = 4
 """More words than this are a text, and not the name of a column."""
 

@@ -26,14 +26,14 @@ def hash_of_content(splits: Mapping[str, Dataset], label_names: tuple[str, ...])
     return digest.hexdigest()[:16]
 
 
-def _rows(part: str, split: Dataset) -> Iterator[Iterator[str]]:
+def _rows(part: str, split: Dataset) -> Iterator[list[str]]:
     """Yield the rows of a split, as many at once as are in a chunk of its texts."""
     names = [name for name in split.column_names if name not in _NO_TEXT]
     chunks = zip(*(values(split, name).chunks for name in names), strict=True)
     labels, at = values(split, "label").to_numpy().tolist(), 0
     for texts in chunks:
-        size = len(texts[0])
         columns = [map(encode_basestring_ascii, text.to_pylist()) for text in texts]
-        rows = zip(*columns, map(str, labels[at : at + size]), strict=True)
-        yield (f'["{part}", {", ".join(row)}]' for row in rows)
-        at += size
+        rows = columns[0] if len(columns) == 1 else map(", ".join, zip(*columns, strict=True))
+        own = labels[at : at + len(texts[0])]
+        yield [f'["{part}", {row}, {label}]' for row, label in zip(rows, own, strict=True)]
+        at += len(own)

@@ -24,6 +24,12 @@ _WHOLE = r"^(0|-?[1-9]\d{0,17})$"
 """Whole numbers of at most 64 bits as they are usually written, without zeros in front."""
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 
+_WORDS_FOR = {";": "semicolons", "\t": "tabs", "|": "vertical bars", ",": "commas"}
+_CONVERT = (
+    "convert the file with pandas.read_csv(FILE, sep={0!r}, dtype=str, keep_default_na=False)"
+    ".to_csv(NEW, index=False)"
+)
+
 csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # the default is 128 KiB
 
 
@@ -66,7 +72,7 @@ class Delimited:
             elif len(row) > width:
                 line = records.line
                 seen = f"Expected {width} fields in line {line}, saw {len(row)}"
-                raise self._file.fault(seen, line=line)
+                raise self._file.fault(seen, hint_at_separator(self._header), line=line)
             yield row
 
     @cached_property
@@ -188,3 +194,13 @@ def type_labels(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pc.any(is_decimal).as_py() and pc.all(pc.match_substring_regex(labels, _NUMBER)).as_py():
         return column.cast(pa.float64())
     return column
+
+
+def hint_at_separator(names: Sequence[str]) -> str | None:
+    """Return how to convert a file whose header looks as if it had another separator."""
+    if names and names[0].startswith("sep="):
+        return "remove the first line, which only Excel reads, and separate the fields with commas"
+    other = [s for s in _WORDS_FOR if s in names[0]] if len(names) == 1 else []
+    if not other:
+        return None
+    return f"the fields seem to be separated by {_WORDS_FOR[other[0]]}: {_CONVERT.format(other[0])}"

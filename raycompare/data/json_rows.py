@@ -37,8 +37,17 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return repeating
 
 
+def _integer(digits: str) -> int | str:
+    try:
+        return int(digits)
+    except ValueError:  # thousands of digits
+        return digits
+
+
 # NaN and infinities are not JSON; Python writes NaN for a missing value.
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=lambda _: None)
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_integer, parse_constant=lambda _: None
+)
 
 Items = Iterable[tuple[int | None, Any]]
 """Line of each item, if it is known, and the item: an object or a NoObject."""

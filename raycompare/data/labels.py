@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ _BOOLEANS = ("true", "false")
 """Boolean labels as written in YAML; those of a column of booleans are called True and False."""
 _INVISIBLE = ("Cf", "Cc")
 """Unicode categories of characters that can't be seen: format and control characters."""
+
+_CONTROLS = re.compile("[\x80-\x9f]")
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -183,6 +186,12 @@ class Labels:
         if self._map and unchanged:
             shown = few(map(repr, unchanged), 20)
             yield f"labels that are not in data.label_map keep their names: {shown}"
+        controls = [name for name in sorted(self.stored) if _CONTROLS.search(name)]
+        if controls:
+            yield (
+                f"labels with control characters U+0080 to U+009F: {few(map(ascii, controls))}; "
+                "the file was probably converted as Latin-1 although it was in Windows-1252"
+            )
         looks: dict[str, list[str]] = {}
         for name in sorted(self.seen):
             looks.setdefault(_appearance(name), []).append(name)

@@ -55,4 +55,9 @@ def _console() -> Console:
 def _draft(experiment: Experiment | str | Path | None, resume: str | None) -> Draft:
     if isinstance(experiment, Experiment):
         return parse_draft(write_experiment(experiment), SOURCE)
+    if not isinstance(experiment, str | Path | None):
+        raise UserError(
+            f"run: found a {type(experiment).__name__}, allowed an Experiment or the path of an "
+            "experiment file. Experiment.from_dict takes a dict."
+        )
     return draft_for(Path(experiment) if experiment is not None else None, (), resume)

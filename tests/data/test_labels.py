@@ -175,3 +175,9 @@ def test_hundreds_of_labels_are_carved(load: Load) -> None:
     data = load(train=rows(labels))
     assert set(label_counts(data.test).values()) == {2}
     assert set(label_counts(data.validation).values()) == {1}
+
+
+def test_labels_with_control_characters_are_told(load: Load) -> None:
+    (note,) = load(**same(["don\x92t", "do"])).notes
+    assert note.startswith("labels with control characters")
+    assert r"don\x92t" in note

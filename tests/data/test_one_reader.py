@@ -26,7 +26,7 @@ from raycompare.serving.input_files import FAULT, ROW, Columns, open_input
 
 Rows = Sequence[tuple[str, Any]]
 BOM = b"\xef\xbb\xbf"
-ODD_IDS = [10**30, None, "x", [1], {"a": 1}, 2.5, "2024-01-05", True, float("nan")]
+ODD_IDS = [10**4000, None, "x", [1], {"a": 1}, 2.5, "2024-01-05", True, float("nan")]
 
 
 def delimited(rows: Rows, separator: str, quoting: Any, end: str) -> bytes:
@@ -201,6 +201,8 @@ def test_quotation_marks_of_a_tsv_enclose_fields_only_if_it_is_written_so(
             for ending in ("csv", "tsv", "jsonl", "json", "parquet", "csv.gz")
         ],
         ("a.csv", "text;label\nx;0\n", "separated by semicolons"),
+        ("a.csv", "text;label\nx, y;0\n", "separated by semicolons"),
+        ("a.csv", "sep=;\ntext;label\nx, y;0\n", "remove the first line"),
         ("a.csv", "text\tlabel\nx\t0\n", "separated by tabs"),
         ("a.tsv", "text,label\nx,0\n", "separated by commas"),
         ("a.csv", "sep=;\ntext;label\nx;0\n", "remove the first line"),

@@ -159,6 +159,11 @@ def test_keys_of_a_dict_may_be_of_any_type() -> None:
         Experiment.from_dict({3: 4})
 
 
+def test_run_takes_an_experiment_or_a_path() -> None:
+    with pytest.raises(UserError, match=r"found a dict, allowed an Experiment.*from_dict"):
+        run({"name": "n"})  # type: ignore[arg-type]
+
+
 def test_out_is_refused_for_a_resumed_run() -> None:
     with pytest.raises(UserError, match="out='x': without effect"):
         run(out="x", resume="reports/n/1")
