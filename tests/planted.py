@@ -170,7 +170,7 @@ HYPERPARAMETERS: dict[str, tuple[str, Any, str, str]] = {
     ),
     "an epsilon that adafactor does not have": (
         "search_space",
-        {"adam_epsilon": UNIFORM, "optim": "adafactor"},
+        {"adam_epsilon": {"uniform": [1e-9, 1e-6]}, "optim": "adafactor"},
         "search_space.adam_epsilon",
         "optim is adafactor",
     ),

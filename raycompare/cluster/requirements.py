@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -39,6 +41,8 @@ _DISTRIBUTIONS = {
     "torch_npu": "torch-npu",
 }
 """Names to install modules by, where they differ."""
+COMPILERS = ("g++", "clang++", "c++", "gcc")
+"""C++ compilers that torch looks for."""
 TF32_SINCE = 8.0
 """First compute capability with TF32: Ampere."""
 
@@ -60,6 +64,7 @@ def requirement_problems(
         yield from old_gpu_problems(settings, [*capabilities, own])
         if is_here:
             yield from package_problems(settings)
+            yield from compiler_problems(settings)
 
 
 def _is_this(node: Node) -> bool:
@@ -93,6 +98,19 @@ def package_problems(settings: ModelSettings) -> Iterator[Problem]:
                 allowed="an optimizer whose package is installed where trials run",
                 hint=f"pip install {_DISTRIBUTIONS.get(module, module)}, or use adamw_torch",
             )
+
+
+def compiler_problems(settings: ModelSettings) -> Iterator[Problem]:
+    """Find a use of `torch_compile` on a machine without a C++ compiler."""
+    backends = settings.all_values("torch_compile_backend") or ("inductor",)
+    is_used = True in settings.all_values("torch_compile") and "inductor" in backends
+    if is_used and not any(map(shutil.which, (os.environ.get("CXX", "c++"), *COMPILERS))):
+        yield Problem(
+            where=settings.place("torch_compile"),
+            found="torch_compile: true, without a C++ compiler",
+            allowed=f"torch_compile where one of these is installed: {', '.join(COMPILERS)}",
+            hint="install one, such as g++, or set torch_compile_backend: aot_eager",
+        )
 
 
 def device_problems(settings: ModelSettings, machines: Sequence[Node]) -> Iterator[Problem]:

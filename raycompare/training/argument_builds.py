@@ -17,7 +17,6 @@ from typing import Any
 
 import torch
 from accelerate.state import AcceleratorState, PartialState
-from accelerate.utils import TorchDynamoPlugin
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel, Trainer, TrainingArguments
@@ -95,6 +94,7 @@ class ArgumentBuilds:
             rest = {other: value for other, value in arguments.items() if other != name}
             errors[name] = self._error(settings, rest)
         names = [name for name in errors if errors[name] is None]
+        names.sort(key=lambda name: not name.endswith("args"))  # the settings of another argument
         names += [name for name in errors if errors[name] != error]
         if names and names[0] in _SCHEDULE and arguments.get(KWARGS):
             return KWARGS
@@ -171,7 +171,6 @@ def _build(arguments: Arguments, model: nn.Module) -> None:
     """Build everything that depends on the arguments, on the CPU."""
     portable = {name: value for name, value in arguments.items() if name not in _OF_THE_MACHINE}
     args = training_arguments({**DEFAULTS, **portable, "use_cpu": True}, "trainer", seed=0)
-    TorchDynamoPlugin(backend=arguments.get("torch_compile_backend"))
     if isinstance(model, PreTrainedModel):
         _change_model(args, model)
     trainer = Trainer.__new__(Trainer)  # its __init__ would set seeds and look for GPUs
@@ -186,13 +185,18 @@ def _build(arguments: Arguments, model: nn.Module) -> None:
             raise ValueError(f"the learning rate becomes {min(rates)}")
 
 
+def compute_layer(values: torch.Tensor) -> torch.Tensor:
+    """Stand for a layer whose activations are computed again."""
+    return -values
+
+
 def _change_model(args: TrainingArguments, model: PreTrainedModel) -> None:
     """Change the model as the Trainer does before the first step."""
     if args.activation_checkpointing:
         kwargs: dict[str, Any] = dict(args.activation_checkpointing_kwargs or {})  # type: ignore[arg-type]
         parts = {name: kwargs.pop(name) for name in _CHECKPOINTED if name in kwargs}
         model.activation_checkpointing_enable(kwargs or None, **parts)
-        checkpoint(torch.neg, torch.zeros(1), **{"use_reentrant": False, **kwargs})
+        checkpoint(compute_layer, torch.zeros(1), **{"use_reentrant": False, **kwargs})
     if args.neftune_noise_alpha is not None:
         assert isinstance(model.get_input_embeddings(), nn.Module), "it has no input embeddings"
 

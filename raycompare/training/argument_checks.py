@@ -112,7 +112,7 @@ def _value_problem(where: str, key: str, value: object) -> Problem | None:
         return Problem(where=where, found=repr(value), allowed=refused)
     choices = _choices(key)
     if choices:
-        wrong = value not in choices
+        wrong = value not in choices and not (value is None and key in CHOICES)
         allowed, hint = one_of(choices), near(str(value), choices)
     else:
         allowed, hint = _fault(key, value), None

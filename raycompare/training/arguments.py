@@ -46,6 +46,8 @@ _ALIASES = {
     if f"activation_checkpointing{part}" in TrainingArguments.__dataclass_fields__
 }
 """Names that transformers warns about, with those of today."""
+_BETAS = ("adam_beta1", "adam_beta2")
+"""Numbers that torch does not take as integers."""
 
 
 def training_arguments(arguments: Arguments, output_dir: str, seed: int) -> TrainingArguments:
@@ -53,6 +55,7 @@ def training_arguments(arguments: Arguments, output_dir: str, seed: int) -> Trai
     known = {key: value for key, value in arguments.items() if not _is_ours(key)}
     old = {new: known.pop(old) for old, new in _ALIASES.items() if old in known}
     fields = {**old, **known}
+    fields |= {name: float(fields[name]) for name in _BETAS if name in fields}  # type: ignore[arg-type]
     return TrainingArguments(output_dir=output_dir, seed=seed, data_seed=seed, **fields)  # type: ignore[arg-type]
 
 

@@ -174,11 +174,19 @@ REFUSED_VALUES: Mapping[tuple[str, str], str] = {
 """Values of used fields that transformers knows but trials can't work with; what is allowed."""
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
+    "torch_compile_backend": ("inductor", "eager", "aot_eager"),
     "torch_compile_mode": (
         *("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"),
     ),
 }
-"""Values of fields that transformers takes any text for."""
+"""Values of fields that transformers takes any text for, without those that need a package."""
+
+OPTIM_ARGS: Mapping[str, tuple[str, ...]] = {
+    "sgd": ("momentum", "dampening", "weight_decay", "nesterov"),
+    "adagrad": ("lr_decay", "weight_decay", "eps"),
+    "rmsprop": ("momentum", "alpha", "eps", "weight_decay", "centered"),
+}
+"""Keys of `optim_args` that transformers reads for an optimizer; it ignores others."""
 
 _LOGGED = "remove it; raycompare records every evaluation in the run folder"
 RENAMED: Mapping[str, str] = {
@@ -247,8 +255,8 @@ LIMITS: Mapping[str, Limit] = {
     **dict.fromkeys(("learning_rate", "num_train_epochs", TEXTS, TOKENS), _ABOVE_ZERO),
     **dict.fromkeys(("per_device_eval_batch_size", "gradient_accumulation_steps"), _ABOVE_ZERO),
     **dict.fromkeys(("eval_accumulation_steps", "torch_empty_cache_steps"), _ABOVE_ZERO),
-    **dict.fromkeys(("dataloader_prefetch_factor", PATIENCE), _ABOVE_ZERO),
-    **dict.fromkeys(("weight_decay", "max_grad_norm", "adam_epsilon"), _NOT_BELOW_ZERO),
+    **dict.fromkeys(("dataloader_prefetch_factor", "adam_epsilon", PATIENCE), _ABOVE_ZERO),
+    **dict.fromkeys(("weight_decay", "max_grad_norm"), _NOT_BELOW_ZERO),
     **dict.fromkeys(("neftune_noise_alpha", "eval_delay"), _NOT_BELOW_ZERO),
     **dict.fromkeys(("dataloader_num_workers", THRESHOLD, FREEZE), _NOT_BELOW_ZERO),
     **dict.fromkeys(("adam_beta1", "adam_beta2", "label_smoothing_factor"), _SHARE),

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from transformers import TrainingArguments
 
-from raycompare.errors import Problem
+from raycompare.errors import Problem, one_of
 from raycompare.experiment.hyperparameters import PATIENCE, ModelSettings
 from raycompare.experiment.settings import TuneSpec
 from raycompare.training.arguments import BY_LENGTH, ORDER, TEXTS, THRESHOLD, TOKENS
+from raycompare.training.fields import OPTIM_ARGS
 
 _LIONS = ("lion_8bit", "lion_32bit", "paged_lion_8bit", "paged_lion_32bit")
 _NOT_ADAM = (
@@ -42,6 +43,8 @@ class _ArgumentRule:
     name: str
     by: str
     decides: Callable[[object], bool]
+    also_fixed: bool = False
+    """Whether it is a mistake to set the argument, and not only to search over it."""
 
 
 OPTUNA_KINDS = (
@@ -65,10 +68,9 @@ _RULES = (
     _ArgumentRule("adam_beta1", "optim", _NOT_ADAM.__contains__),
     _ArgumentRule("adam_beta2", "optim", _NOT_ADAM.__contains__),
     _ArgumentRule("adam_epsilon", "optim", (*_NOT_ADAM, *_LIONS).__contains__),
-    _ArgumentRule("optim_args", "optim", _WITHOUT_ARGS.__contains__),
-    _ArgumentRule("optim_target_modules", "optim", lambda value: value not in _WITH_TARGETS),
-    _ArgumentRule("eval_steps", "eval_strategy", "epoch".__eq__),
-    _ArgumentRule("lr_scheduler_kwargs", "lr_scheduler_type", _WITHOUT_SETTINGS.__contains__),
+    _ArgumentRule("optim_target_modules", "optim", lambda value: value not in _WITH_TARGETS, True),
+    _ArgumentRule("eval_steps", "eval_strategy", "epoch".__eq__, True),
+    _ArgumentRule("lr_scheduler_kwargs", "lr_scheduler_type", _WITHOUT_SETTINGS.__contains__, True),
     _ArgumentRule("warmup_steps", "lr_scheduler_type", _WITHOUT_WARMUP.__contains__),
 )
 
@@ -78,6 +80,7 @@ def unread_problems(settings: ModelSettings, tune: TuneSpec) -> list[Problem]:
     return [
         *_batch_problems(settings),
         *_decided_problems(settings),
+        *_optim_args_problems(settings),
         *_patience_problems(settings),
         *_range_problems(settings, tune),
     ]
@@ -100,16 +103,35 @@ def _batch_problems(settings: ModelSettings) -> Iterator[Problem]:
 def _decided_problems(settings: ModelSettings) -> Iterator[Problem]:
     for rule in _RULES:
         values = settings.values(rule.by) or _DEFAULTS.get(rule.by, ())
-        if rule.name in settings.space and values and all(map(rule.decides, values)):
+        is_fixed = rule.also_fixed and bool(settings.fixed.get(rule.name))
+        is_set = is_fixed or rule.name in settings.space
+        if is_set and values and all(map(rule.decides, values)):
             if rule.name == "warmup_steps" and _is_schedule_free(settings):
                 continue
+            search = "a search over " if rule.name in settings.space else ""
             yield Problem(
                 where=settings.place(rule.name),
-                found=f"a search over {rule.name}, which has no effect for {settings.name}: "
+                found=f"{search}{rule.name}, which has no effect for {settings.name}: "
                 f"{rule.by} is {' or '.join(map(str, values))}",
                 allowed="hyperparameters that change what a trial learns",
                 hint=f"remove {rule.name} or {rule.by}",
             )
+
+
+def _optim_args_problems(settings: ModelSettings) -> Iterator[Problem]:
+    """Find keys of `optim_args` that none of the optimizers reads."""
+    optims = [*map(str, settings.all_values("optim") or _DEFAULTS["optim"])]
+    read = {**dict.fromkeys(_WITHOUT_ARGS, ()), **OPTIM_ARGS}
+    texts = [text for text in settings.all_values("optim_args") if isinstance(text, str)]
+    keys = [pair.partition("=")[0].strip() for text in texts for pair in text.split(",") if pair]
+    unread = [key for key in keys if all(key not in read.get(optim, keys) for optim in optims)]
+    if unread:
+        known = [key for optim in optims for key in read.get(optim, ())]
+        yield Problem(
+            where=settings.place("optim_args"),
+            found=f"{unread[0]}, which {' or '.join(optims)} of {settings.name} does not read",
+            allowed=one_of(dict.fromkeys(known)) if known else "another optim, or no optim_args",
+        )
 
 
 def _is_schedule_free(settings: ModelSettings) -> bool:

@@ -89,6 +89,15 @@ def test_gpus_may_be_too_old_for_tf32() -> None:
     assert problems(CLUSTER, 7.5, training={"tf32": False}) == []
 
 
+def test_torch_compile_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = {"torch_compile": True}
+    monkeypatch.setattr(requirements.shutil, "which", {"g++": "/usr/bin/g++"}.get)
+    assert problems(LAPTOP, training=compiled) == []
+    monkeypatch.setattr(requirements.shutil, "which", lambda name: None)
+    assert problems(LAPTOP, training=compiled) == ["training.torch_compile"]
+    assert problems(LAPTOP, training={**compiled, "torch_compile_backend": "aot_eager"}) == []
+
+
 def test_a_machine_without_the_tool_of_the_driver_is_not_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -242,11 +242,6 @@ WRONG: Mapping[str, tuple[dict[str, Any], list[str], str]] = {
         ["training.dataloader_prefetch_factor"],
         "dataloader_num_workers > 0",
     ),
-    "an unknown compiler": (
-        {"torch_compile_backend": "gcc"},
-        ["training.torch_compile_backend"],
-        "DynamoBackend",
-    ),
 }
 
 
@@ -282,12 +277,11 @@ def test_models_that_can_not_do_it_are_named_and_others_not(tiny_model: str) -> 
     ("searched", "others", "says"),
     [
         ("adam_epsilon", {"optim": "lion_32bit"}, "optim is lion_32bit"),
-        ("optim_args", {}, "optim is adamw_torch"),
-        ("optim_args", {"optim": "sgd"}, None),
-        ("optim_target_modules", {"optim": "sgd"}, "optim is sgd"),
+        ("optim_target_modules", {}, "optim is adamw_torch"),
         ("optim_target_modules", {"optim": "galore_adamw"}, None),
         ("eval_steps", {"eval_strategy": "epoch"}, "eval_strategy is epoch"),
         ("eval_steps", {}, None),
+        ("lr_scheduler_kwargs", {"lr_scheduler_type": "constant"}, "lr_scheduler_type is constant"),
     ],
 )
 def test_a_search_without_effect_is_a_mistake(
@@ -297,6 +291,32 @@ def test_a_search_without_effect_is_a_mistake(
     found = [problem.found for problem in unread_problems(settings, TuneSpec())]
     assert [says in problem for problem in found if says] == ([True] if says else [])
     assert bool(found) is (says is not None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"eval_strategy": "epoch", "eval_steps": 5}, "eval_strategy is epoch"),
+        ({"lr_scheduler_type": "constant", "lr_scheduler_kwargs": {"power": 2}}, "is constant"),
+        ({"lr_scheduler_type": "constant", "lr_scheduler_kwargs": {}}, None),
+        ({"optim_args": "momentum=0.9"}, "momentum, which adamw_torch"),
+        ({"optim": "sgd", "optim_args": "momentum=0.9, beta=0.1"}, "beta, which sgd"),
+        ({"optim": "sgd", "optim_args": "momentum=0.9, nesterov=true"}, None),
+        ({"optim": "galore_adamw", "optim_args": "rank=8", "optim_target_modules": "all"}, None),
+    ],
+)
+def test_a_setting_without_effect_is_a_mistake(arguments: dict[str, Any], says: str | None) -> None:
+    problems = list(unread_problems(settings_of(training=arguments), TuneSpec()))
+    assert [str(says) in problem.found for problem in problems] == ([True] if says else [])
+    both = {"optim": {"choice": ["sgd", "adagrad"]}}
+    if arguments.get("optim") == "sgd" and says is None:
+        assert not list(
+            unread_problems(settings_of(training=arguments, search_space=both), TuneSpec())
+        )
+
+
+def test_a_whole_number_may_be_a_fraction() -> None:
+    assert built(training={"adam_beta1": 0, "adam_beta2": 0}) == []
 
 
 def test_a_check_leaves_the_process_as_it_was() -> None:
@@ -327,7 +347,7 @@ ALLOWED: Mapping[str, set[Any]] = {
     "freeze_layers": {0},
     "weight_decay": {0, 0.5, 1.5},
     "max_grad_norm": {0, 0.5, 1.5},
-    "adam_epsilon": {0, 0.5, 1.5},
+    "adam_epsilon": {0.5, 1.5},
     "early_stopping_threshold": {0, 0.5, 1.5},
     "eval_delay": {0, 0.5, 1.5},
     "neftune_noise_alpha": {None, 0, 0.5, 1.5},
@@ -415,3 +435,6 @@ def test_a_text_is_checked_where_the_library_takes_any() -> None:
     (problem,) = argument_problems("training", {"train_sampling_strategy": "group_by_lenght"})
     assert problem.hint == "did you mean 'group_by_length'?"
     assert "batch_rebalance" not in problem.allowed
+    (problem,) = argument_problems("training", {"torch_compile_backend": "tvm"})
+    assert problem.allowed == "one of: inductor, eager, aot_eager"
+    assert argument_problems("training", {"torch_compile_backend": None}) == []
