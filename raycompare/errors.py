@@ -4,7 +4,8 @@ RaycompareError
 ├── UserError                             invalid input; the command line exits with 2
 │   ├── ExperimentError                       mistakes in an experiment file
 │   ├── data.problems.DataProblems            data that can't be used
-│   ├── models.pretrained.NoCheckpointError   a checkpoint that can't be found or opened
+│   ├── models.places.NoCheckpointError       a checkpoint that can't be found or opened
+│   ├── models.loading.WeightsError           weights that don't belong to the model of their config
 │   └── models.custom.NoClassError            a model class that can't be imported or trained
 ├── RunError                              the run failed; the command line exits with 1
 │   ├── RunInterruptedError                   the run was interrupted and can be resumed

@@ -18,7 +18,7 @@ from raycompare.data.splits import load_splits
 from raycompare.experiment.file import read_draft
 from raycompare.experiment.hyperparameters import settings_of
 from raycompare.experiment.spec import DataSpec, Experiment, ModelSpec
-from raycompare.models.pretrained import locate
+from raycompare.models.places import locate
 from raycompare.tuning.plans import drawn_plans
 
 BATCH_SIZE = 16

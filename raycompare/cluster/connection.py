@@ -25,6 +25,8 @@ WORKER_ENVIRONMENT = {
     # A reused worker that takes longer than this to unwind a stopped trial hangs the whole run;
     # the default is 2 s.
     "TUNE_FUNCTION_THREAD_TIMEOUT_S": "120",
+    # Otherwise a task that requests no GPU sees all of them.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
     # Texts are tokenised before the trials; forked tokenizers only warn.
     "TOKENIZERS_PARALLELISM": "false",
 }

@@ -94,7 +94,7 @@ def _gpu(value: object) -> object:
         return value
     if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
         return float(value)
-    raise not_allowed("a number of GPUs >= 0, such as 0.5, or auto")
+    raise not_allowed("a number of GPUs from 0 to 1, such as 0.5, or auto")
 
 
 class ResourceSpec(Part):
@@ -103,8 +103,8 @@ class ResourceSpec(Part):
     cpu: Annotated[float, Field(gt=0)] = 1
     """CPUs; a trial without a GPU uses as many threads."""
     gpu: Annotated[float | Literal["auto"] | None, BeforeValidator(_gpu)] = None
-    """GPUs, or a fraction of one; default: 1 if the cluster has GPUs, else 0. With `auto`, as many
-    trials share a card as fit into its memory."""
+    """One GPU, a fraction of one, or 0 for the CPU; default: 1 if the cluster has GPUs, else 0.
+    With `auto`, as many trials share a card as fit into its memory."""
 
     @property
     def gpus(self) -> float:

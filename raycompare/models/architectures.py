@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from inspect import getsource
 from typing import Any, Self
 
 from torch import nn
@@ -16,11 +17,21 @@ CLASSIFIERS = frozenset(MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES)
 """Model types that transformers has a sequence-classification head for."""
 _POSITIONS = ("position_embeddings", "wpe", "embed_positions")
 """Names of position embeddings: BERT-like models, GPT-2, and OPT and BART (transformers 5.23)."""
-SPECIAL = ("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id")
+PAD = "pad_token_id"
+SPECIAL = (PAD, "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id")
 SEGMENTS = "token_type_ids"
 LONGEST, LAYERS, TYPES = "max_position_embeddings", "num_hidden_layers", "layer_types"
 FIELDS_OF_A_NEW_CONFIG = ("model_type", "vocab_size", "type_vocab_size", *SPECIAL)
 """Fields that can be set for a model with random weights; for others, the tokenizer sets them."""
+
+OF_THE_TASK: Mapping[str, Any] = {
+    "problem_type": "single_label_classification",
+    "task_specific_params": None,
+    "return_dict": True,
+    "output_attentions": False,
+    "output_hidden_states": False,
+}
+"""Fields of a config that a checkpoint keeps from its former task, and their values here."""
 
 
 def position_limit(model: PreTrainedModel) -> int | None:
@@ -42,6 +53,10 @@ class Vocabulary:
 
     size: int
     """Number of embeddings that the tokenizer needs: its highest id plus one."""
+    count: int
+    """Number of tokens."""
+    added: int
+    """Number of special tokens among them."""
     special: Mapping[str, int | None]
     """Ids of the tokens in `SPECIAL`."""
     has_segments: bool
@@ -52,8 +67,11 @@ class Vocabulary:
     @classmethod
     def of(cls, tokenizer: PreTrainedTokenizerBase) -> Self:
         """Describe a tokenizer."""
+        tokens = tokenizer.get_vocab()
         return cls(
-            size=max(tokenizer.get_vocab().values()) + 1,
+            size=max(tokens.values()) + 1,
+            count=len(tokens),
+            added=len(tokens.keys() & {*tokenizer.all_special_tokens}),
             special={name: getattr(tokenizer, name, None) for name in SPECIAL},
             has_segments=SEGMENTS in tokenizer.model_input_names,
             limit=int(tokenizer.model_max_length),
@@ -90,6 +108,27 @@ def make_room_for_texts(config: PretrainedConfig, tokens: int, limit: int | None
     """Raise the number of positions of a new config from `limit` to `tokens`."""
     if limit is not None and limit < tokens < UNLIMITED and hasattr(config, LONGEST):
         setattr(config, LONGEST, getattr(config, LONGEST) + tokens - limit)
+
+
+def make_classifier(config: PretrainedConfig, label_names: Sequence[str]) -> None:
+    """Set the labels of a config, and remove what is left of the checkpoint's former task."""
+    config.num_labels = len(label_names)
+    config.id2label = dict(enumerate(label_names))
+    config.label2id = {name: index for index, name in enumerate(label_names)}
+    for name, value in OF_THE_TASK.items():
+        if getattr(config, name, value) != value:
+            setattr(config, name, value)
+
+
+def looks_for_padding(model: PreTrainedModel) -> bool:
+    """Return whether the head reads the config's padding id, to find the last token of a text.
+
+    To other models, that id is part of what they have learned: RoBERTa numbers positions from it.
+    """
+    try:
+        return PAD in getsource(type(model).forward)
+    except (OSError, TypeError):  # code without a file
+        return False
 
 
 def set_fields(config: PretrainedConfig, fields: Arguments) -> None:

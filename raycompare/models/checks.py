@@ -13,16 +13,21 @@ from raycompare.errors import Problem, near, one_of
 from raycompare.experiment.hyperparameters import ModelSettings, config_arguments, hint_at
 from raycompare.experiment.space import CONFIG
 from raycompare.experiment.spec import Arguments, ModelSpec
+from raycompare.formatting import number_of
 from raycompare.models.architectures import CLASSIFIERS, FIELDS_OF_A_NEW_CONFIG, Vocabulary
 from raycompare.models.custom import INPUTS, NoClassError
 from raycompare.models.heads import CLS, FREEZE, POOLED_TYPES, POOLING, POOLINGS, SETTLED, poolings
 from raycompare.models.lora import lora_problems, unread_lora_problems
-from raycompare.models.pretrained import MODEL_TYPE, NoCheckpointError, load_config, vocabulary_of
+from raycompare.models.places import NoCheckpointError
+from raycompare.models.pretrained import MODEL_TYPE, load_config, vocabulary_of
 from raycompare.models.trial_builds import Builds, build_or_explain, explain_wrong_head
-from raycompare.models.weight_files import weights_problems
+from raycompare.models.weight_checks import file_problems, fit_problems
 
 _BRINGS_CODE = "custom code"
 """Part of transformers' message for a checkpoint whose code must be trusted first."""
+FEWEST_TOKENS = 0.5
+"""Share of a model's embeddings that its tokenizer must have tokens for. Where files are missing,
+transformers makes a tokenizer of a few special tokens."""
 
 
 def model_problems(where: str, model: ModelSpec) -> list[Problem]:
@@ -37,7 +42,7 @@ def model_problems(where: str, model: ModelSpec) -> list[Problem]:
         return [_missing(here, model, str(error))]
     problems = [
         *_kind_problems(here, model, config),
-        *(weights_problems(here, model.checkpoint) if model.is_pretrained else ()),
+        *(file_problems(here, model, config) if model.is_pretrained else ()),
         *_tokenizer_problems(where, here, model, config, vocabulary),
     ]
     return problems or _built_problems(where, here, model, config)
@@ -102,6 +107,16 @@ def _tokenizer_problems(
             allowed="the tokenizer that the model was made with",
             hint=None if size is None else "remove it; the default is the size of the tokenizer",
         )
+    fewest = has * FEWEST_TOKENS if model.is_pretrained else 0
+    if vocabulary.count <= vocabulary.added or vocabulary.count < fewest:
+        yield Problem(
+            where=here,
+            found=f"a tokenizer of {number_of(vocabulary.count, 'token')}, of which "
+            f"{vocabulary.added} are special, for a model with vocab_size {has:,}",
+            allowed="the tokenizer that the model was made with",
+            hint="copy its files too: tokenizer.json and tokenizer_config.json, or vocab.txt, "
+            "vocab.json and merges.txt, or a sentencepiece model",
+        )
     if vocabulary.special["pad_token_id"] is None:
         yield Problem(
             where=here,
@@ -120,7 +135,10 @@ def _built_problems(
     reason = explain_wrong_head(built) if model.model_class else None
     if reason is not None:
         return [_no_class(f"{where}.model_class", model, reason)]
-    return list(lora_problems(f"{where}.peft", model.peft, built)) if model.peft else []
+    problems = list(fit_problems(here, model, built)) if model.is_pretrained else []
+    return problems + (
+        list(lora_problems(f"{where}.peft", model.peft, built)) if model.peft else []
+    )
 
 
 def own_fields(model: ModelSpec) -> Arguments:

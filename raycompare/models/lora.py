@@ -17,6 +17,7 @@ from raycompare.errors import Problem, near
 from raycompare.experiment.hyperparameters import ModelSettings, hint_at
 from raycompare.experiment.settings import ALL_LINEAR, PeftSpec
 from raycompare.experiment.spec import Arguments
+from raycompare.models.frozen import make_whole
 
 SEARCHED = tuple(name for name in PeftSpec.model_fields if name.startswith("lora_"))
 """Fields of `peft` that are also allowed in `training` and `search_space`."""
@@ -94,6 +95,7 @@ def merge_lora(model: PreTrainedModel) -> None:
         return
     from peft.tuners.tuners_utils import BaseTunerLayer  # noqa: PLC0415 - an extra
 
+    make_whole(model)
     for name, layer in list(model.named_modules()):
         if isinstance(layer, BaseTunerLayer):
             layer.merge(safe_merge=True)

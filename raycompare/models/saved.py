@@ -11,7 +11,8 @@ from transformers import PreTrainedModel
 from raycompare.experiment.spec import ModelSpec
 from raycompare.models.heads import pool
 from raycompare.models.lora import merge_lora
-from raycompare.models.pretrained import CONFIG, MADE_BY, POOLED_BY, load_pretrained, load_tokenizer
+from raycompare.models.places import CONFIG
+from raycompare.models.pretrained import MADE_BY, POOLED_BY, load_tokenizer, load_trained
 
 
 def save_model(model: PreTrainedModel, spec: ModelSpec, folder: Path, max_length: int) -> None:
@@ -33,6 +34,7 @@ def load_model(path: str | PathLike[str], trust_remote_code: bool = False) -> Pr
 
     Raises:
         NoClassError: the model's class can't be imported here.
+        WeightsError: the folder does not have all weights.
     """
     folder = Path(path)
     config = json.loads((folder / CONFIG).read_text())
@@ -42,7 +44,7 @@ def load_model(path: str | PathLike[str], trust_remote_code: bool = False) -> Pr
         model_class=config.get(MADE_BY),
         trust_remote_code=trust_remote_code,
     )
-    loaded = load_pretrained(spec, list(config["id2label"].values()))
+    loaded = load_trained(spec, list(config["id2label"].values()))
     how = getattr(loaded.config, POOLED_BY, None)
     if how is not None:
         pool(loaded, how)

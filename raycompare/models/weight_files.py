@@ -1,55 +1,56 @@
-"""Checks of a checkpoint's weights that read only the headers of its files."""
+"""The files of a checkpoint's weights: which ones are opened, and what their headers contain."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
-from raycompare.errors import Problem
-from raycompare.models.pretrained import locate
-
-_PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
-
-
-def weights_problems(where: str, checkpoint: str) -> Iterator[Problem]:
-    """Find weights in a folder that are pickled, missing or damaged; hub ids are not checked."""
-    folder = Path(locate(checkpoint))
-    if not folder.is_dir():
-        return
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        yield _without_safetensors(where, folder)
-    for file in files:
-        fault = _fault(file)
-        if fault:
-            yield Problem(
-                where=where,
-                found=f"{file}: {fault}",
-                allowed="weights in complete safetensors files",
-                hint="copy or download the file again",
-            )
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+"""Names of the files that transformers opens: the first, or else the second."""
 
 
-def _fault(file: Path) -> str | None:
-    """Describe a damaged header, or a file that is shorter than its header states."""
+class Header(NamedTuple):
+    """The type, such as BF16, and the shape of a tensor in a file."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+Headers = Mapping[str, Header]
+"""The tensors of a checkpoint, keyed by their names in its files."""
+
+
+class BadIndexError(Exception):
+    """The index of a sharded checkpoint can't be used."""
+
+
+def opened_files(folder: Path) -> list[Path]:
+    """Return the files of weights that transformers opens in a folder, which may be missing."""
+    if (folder / WEIGHTS).is_file():
+        return [folder / WEIGHTS]
+    return _shards(folder / INDEX) if (folder / INDEX).is_file() else []
+
+
+def _shards(index: Path) -> list[Path]:
     try:
+        places = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        return [index.parent / name for name in sorted(set(places.values()))]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise BadIndexError(f"{type(error).__name__}: {error}") from error
+
+
+def read_headers(files: Sequence[Path]) -> Headers:
+    """Return all tensors in files; reads only their headers."""
+    headers: dict[str, Header] = {}
+    for file in files:
         with safe_open(file, framework="pt") as weights:
-            weights.keys()
-    except (SafetensorError, OSError) as error:
-        return f"{error}, {file.stat().st_size:,} bytes" if file.exists() else str(error)
-    return None
-
-
-def _without_safetensors(where: str, folder: Path) -> Problem:
-    pickled = sorted(path.name for pattern in _PICKLED for path in folder.glob(pattern))
-    only = f", only {', '.join(pickled)}" if pickled else ""
-    return Problem(
-        where=where,
-        found=f"no safetensors in {folder}{only}",
-        allowed="weights as safetensors; pickled weights can run code and are not read",
-        hint="load the model yourself once and save it to a new folder with `save_pretrained`"
-        if pickled
-        else "to train from random weights, set init: random for the model",
-    )
+            slices = {name: weights.get_slice(name) for name in weights.keys()}  # noqa: SIM118
+            headers |= {
+                name: Header(part.get_dtype(), tuple(part.get_shape()))
+                for name, part in slices.items()
+            }
+    return headers

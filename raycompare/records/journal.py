@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from time import perf_counter
 
 from raycompare.metrics import MetricName, Mode, better
@@ -26,6 +27,9 @@ from raycompare.records.trial_state import TrialState
 
 Observer = Callable[[TrialState], None]
 """Called with a trial after each change of its state, from the thread that runs the stage."""
+
+OLD_DIGITS = 8
+"""Digits of the ids that earlier versions gave trials; they begin those of today."""
 
 
 class Journal:
@@ -90,6 +94,16 @@ class Journal:
         """Return the trials planned by earlier sessions, keyed by their order in the stage."""
         trials = (*self._kept.values(), *self._cut.values())
         return {trial.order: trial for trial in trials if trial.stage == stage}
+
+    def with_recorded_id(self, plan: TrialPlan) -> TrialPlan:
+        """Return the plan under the id that an earlier session gave its trial.
+
+        Runs of earlier versions have ids of `OLD_DIGITS`.
+        """
+        stem, _, digest = plan.trial_id.rpartition("-")
+        old = f"{stem}-{digest[:OLD_DIGITS]}"
+        before = self._kept.get(old) or self._cut.get(old)
+        return replace(plan, trial_id=old) if before and before.order == plan.order else plan
 
     def add(self, plan: TrialPlan) -> bool:
         """Add a plan; return whether the trial still has to run."""

@@ -103,6 +103,8 @@ class TrialFailure(TaskFailure):
     """The last message of a trial that raised an error, which a restart would not help."""
 
     disk_full: bool = False
+    wrong_weights: bool = False
+    """Whether the checkpoint can't be trained at all, in this or in any other trial."""
 
 
 Message = TrialStart | Evaluation | TrialEnd | TrialFailure

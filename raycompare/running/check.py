@@ -163,10 +163,21 @@ def _requirement_problems(draft: Draft) -> list[Problem]:
 
 
 def _resource_problems(draft: Draft) -> list[Problem]:
-    if is_remote():
-        return []
     requested = {"resources": draft.sections.get("resources")}
     requested |= {f"{where}.resources": model.resources for where, model in draft.models.items()}
+    several = [
+        Problem(
+            where=f"{where}.gpu",
+            found=f"{resources.gpus:g}",
+            allowed="at most 1: a trial can't be divided among GPUs",
+            hint="several GPUs train several trials at the same time; to fit a large model on "
+            "one, use peft, gradient_checkpointing or smaller batches",
+        )
+        for where, resources in requested.items()
+        if resources and resources.gpus > 1
+    ]
+    if several or is_remote():
+        return several
     here = this_machine()
     return [
         Problem(

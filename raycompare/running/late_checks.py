@@ -14,11 +14,11 @@ from raycompare.errors import Problem
 from raycompare.experiment.hyperparameters import MAX_LENGTH, Length, ModelSettings, all_settings
 from raycompare.experiment.spec import Experiment, ModelSpec
 from raycompare.models.architectures import position_limit
+from raycompare.models.places import locate
 from raycompare.models.pretrained import (
     build_without_weights,
     load_config,
     load_tokenizer,
-    locate,
     vocabulary_of,
 )
 from raycompare.running.workload import sample_lengths
@@ -84,6 +84,9 @@ def length_problems(experiment: Experiment, data: LabelledData) -> Iterator[Prob
     """Find texts longer than a model's positions; percentiles are estimated from a sample."""
     for settings in all_settings(experiment):
         model = settings.model
+        if own := _tokenizer_limit_problem(settings, data):
+            yield own
+            continue
         limit = position_limit(build_without_weights(model, load_config(model)))
         longest = _longest(model, data, settings.max_lengths)
         if limit is not None and longest > limit:
@@ -93,6 +96,21 @@ def length_problems(experiment: Experiment, data: LabelledData) -> Iterator[Prob
                 found=f"texts of up to {longest:,} tokens for {model.name}",
                 allowed=f"at most {limit:,}, its number of positions",
             )
+
+
+def _tokenizer_limit_problem(settings: ModelSettings, data: LabelledData) -> Problem | None:
+    """Return the problem of a tokenizer that would cut off all of every text."""
+    limit = vocabulary_of(settings.model).limit
+    pairs = "text_pair" in data.train.column_names
+    special = load_tokenizer(settings.model).num_special_tokens_to_add(pair=pairs)
+    if limit > special:
+        return None
+    return Problem(
+        where=settings.section,
+        found=f"model_max_length {limit} in tokenizer_config.json of {settings.model.checkpoint}",
+        allowed=f"more than the {special} special tokens of every text",
+        hint="set it to the number of positions of the model",
+    )
 
 
 def _longest(model: ModelSpec, data: LabelledData, lengths: Sequence[Length]) -> int:

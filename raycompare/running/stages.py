@@ -18,7 +18,8 @@ from raycompare.data.tokens import TokenizedData
 from raycompare.errors import UserError
 from raycompare.experiment.hyperparameters import Length, ModelSettings, all_settings
 from raycompare.experiment.spec import Arguments, Experiment
-from raycompare.models.pretrained import load_tokenizer, pin_path
+from raycompare.models.places import pin_path
+from raycompare.models.pretrained import load_tokenizer
 from raycompare.records.clock import Clock
 from raycompare.records.journal import Journal
 from raycompare.records.messages import RungSteps, Stage, TaskFailure, TrialPlan
@@ -255,7 +256,7 @@ class Stages:
 
     def _admit(self, plans: Iterator[TrialPlan], scheduler: PlanOrder) -> Iterator[TrialPlan]:
         """Yield the plans to run; replay trials that are already finished to the scheduler."""
-        for plan in plans:
+        for plan in map(self.journal.with_recorded_id, plans):
             scheduler.add(plan)
             if self.journal.add(plan):
                 yield plan

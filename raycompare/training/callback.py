@@ -18,6 +18,7 @@ from raycompare.metrics import MODES, better
 from raycompare.records.messages import EndReason, Evaluation
 from raycompare.training.arguments import THRESHOLD, run_length
 from raycompare.training.task import TrialReporter, TrialTask
+from raycompare.training.trained_weights import Weights, copy_trained
 
 
 @dataclass
@@ -49,8 +50,6 @@ class Progress:
         return cls(evaluations=evaluations, **content)
 
 
-Weights = dict[str, torch.Tensor]
-
 COST_OF_CHECKPOINTS = 0.02
 """Largest share of a trial's time for writing checkpoints, judged by the last one."""
 
@@ -68,7 +67,7 @@ class TrialCallback(TrainerCallback):
         """Writes a checkpoint; None if the trial can't continue from one."""
         self.progress = Progress()
         self.best_weights: Weights | None = None
-        """Best weights of a finalist; None if they are those of the model itself."""
+        """Best trained weights of a finalist; None if they are those of the model itself."""
         self.reason: EndReason = "full_budget"
         self.detail = ""
 
@@ -147,7 +146,7 @@ class TrialCallback(TrainerCallback):
         if is_better:
             self.progress.best = value
             if self._task.is_finalist:
-                self.best_weights = None if is_last else _copy(model)
+                self.best_weights = None if is_last else copy_trained(model, self.best_weights)
 
     def _evaluation(
         self, state: TrainerState, values: Mapping[str, float], is_last: bool
@@ -198,7 +197,3 @@ def _patience(arguments: Arguments) -> float:
 def own_metrics(metrics: Mapping[str, float], prefix: str) -> dict[str, float]:
     """Return raycompare's metrics, without the Trainer's own."""
     return {name: float(metrics[f"{prefix}{name}"]) for name in MODES}
-
-
-def _copy(model: torch.nn.Module) -> Weights:
-    return {key: weight.detach().cpu().clone() for key, weight in model.state_dict().items()}

@@ -12,6 +12,7 @@ import torch
 from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
 
 from raycompare.errors import summarize
+from raycompare.models.loading import WeightsError
 from raycompare.records.messages import TrialFailure
 from raycompare.records.storage import FIRST_PAUSE_S, LONGEST_PAUSE_S, PATIENCE_S, is_outage
 
@@ -105,6 +106,7 @@ def failure_of(error: BaseException) -> TrialFailure:
         cause=summarize(error),
         error="".join(traceback.format_exception(error)),
         disk_full=is_disk_full(error),
+        wrong_weights=isinstance(error, WeightsError),
     )
 
 

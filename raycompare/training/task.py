@@ -29,7 +29,7 @@ class TrialTask:
     mode: Mode
     num_threads: int
     gpu_share: float = 1.0
-    """Share of the memory of a GPU."""
+    """Share of the memory of a GPU; with 0, the trial computes on the CPU."""
     evaluate_at: tuple[int, ...] = ()
     """Optimizer steps, besides the last, at which to evaluate; empty if the arguments decide."""
     may_pause: bool = False
@@ -51,7 +51,9 @@ class TrialTask:
         return self.data
 
     def __post_init__(self) -> None:
-        """Remove the test split from the data of a trial that searches."""
+        """Remove the test split from the data of a trial that searches, and cards from others."""
+        if self.gpu_share == 0:
+            object.__setattr__(self, "arguments", {**self.arguments, "use_cpu": True})
         if isinstance(self.data, TokenizedData) and not self.is_finalist:
             object.__setattr__(self, "data", self.data.for_search)
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from functools import partial
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from raycompare.training.arguments import BY_LENGTH, batch_size_of, training_arg
 from raycompare.training.class_weights import CLASS_WEIGHTS, NONE, balanced_weights, weighted_loss
 from raycompare.training.evaluation import EvaluatingTrainer, logits_of, score
 from raycompare.training.task import TrialTask
+from raycompare.training.trained_weights import read_trained, write_trained
 
 PRECISIONS = ("bf16", "fp16")
 
@@ -147,6 +149,19 @@ class LengthTrainer(EvaluatingTrainer):
             return super().compute_loss(model, inputs, *args, **settings)
         smoothing = self.args.label_smoothing_factor
         return weighted_loss(logits_of(model, inputs), inputs["labels"], self._weights, smoothing)
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """Save what is trained; `save_pretrained` could rename it, and would add what is frozen."""
+        assert output_dir is not None
+        assert self.model is not None
+        write_trained(self.model, Path(output_dir))
+
+    def _load_from_checkpoint(
+        self, resume_from_checkpoint: str, model: torch.nn.Module | None = None
+    ) -> None:
+        """Load what `_save` has saved."""
+        assert self.model is not None
+        read_trained(self.model, Path(resume_from_checkpoint))
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Return 0: the count is not used, and computing it visits all parameters at every step."""

@@ -37,6 +37,7 @@ from raycompare.training.failures import (
     outlast,
 )
 from raycompare.training.task import TrialReporter, TrialTask
+from raycompare.training.trained_weights import set_trained
 from raycompare.training.trainer import build_trainer, precision, sorted_by_length
 
 MOST_HALVINGS = 6
@@ -137,7 +138,7 @@ def _finish(
     """Test a finalist's best weights and save them."""
     assert isinstance(trainer.model, PreTrainedModel)
     if callback.best_weights:
-        trainer.model.load_state_dict(callback.best_weights)
+        set_trained(trainer.model, callback.best_weights)
     tested = _test(task, trainer)
     reporter.save_predictions(tested.predictions)
     with TemporaryDirectory(dir=".") as scratch:
@@ -153,7 +154,9 @@ def prepare_worker(task: TrialTask) -> None:
     _keep_imports()
     first_settings().restore()
     torch.set_num_threads(task.num_threads)
-    if torch.cuda.is_available():
+    if task.gpu_share == 0:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # for code that doesn't ask the arguments
+    elif torch.cuda.is_available():
         torch.cuda.empty_cache()
         # A trial that exceeds its share of a GPU fails without affecting the others.
         torch.cuda.set_per_process_memory_fraction(min(task.gpu_share, 1.0))

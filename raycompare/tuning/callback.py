@@ -12,7 +12,7 @@ from ray.tune.experiment import Trial
 from ray.tune.progress_reporter import TrialProgressCallback
 
 from raycompare.cluster.tasks import describe_failure
-from raycompare.errors import DiskFullError
+from raycompare.errors import DiskFullError, UserError
 from raycompare.records.journal import Journal
 from raycompare.records.messages import TrialFailure
 from raycompare.records.rows import FINISHED
@@ -57,11 +57,15 @@ class JournalCallback(tune.Callback):
 
         Raises:
             DiskFullError: the disk was full when the trial wrote its files.
+            UserError: the weights of the model's checkpoint are not those of the model.
         """
         name, message = trial_name(trial), unpack(result)
         if isinstance(message, TrialFailure) and message.disk_full:
             raise DiskFullError(message.cause)
         self._journal.record(name, message)
+        if isinstance(message, TrialFailure) and message.wrong_weights:
+            self._journal.write(self._folder)
+            raise UserError(f"{plan_of(trial).model}: {message.cause}")
         if name in self._scheduler.paused:
             self._journal.pause(name)
 

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests.bad import Content, checked, content_of, refused
-from tests.tiny import tokenizer_for
+from tests.tiny import rows, tokenizer_for
 
 Refuse = Callable[..., str]
 
@@ -163,6 +163,32 @@ def test_texts_longer_than_the_positions(
     good["data"]["max_length"] = 16
     good["models"][0]["search_space"] = {"max_length": {"choice": [16, 80]}}
     assert "models.0.search_space.max_length" in refused(good, tmp_path, capsys)
+
+
+@pytest.mark.parametrize("limit", [2, 0, -1, "many"])
+def test_a_tokenizer_that_leaves_nothing_of_a_text(
+    limit: object, folder: Path, refuse: Refuse
+) -> None:
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "model_max_length": limit}))
+    message = refuse(folder)
+    assert "models.0" in message
+    assert limit == "many" or f"model_max_length {limit}" in message
+
+
+def test_a_tokenizer_that_leaves_nothing_of_a_pair(
+    good: Content, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "model_max_length": 3}))
+    good["models"][0]["checkpoint"] = str(folder)
+    (tmp_path / "pairs").mkdir()
+    for split in ("train", "validation", "test"):
+        pairs = rows(30, seed=0).assign(other="near")
+        pairs.to_csv(tmp_path / "pairs" / f"{split}.csv", index=False)
+    good["data"] |= {"dataset": str(tmp_path / "pairs"), "text": ["text", "other"]}
+    message = refused(good, tmp_path, capsys)
+    assert "more than the 3 special tokens" in message
 
 
 @pytest.mark.parametrize(

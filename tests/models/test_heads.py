@@ -39,7 +39,7 @@ from raycompare.models.heads import (
     pool_tokens,
     poolings,
 )
-from raycompare.models.pretrained import build_model, load_pretrained
+from raycompare.models.pretrained import build_model, load_pretrained, load_trained
 from raycompare.training.task import TrialTask
 from tests.trials import trained, with_arguments
 
@@ -307,7 +307,7 @@ def test_pooling_and_frozen_layers_are_those_of_the_arguments(saved: ModelSpec) 
 def test_hooks_are_no_part_of_what_is_saved(saved: ModelSpec, tmp_path: Path) -> None:
     model = built(saved, {"pooling": "mean"})
     model.save_pretrained(tmp_path)
-    again = load_pretrained(ModelSpec(name="again", checkpoint=str(tmp_path)), LABELS).eval()
+    again = load_trained(ModelSpec(name="again", checkpoint=str(tmp_path)), LABELS).eval()
     assert not torch.allclose(logits(again), logits(model), atol=1e-4)
     pool(again, "mean")
     assert torch.equal(logits(again), logits(model))

@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 import torch
 from pydantic import TypeAdapter
-from transformers import AutoModelForSequenceClassification, PreTrainedModel
+from safetensors.torch import load_file
+from transformers import AutoModelForSequenceClassification, PreTrainedModel, set_seed
 
 from raycompare.experiment.file import parse_draft
-from raycompare.experiment.settings import PeftSpec
+from raycompare.experiment.settings import ALL_LINEAR, PeftSpec
 from raycompare.experiment.spec import ModelItem, ModelSpec
 from raycompare.models import lora as lora_checks
+from raycompare.models import pretrained
 from raycompare.models.lora import (
     head_weights,
     lora_problems,
@@ -213,3 +215,60 @@ def test_without_the_package_a_message_says_how_to_get_it(
     message = refused(content, tmp_path, capsys)
     assert "models.0.peft (line 1)" in message
     assert "pip install 'raycompare[peft]'" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "half"),
+    [
+        ("bert-base-cased", torch.float16),
+        *((name, torch.bfloat16) for name in ("bert-base-cased", "deberta-v3", "gpt2", "llama")),
+    ],
+)
+def test_frozen_weights_stay_in_the_halves_that_were_published(
+    name: str, half: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loss and the gradients are those of float32, bit for bit."""
+    plain = spec_of(name)
+    save_model(build_model(plain, LABELS, {}).to(half), plain, tmp_path, 64)
+    peft = PeftSpec(target_modules=ALL_LINEAR)
+    model = ModelSpec(name="it", checkpoint=str(tmp_path), peft=peft)
+    batch = {"input_ids": torch.tensor([[7, 8, 2], [9, 10, 2]]), "labels": torch.tensor([0, 2])}
+
+    def built() -> PreTrainedModel:
+        set_seed(1)
+        made = build_model(model, LABELS, {}).eval()
+        for weight in made.parameters():
+            if weight.requires_grad:
+                torch.nn.init.normal_(weight, std=0.1)
+        return made
+
+    held = built()
+    with monkeypatch.context() as patch:
+        patch.setattr(pretrained, "halve_frozen", lambda _: None)
+        whole = built()
+    for one in (held, whole):
+        one(**batch).loss.backward()
+    types = {weight.dtype for weight in held.parameters() if weight.requires_grad}
+    frozen = [weight for weight in held.parameters() if not weight.requires_grad]
+    assert types == {torch.float32}
+    in_half = sum(weight.numel() for weight in frozen if weight.dtype == half)
+    assert in_half > 0.6 * sum(weight.numel() for weight in frozen)
+    trained_of = [[w for w in one.parameters() if w.requires_grad] for one in (held, whole)]
+    for own, expected in zip(*trained_of, strict=True):
+        torch.testing.assert_close(own.grad, expected.grad, rtol=0, atol=0)
+    merge_lora(held)
+    merge_lora(whole)
+    assert {weight.dtype for weight in held.parameters()} == {torch.float32}
+    for own, expected in zip(held.parameters(), whole.parameters(), strict=True):
+        assert torch.equal(own, expected)
+
+
+def test_only_what_is_trained_is_copied_and_stored(lora: TrialTask, tmp_path: Path) -> None:
+    paused = replace(lora, may_pause=True)
+    cut_off(paused, tmp_path, after=1)
+    model = build_model(lora.model, LABELS, {})
+    trained_names = {name for name, weight in model.named_parameters() if weight.requires_grad}
+    files = [*(tmp_path / "kept-checkpoint").glob("*.safetensors")]
+    assert {file.name for file in files} == {"trained.safetensors", "best.safetensors"}
+    for file in files:
+        assert load_file(file).keys() == trained_names

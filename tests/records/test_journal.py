@@ -287,3 +287,18 @@ def test_finished_trials_of_an_earlier_run_are_kept_and_not_planned_again() -> N
     assert [trial.trial_id for trial in second.trials()] == ["t0", "t1"]
     assert [row.step for row in second.kept_evaluations("t0")] == [40]
     assert second.kept_evaluations("t1") == []
+
+
+def test_a_trial_of_an_older_run_keeps_its_shorter_id() -> None:
+    first = journal()
+    first.start("t0")
+    first.record("t0", START)
+    first.record("t0", END)
+    first.end("t0")
+    (ended,) = first.trials()
+    resumed = Journal("accuracy", "max")
+    resumed.keep([replace(ended, trial_id="m-tune-01234567")], [])
+    today = replace(plan(0), trial_id="m-tune-0123456789abcdef")
+    assert resumed.with_recorded_id(today).trial_id == "m-tune-01234567"
+    for other in (replace(today, order=1), replace(today, trial_id="m-tune-1123456789abcdef")):
+        assert resumed.with_recorded_id(other) == other

@@ -52,6 +52,8 @@ def change(content: Content, dotted: str, value: object) -> Content:
 PLANTED: dict[str, tuple[str, Any, str, str]] = {
     "unknown section": ("trainin", {}, "trainin", "did you mean 'training'?"),
     "name no folder can have": ("name", "a/b", "name", "letters, digits, dots"),
+    "several GPUs": ("resources.gpu", 2, "resources.gpu", "can't be divided among GPUs"),
+    "a GPU and a half": ("models.0.resources", {"gpu": 1.5}, "models.0.resources.gpu", "at most 1"),
     "negative seed": ("seed", -1, "seed", "greater than or equal to 0"),
     "unknown data key": ("data.txt", "text", "data.txt", "did you mean 'text'?"),
     "dataset of a wrong type": ("data.dataset", 3, "data.dataset", "string"),

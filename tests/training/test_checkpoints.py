@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, Trainer, pipeline
 
 from raycompare.models.saved import load_model
 from raycompare.records.messages import Evaluation
@@ -167,3 +169,32 @@ def test_the_weights_of_a_finalist_load_as_any_other_model(task: TrialTask, tmp_
     (answer,) = classify("the old granite is here")
     assert answer["label"] in task.label_names
     assert sink.end.test_metrics is not None
+
+
+def in_former_names(folder: Path) -> None:
+    file = folder / "model.safetensors"
+    former = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
+    weights = load_file(file)
+    for name in list(weights):
+        for now, once in former.items():
+            if name.endswith(now):
+                weights[name.replace(now, once)] = weights.pop(name)
+    save_file(weights, file, metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize("by_earlier_version", [False, True])
+def test_a_checkpoint_with_the_former_names_of_weights_goes_on_the_same(
+    pausing: TrialTask, tmp_path: Path, by_earlier_version: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of bert-base-uncased, which `save_pretrained` keeps."""
+    model = shutil.copytree(pausing.model.checkpoint, tmp_path / "model")
+    in_former_names(model)
+    former = replace(pausing, model=pausing.model.model_copy(update={"checkpoint": str(model)}))
+    whole = trained(former)
+    with monkeypatch.context() as patch:
+        if by_earlier_version:
+            patch.setattr(trainer_module.LengthTrainer, "_save", Trainer._save)
+        cut_off(former, tmp_path, 2)
+    names = {file.name for file in (tmp_path / "kept-checkpoint").glob("*.safetensors")}
+    assert ("model.safetensors" if by_earlier_version else "trained.safetensors") in names
+    assert gone_on(former, tmp_path).end.test_metrics == whole.end.test_metrics

@@ -11,16 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from transformers import PreTrainedModel, Trainer
 
+from raycompare.cluster.connection import WORKER_ENVIRONMENT
 from raycompare.data.batches import longest_first
 from raycompare.experiment.spec import Arguments
 from raycompare.metrics import MODES
 from raycompare.records.messages import Message, TrialStart
-from raycompare.training.arguments import planned_steps
+from raycompare.training.arguments import planned_steps, training_arguments
 from raycompare.training.memory import longest
 from raycompare.training.task import TrialTask
-from raycompare.training.trial import train_trial
+from raycompare.training.trainer import with_precision
+from raycompare.training.trial import prepare_worker, train_trial
 from tests import ROOT
 from tests.trials import ListSink, trained, with_arguments
 
@@ -202,3 +205,19 @@ def test_steps_are_planned_as_the_trainer_counts_them(
     start = sink.messages[0]
     assert isinstance(start, TrialStart)
     assert (start.planned_steps, sink.end.step) == (steps, steps)
+
+
+def test_a_trial_without_a_gpu_computes_on_the_cpu_and_sees_none(
+    task: TrialTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", pytest.fail)
+    given = {name: value for name, value in task.arguments.items() if name != "use_cpu"}
+    without = replace(task, arguments=given, gpu_share=0.0)
+    prepare_worker(without)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
+    arguments = training_arguments(with_precision(without.arguments), "trainer", 0)
+    assert (arguments.device.type, arguments.bf16, arguments.n_gpu) == ("cpu", False, 0)
+    assert WORKER_ENVIRONMENT["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] == "1"
+    assert "use_cpu" not in replace(task, arguments=given, gpu_share=0.5).arguments

@@ -5,9 +5,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from raycompare.errors import UserError
+from raycompare.models.loading import WeightsError
 from raycompare.records.messages import TrialFailure
 from raycompare.records.run_folder import RunFolder
 from raycompare.records.trial_files import delete_what_only_runs_need
+from raycompare.training.failures import failure_of
 from raycompare.tuning import callback
 from raycompare.tuning.callback import FLUSH_SECONDS, JournalCallback
 from raycompare.tuning.plan_order import PlanOrder
@@ -67,3 +70,15 @@ def test_a_trial_that_failed_keeps_its_checkpoint_for_a_resumed_run(tmp_path: Pa
     assert folder.folders("checkpoints") == ["t0"]
     delete_what_only_runs_need(folder, [])
     assert not folder.exists("checkpoints")
+
+
+def test_weights_of_another_model_end_the_run_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failure = failure_of(WeightsError("me/enc: 53 of 53 pretrained weights would be random"))
+    monkeypatch.setattr(callback, "plan_of", lambda trial: plan(0))
+    monkeypatch.setattr(callback, "unpack", lambda result: failure)
+    writer = JournalCallback(journal(), RunFolder.at(tmp_path), PlanOrder())
+    with pytest.raises(UserError, match=r"a: .*53 of 53 pretrained weights"):
+        writer.on_trial_result(0, [], None, {})  # type: ignore[arg-type]
+    assert (tmp_path / "trials.parquet").exists()
