@@ -164,7 +164,8 @@ def _changes(sides: Iterable[Mapping[str, Any]]) -> tuple[Difference, ...]:
 
 def _data(data: Mapping[str, Any]) -> dict[str, Any]:
     rows = {f"rows.{split}": number for split, number in data.get("rows", {}).items()}
-    return {"dataset": data.get("dataset"), "hash": data.get("hash"), **rows}
+    made_from = {f"checkpoints.{k}": text for k, text in data.get("checkpoints", {}).items()}
+    return {"dataset": data.get("dataset"), "hash": data.get("hash"), **rows, **made_from}
 
 
 def _machines(hardware: Sequence[Mapping[str, Any]]) -> dict[str, int]:

@@ -27,7 +27,8 @@ class Manifest:
     """dataset, hash, labels (names in id order), source_splits (the split of the source that each
     split comes from), rows per split, test_label_counts, max_length and
     cut (truncated share of the texts) per model, model_types (as in the checkpoints' configs) per
-    model, survey (see `survey`), trust_remote_code (models whose checkpoints could run code)."""
+    model, checkpoints (the commit, or a hash of the files) per model, survey (see `survey`),
+    trust_remote_code (models whose checkpoints could run code)."""
     seeds: dict[str, Any]
     """experiment: the seed of splits, samples and the tune stage; confirm: a list of seeds."""
     versions: dict[str, str]

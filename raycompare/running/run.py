@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from raycompare.analysis.comparison import Comparison
 from raycompare.cluster.checks import usable_machines
@@ -16,6 +16,7 @@ from raycompare.experiment.file import Draft
 from raycompare.experiment.spec import Experiment
 from raycompare.formatting import duration, number_of
 from raycompare.metrics import MODES
+from raycompare.models.fingerprints import pin_commits
 from raycompare.models.pretrained import load_config
 from raycompare.records.clock import Clock
 from raycompare.records.journal import Journal
@@ -56,6 +57,11 @@ from raycompare.tuning.plans import identities
 from raycompare.tuning.resources import sharing
 from raycompare.tuning.tuner import Shared
 
+NOT_RECORDED = (
+    "  note: the content of the checkpoints is not recorded for this run, so its trials are "
+    "comparable only if they have not changed since it was started"
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
@@ -92,6 +98,9 @@ def run(draft: Draft, options: RunOptions, display: Display) -> RunFolder:
         earlier = load_earlier_trials(options.warm_start, folder, ready, display.say)
         models = number_of(len(experiment.models), "model")
         display.say(f"{experiment.name}: {models}, run folder {folder.shown}")
+        if not begun.checkpoints:
+            display.say(NOT_RECORDED)
+        ready = replace(ready, experiment=pin_commits(experiment, begun.checkpoints))
         about = TrackedRun(run_id=begun.run_id, experiment=experiment, folder=folder)
         nodes = options.wait_nodes
         pipeline = _Pipeline(ready, folder, begun, display, clock, nodes)
@@ -169,7 +178,7 @@ class _Pipeline:
             self._record_facts(shared, surveyed)
             for line in sharing(shared.resources):
                 self.display.say(line)
-            known_as = identities(experiment, self.ready.data)
+            known_as = identities(experiment, self.ready.data, self.begun.checkpoints)
             if experiment.screen:
                 with clock("screen"):
                     shared = Screening(shared, known_as, self.display.say).select(experiment.screen)

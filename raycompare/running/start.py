@@ -21,6 +21,8 @@ from raycompare.data.splits import facts, texts_to_store
 from raycompare.errors import UserError
 from raycompare.experiment.file import write_experiment
 from raycompare.experiment.spec import Experiment, ResourceSpec
+from raycompare.formatting import number_of
+from raycompare.models.fingerprints import COMMIT, fingerprints
 from raycompare.records.clock import Clock
 from raycompare.records.layout import EXPERIMENT, LOCK, MANIFEST, STARTED
 from raycompare.records.manifest import TOTAL, Manifest
@@ -57,6 +59,8 @@ class RunStart:
     """Versions of the packages that determine the results of a trial."""
     directory: str | None = None
     """Working directory, which relative paths of the experiment are relative to."""
+    checkpoints: dict[str, str] = field(default_factory=dict)
+    """What each model is made from; empty in runs of earlier versions, which did not record it."""
 
 
 @contextmanager
@@ -96,7 +100,7 @@ def begin(ready: CheckedExperiment, folder: RunFolder) -> RunStart:
     """Write the experiment to its folder, or check that a resumed folder belongs to it.
 
     Raises:
-        UserError: the folder belongs to another experiment or other data.
+        UserError: the folder belongs to another experiment, other data or other checkpoints.
     """
     begun = RunStart(
         run_id=folder.uri.rstrip("/").rpartition("/")[2],
@@ -105,6 +109,7 @@ def begin(ready: CheckedExperiment, folder: RunFolder) -> RunStart:
         data_hash=ready.data.content_hash,
         code=code_versions(),
         directory=str(Path.cwd()),
+        checkpoints=fingerprints(ready.experiment),
     )
     if folder.exists(STARTED):
         return _same(RunStart(**json.loads(folder.read_text(STARTED))), begun, folder)
@@ -135,7 +140,23 @@ def _same(earlier: RunStart, now: RunStart, folder: RunFolder) -> RunStart:
             f"{folder.uri} was started with {was}, but {here} is installed here: its trials "
             "are not comparable. Install the old versions, or omit --resume to start a new run."
         )
+    _require_same_checkpoints(earlier, now, folder)
     return earlier
+
+
+def _require_same_checkpoints(earlier: RunStart, now: RunStart, folder: RunFolder) -> None:
+    """Refuse checkpoints that have changed; those of the hub are loaded from the old commit."""
+    changed = [
+        f"{model}: {was}, now {now.checkpoints.get(model, 'nothing')}"
+        for model, was in earlier.checkpoints.items()
+        if not was.startswith(COMMIT) and was != now.checkpoints.get(model)
+    ]
+    if changed:
+        raise UserError(
+            f"the files of {number_of(len(changed), 'checkpoint')} have changed since {folder.uri} "
+            f"was started ({'; '.join(changed)}). Restore the old files, or omit --resume to start "
+            "a new run."
+        )
 
 
 @dataclass(kw_only=True)
@@ -180,6 +201,7 @@ def manifest(
             "max_length": dict(about.lengths),
             "cut": dict(about.cut),
             "model_types": dict(about.model_types),
+            "checkpoints": begun.checkpoints,
             **_remote_code(experiment),
         },
         seeds={"experiment": experiment.seed, "confirm": list(experiment.confirm.all_seeds)},

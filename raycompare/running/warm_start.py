@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from raycompare.errors import UserError
 from raycompare.formatting import number_of
+from raycompare.models.fingerprints import fingerprints
 from raycompare.records.run_folder import RunFolder
 from raycompare.running.check import CheckedExperiment
 from raycompare.tuning.earlier_trials import (
@@ -46,11 +47,14 @@ def load_earlier_trials(
 
 
 def _read_earlier_trials(folder: RunFolder, ready: CheckedExperiment) -> EarlierTrials:
+    about = folder.read_manifest().data
     earlier = EarlierRun(
         place=folder.shown,
         experiment=folder.read_experiment(),
         trials=folder.read_trials(),
         evaluations=folder.read_evaluations(),
-        data_hash=folder.read_manifest().data["hash"],
+        data_hash=about["hash"],
+        checkpoints=about.get("checkpoints", {}),
     )
-    return known_points(earlier, ready.experiment, ready.data.content_hash)
+    now = ready.experiment
+    return known_points(earlier, now, ready.data.content_hash, fingerprints(now))

@@ -1,6 +1,6 @@
 """Trials of an earlier run that a new search can use as evaluated points.
 
-A trial is a point of a model if it has the same checkpoint, revision, config overrides and fixed
+A trial is a point of a model if it has the same checkpoint, content, config overrides and fixed
 arguments, and its hyperparameters are in the model's ranges; names may differ. If a hyperparameter
 was fixed and is searched now, the point has its fixed value. So the untuned default is a point too
 if the earlier experiment sets all searched values.
@@ -12,7 +12,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
@@ -38,6 +38,8 @@ class EarlierRun:
     trials: Sequence[TrialRecord]
     evaluations: Sequence[EvalRecord]
     data_hash: str
+    checkpoints: Mapping[str, str] = field(default_factory=dict)
+    """What each model was made from, if that was recorded."""
 
     def tune_trials(self, model: str) -> list[TrialRecord]:
         """Return the trials of a model's tune stage."""
@@ -92,15 +94,22 @@ def from_json(text: str, place: str) -> EarlierTrials:
         ) from error
 
 
-def known_points(earlier: EarlierRun, now: Experiment, data_hash: str) -> EarlierTrials:
+def known_points(
+    earlier: EarlierRun,
+    now: Experiment,
+    data_hash: str,
+    checkpoints: Mapping[str, str] | None = None,
+) -> EarlierTrials:
     """Return the trials of the earlier run that fit `now`, whose data has the hash `data_hash`.
+
+    `checkpoints` are the fingerprints of what the models of `now` are made from.
 
     Raises:
         UserError: metric or data differ, or no trial of the earlier run fits.
     """
     _require_comparable(earlier, now, data_hash)
     matches = [
-        _match_models(earlier, then, now)
+        _match_models(earlier, then, now, checkpoints or {})
         for then in all_settings(earlier.experiment)
         if earlier.tune_trials(then.name)
     ]
@@ -140,8 +149,14 @@ def _require_comparable(earlier: EarlierRun, now: Experiment, data_hash: str) ->
         raise UserError(f"--warm-start can't be used:\n{lines}\nOr run without --warm-start.")
 
 
-def _match_models(earlier: EarlierRun, then: ModelSettings, now: Experiment) -> EarlierTrials:
-    same = [own for own in all_settings(now) if own.model.source == then.model.source]
+def _match_models(
+    earlier: EarlierRun, then: ModelSettings, now: Experiment, checkpoints: Mapping[str, str]
+) -> EarlierTrials:
+    named = [own for own in all_settings(now) if own.model.source == then.model.source]
+    was = earlier.checkpoints.get(then.name)
+    same = [own for own in named if not was or checkpoints.get(own.name, was) == was]
+    if named and not same:
+        return EarlierTrials(points=(), left_out=(f"{then.name}: its checkpoint has changed",))
     pairs = [_SameModel(earlier, then, own) for own in same]
     alike = [pair for pair in pairs if not pair.differences()]
     searched = [pair for pair in alike if pair.now.space]

@@ -24,12 +24,20 @@ from raycompare.records.versions import code_versions
 from raycompare.tuning.sampling import configurations, grid, grid_size
 
 
-def identities(experiment: Experiment, data: LabelledData) -> dict[str, str]:
-    """Return a hash of checkpoint, settings, data and code versions, keyed by model name."""
-    return {settings.name: _identity(settings, data) for settings in all_settings(experiment)}
+def identities(
+    experiment: Experiment, data: LabelledData, made_from: Mapping[str, str]
+) -> dict[str, str]:
+    """Return a hash of checkpoint, settings, data and code versions, keyed by model name.
+
+    `made_from` are the fingerprints of the checkpoints; runs of earlier versions have none.
+    """
+    return {
+        settings.name: _identity(settings, data, made_from.get(settings.name))
+        for settings in all_settings(experiment)
+    }
 
 
-def _identity(settings: ModelSettings, data: LabelledData) -> str:
+def _identity(settings: ModelSettings, data: LabelledData, made_from: str | None) -> str:
     model, spec = settings.model, settings.experiment.data
     content = [
         model.source,
@@ -42,10 +50,15 @@ def _identity(settings: ModelSettings, data: LabelledData) -> str:
     ]
     if model.building:  # only if set: the identity of all other models must not change
         content.append(model.building)
+    if made_from:
+        content.append(made_from)
     text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+DIGITS = 16
+"""Hexadecimal digits in a trial's id; with 8, one of 80 runs with 10,000 trials had the same twice.
+"""
 MAX_DRAWS = 100
 """Repeated draws in a row after which a search space counts as exhausted."""
 
@@ -208,7 +221,7 @@ def make_plan(
 ) -> TrialPlan:
     """Make a plan, whose id is a hash of all that determines its results."""
     content = json.dumps([stage, model, searched, seed, identity], sort_keys=True)
-    digest = hashlib.sha256(content.encode()).hexdigest()[:8]
+    digest = hashlib.sha256(content.encode()).hexdigest()[:DIGITS]
     slug = re.sub(r"[^A-Za-z0-9.]+", "-", model)[:MOST_SLUG].strip("-")
     return TrialPlan(
         trial_id=f"{slug}-{stage}-{digest}",

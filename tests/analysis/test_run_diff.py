@@ -75,14 +75,17 @@ def test_a_model_of_one_run_is_one_line_and_one_of_both_is_spelled_out(tmp_path:
 
 def test_data_versions_and_machines_are_compared(tmp_path: Path) -> None:
     second = made(SAME)
-    data = {**second.manifest.data, "hash": "another"}
+    data = {**second.manifest.data, "hash": "another", "checkpoints": {"a": "content 2"}}
     hardware = [*second.manifest.hardware, {**second.manifest.hardware[0], "hostname": "node-2"}]
     versions = {**second.manifest.versions, "torch": "3.0"}
     second.manifest = replace(
         second.manifest, data=data, hardware=hardware, versions=versions, git_revision=None
     )
     found = differing(tmp_path, made(SAME), second)
-    assert [(c.where, c.second) for c in found.data] == [("hash", "another")]
+    assert [(c.where, c.second) for c in found.data] == [
+        ("hash", "another"),
+        ("checkpoints.a", "content 2"),
+    ]
     assert [(c.where, c.second) for c in found.versions] == [
         ("torch", "3.0"),
         ("raycompare's git revision", None),

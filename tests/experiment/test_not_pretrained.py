@@ -69,10 +69,23 @@ def test_how_a_model_is_built_is_part_of_its_identity(fields: dict[str, object])
     def about(model: dict[str, object]) -> tuple[str, str]:
         experiment: Experiment = empty("x", models=[model]).experiment
         settings = settings_of(experiment, "x").complete({})
-        found = identities(experiment, Data())["x"]  # type: ignore[arg-type]
+        found = identities(experiment, Data(), {})["x"]  # type: ignore[arg-type]
         return found, json.dumps(settings)
 
     plain, same, other = about({"name": "x"}), about({"name": "x"}), about({"name": "x", **fields})
     assert plain == same
     assert plain[0] != other[0]
     assert plain[1] != other[1]
+
+
+def test_what_a_model_is_made_from_is_part_of_its_identity() -> None:
+    class Data:
+        content_hash = "x"
+
+    experiment: Experiment = empty("x", models=[{"name": "x"}]).experiment
+    of_old_runs, one, other = (
+        identities(experiment, Data(), made_from)["x"]  # type: ignore[arg-type]
+        for made_from in ({}, {"x": "content 1"}, {"x": "content 2"})
+    )
+    assert len({of_old_runs, one, other}) == 3
+    assert identities(experiment, Data(), {"y": "1"})["x"] == of_old_runs  # type: ignore[arg-type]

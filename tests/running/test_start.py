@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from datasets import ClassLabel, Dataset
+from safetensors.torch import save_file
 
 from raycompare.data.splits import LabelledData
 from raycompare.errors import UserError
+from raycompare.models import fingerprints
 from raycompare.records.rows import StoredText
 from raycompare.records.run_folder import RunFolder
 from raycompare.running.check import CheckedExperiment
@@ -97,3 +102,40 @@ def test_a_run_that_stores_no_texts_is_not_resumed_with_texts(tmp_path: Path) ->
         begin(checked(report={"texts": True}), RunFolder.at(tmp_path))
     assert not (tmp_path / "test_texts.parquet").exists()
     begin(checked(report={"texts": False}), RunFolder.at(tmp_path))
+
+
+def test_a_run_is_not_resumed_with_other_weights(tiny_model: str, tmp_path: Path) -> None:
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    ready = checked(models=[{"name": "a", "checkpoint": str(model)}])
+    folder = RunFolder.at(tmp_path / "run")
+    begun = begin(ready, folder)
+    assert begin(ready, folder) == begun
+    facts = manifest(ready, begun, RunFacts(), earlier_clock(folder))
+    assert facts.data["checkpoints"] == begun.checkpoints
+    assert list(begun.checkpoints) == ["a"]
+    save_file({"x": torch.ones(1)}, model / "model.safetensors")
+    with pytest.raises(UserError, match="the files of 1 checkpoint have changed"):
+        begin(ready, folder)
+
+
+def test_a_run_whose_checkpoints_were_not_recorded_is_resumed(
+    tiny_model: str, tmp_path: Path
+) -> None:
+    ready = checked(models=[{"name": "a", "checkpoint": tiny_model}])
+    folder = RunFolder.at(tmp_path)
+    begin(ready, folder)
+    started = json.loads(folder.read_text("started.json"))
+    del started["checkpoints"]
+    folder.write_text("started.json", json.dumps(started))
+    assert begin(ready, folder).checkpoints == {}
+
+
+def test_a_hub_checkpoint_stays_at_the_commit_of_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits = iter(["a" * 40, "b" * 40])
+    monkeypatch.setattr(fingerprints, "commit_to_train", lambda *_: next(commits))
+    ready, folder = checked(models=["me/enc"]), RunFolder.at(tmp_path)
+    first = begin(ready, folder)
+    assert first.checkpoints == {"me/enc": f"commit {'a' * 40}"}
+    assert begin(ready, folder) == first

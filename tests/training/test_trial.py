@@ -23,7 +23,12 @@ from raycompare.training.arguments import planned_steps, training_arguments
 from raycompare.training.memory import longest
 from raycompare.training.task import TrialTask
 from raycompare.training.trainer import with_precision
-from raycompare.training.trial import prepare_worker, train_trial
+from raycompare.training.trial import (
+    ProcessSettings,
+    first_settings,
+    prepare_worker,
+    train_trial,
+)
 from tests import ROOT
 from tests.trials import ListSink, trained, with_arguments
 
@@ -211,6 +216,8 @@ def test_a_trial_without_a_gpu_computes_on_the_cpu_and_sees_none(
     task: TrialTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    first_settings().restore()  # with a GPU, this would import torch's compiler
+    monkeypatch.setattr(ProcessSettings, "restore", lambda _: None)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", pytest.fail)
     given = {name: value for name, value in task.arguments.items() if name != "use_cpu"}

@@ -312,3 +312,23 @@ def test_a_config_field_is_one_setting_wherever_it_is_written():
     of_config = experiment({"name": "m", **layers}, training={})
     of_training = experiment(training={"config.num_hidden_layers": 2})
     assert settings_of(of_config, "m").complete({}) == settings_of(of_training, "m").complete({})
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "fits"),
+    [
+        ({"m": "content 1"}, {"m": "content 1"}, True),
+        ({"m": "content 1"}, {"m": "content 2"}, False),
+        ({"m": "commit 1"}, {}, True),
+        ({}, {"m": "content 2"}, True),
+    ],
+)
+def test_trials_of_other_weights_under_the_same_name_are_skipped(
+    was: dict[str, str], now: dict[str, str], fits: bool
+) -> None:
+    before = earlier(experiment(), trial(x=2), checkpoints=was)
+    if fits:
+        assert known_points(before, experiment(), "aa", now).points
+        return
+    with pytest.raises(UserError, match="its checkpoint has changed"):
+        known_points(before, experiment(), "aa", now)

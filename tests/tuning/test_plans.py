@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from typing import Any
 
@@ -85,7 +86,7 @@ def test_a_model_may_have_ranges_of_its_own() -> None:
 def test_ids_are_unique_and_say_what_they_are() -> None:
     plans = [*drawn_plans(experiment()), *confirm_plans(experiment(), {"a": {}, "b": {}})]
     assert len({plan.trial_id for plan in plans}) == len(plans) == 16
-    assert plans[0].trial_id.startswith("a-tune-")
+    assert all(re.fullmatch(r"[ab]-(tune|confirm)-[0-9a-f]{16}", plan.trial_id) for plan in plans)
 
 
 def trial(model: str, order: int, value: float | None, **changes: Any) -> TrialRecord:
