@@ -43,6 +43,8 @@ _DISTRIBUTIONS = {
 """Names to install modules by, where they differ."""
 COMPILERS = ("g++", "clang++", "c++", "gcc")
 """C++ compilers that torch looks for."""
+_CHECKPOINTED = ("activation_checkpointing_kwargs", "gradient_checkpointing_kwargs")
+_OFFLOAD = "offload"
 TF32_SINCE = 8.0
 """First compute capability with TF32: Ampere."""
 
@@ -114,12 +116,24 @@ def compiler_problems(settings: ModelSettings) -> Iterator[Problem]:
 
 
 def device_problems(settings: ModelSettings, machines: Sequence[Node]) -> Iterator[Problem]:
-    """Find number formats that trials can't compute in on these machines."""
+    """Find number formats, and places for activations, that need a GPU which trials don't have."""
     if all(settings.all_values("use_cpu") or (False,)):
         yield from _cpu_problems(settings, ("tf32",), "use_cpu is set")
     elif settings.resources.gpu == 0 or not any(node.gpus for node in machines):
         formats = ("tf32",) if _has_mps() else ("bf16", "tf32")
         yield from _cpu_problems(settings, formats, "its trials have no GPU")
+    else:
+        return
+    for name in _CHECKPOINTED:
+        if any(
+            isinstance(kwargs, dict) and kwargs.get(_OFFLOAD) for kwargs in settings.values(name)
+        ):
+            yield Problem(
+                where=settings.place(name),
+                found=f"{_OFFLOAD} for {settings.name}, whose trials have no GPU",
+                allowed="activations that are kept where they are computed",
+                hint=f"remove {_OFFLOAD}",
+            )
 
 
 def _has_mps() -> bool:

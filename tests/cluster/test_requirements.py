@@ -29,6 +29,10 @@ def node(hostname: str, gpus: float = 0, cpus: float = 4) -> Node:
 
 
 LAPTOP, GPU_BOX = [node(HERE)], [node(HERE, 1)]
+OFFLOADED = {
+    "gradient_checkpointing": True,
+    "gradient_checkpointing_kwargs": {"offload": True},
+}
 CLUSTER = [node(HERE), node("worker", 1)]
 
 
@@ -65,6 +69,8 @@ def no_tool(monkeypatch: pytest.MonkeyPatch) -> None:
         (CLUSTER, {"training": {"bf16": True, "tf32": True}}, []),
         (CLUSTER, {"training": {"bf16": True}, "resources": "auto"}, []),
         (CLUSTER, {"training": {"bf16": True}, "resources": {"gpu": 0}}, ["training.bf16"]),
+        (LAPTOP, {"training": OFFLOADED}, ["training.gradient_checkpointing_kwargs"]),
+        (GPU_BOX, {"training": OFFLOADED}, []),
         (LAPTOP, {"training": {"optim": "lion_8bit"}}, ["training.optim"]),
         (GPU_BOX, {"training": {"optim": "lion_8bit"}}, ["training.optim"]),
         (CLUSTER, {"training": {"optim": "lion_8bit"}}, []),
