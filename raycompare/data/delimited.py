@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import re
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
 from itertools import islice
 
 import pyarrow as pa
@@ -77,7 +78,7 @@ class Delimited:
 
     @cached_property
     def _quoting(self) -> int:
-        if self._separator != "\t" or encloses_fields(_lines(self._file), self._separator):
+        if self._separator != "\t" or encloses_fields(partial(_lines, self._file), self._separator):
             return csv.QUOTE_MINIMAL
         return csv.QUOTE_NONE
 
@@ -106,7 +107,7 @@ def _lines(file: InputFile) -> Iterator[str]:
             yield line
 
 
-def encloses_fields(lines: Iterable[str], separator: str) -> bool:
+def encloses_fields(lines: Callable[[], Iterator[str]], separator: str) -> bool:
     """Return whether quotation marks in the lines of a tsv file enclose fields, as in csv.
 
     GLUE and many corpora don't enclose fields: a quotation mark is a character, and each line has
@@ -116,7 +117,7 @@ def encloses_fields(lines: Iterable[str], separator: str) -> bool:
     """
     expected, doubled = -1, False
     header_enclosed = plain = loose = False
-    for line in lines:
+    for line in lines():
         fields = line.rstrip("\r\n").split(separator)
         if fields == [""]:
             continue
@@ -132,7 +133,53 @@ def encloses_fields(lines: Iterable[str], separator: str) -> bool:
                 loose |= not enclosed
                 doubled |= enclosed and '""' in field[1:-1]
                 plain |= enclosed and '""' not in field[1:-1]
-    return not loose and (header_enclosed or (doubled and not plain))
+    if loose:
+        return _holds_lines(lines(), separator)
+    return header_enclosed or (doubled and not plain)
+
+
+def _holds_lines(lines: Iterator[str], separator: str) -> bool:
+    """Return whether enclosed fields of a tsv file have both tabs and line breaks in them.
+
+    Then each line may happen to have as many tabs as the header. They are taken for such fields if
+    a writer of csv can have written the file, and what follows a tab in them is not a value that
+    the same column has in other rows, as the labels of swallowed rows would be.
+    """
+    pending: list[str] = []
+    values, rows = defaultdict[int, set[str]](set), 0
+    inner: list[tuple[int, str]] = []
+
+    def watch() -> Iterator[str]:
+        for line in lines:
+            pending.append(line)
+            yield line
+
+    try:
+        for row in csv.reader(watch(), delimiter=separator, strict=True):
+            parts = [line.rstrip("\r\n").split(separator) for line in pending]
+            pending.clear()
+            if len(parts) == 1 and any('"' in f and not _ENCLOSED.fullmatch(f) for f in parts[0]):
+                return False
+            text = next((column for column, field in enumerate(row) if "\n" in field), len(row))
+            inner += _inner_values(parts, text)
+            rows += 1
+            for column in {*range(len(row))} - {text}:
+                values[column].add(row[column])
+    except csv.Error:
+        return False
+    repeated = {column for column, found in values.items() if len(found) < rows - 1}
+    compared = [(column, value) for column, value in inner if column in repeated]
+    return bool(compared) and not any(value in values[column] for column, value in compared)
+
+
+def _inner_values(parts: Sequence[Sequence[str]], text: int) -> Iterator[tuple[int, str]]:
+    """Yield what the lines of a record have in other columns than its text, if they are rows."""
+    last = len(parts) - 1
+    for line, fields in enumerate(parts if last else ()):
+        for column, field in enumerate(fields):
+            is_own = (line == 0 and column < text) or (line == last and column > text)
+            if column != text and not is_own:
+                yield column, field
 
 
 class _Records:

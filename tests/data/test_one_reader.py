@@ -162,6 +162,9 @@ HEADER = "text\tlabel\n"
         ('"two\nlines"\t0\ngood\t1\n', ["two\nlines", "good"]),
         ('"a tab\tin it"\t0\n"good"\t1\n', ["a tab\tin it", "good"]),
         ("bad\rfilm\t0\ngood\t1\n", ["bad\rfilm", "good"]),
+        ('"a\tb\nc"\t0\n' + "good\t1\n" * 3, ["a\tb\nc", "good", "good", "good"]),
+        ('"so\t0\nand so"\t0\n' + "good\t1\n" * 2, ['"so', 'and so"', "good", "good"]),
+        ('"so\t1\nx\t0\nand so"\t0\n' + "good\t1\n", ['"so', "x", 'and so"', "good"]),
     ],
 )
 def test_quotation_marks_of_a_tsv_enclose_fields_only_if_it_is_written_so(
