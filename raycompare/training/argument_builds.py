@@ -37,10 +37,11 @@ MOST_CASES = 200
 STEPS = 20
 """Optimizer steps of the schedule that is built."""
 _OF_THE_MODEL = (
-    *("activation_checkpointing", "gradient_checkpointing", "neftune_noise_alpha"),
-    "optim_target_modules",
+    *("activation_checkpointing", "activation_checkpointing_kwargs"),
+    *("gradient_checkpointing", "gradient_checkpointing_kwargs", "neftune_noise_alpha"),
 )
-"""Arguments for which it matters which model is trained."""
+"""Arguments that change the model, and that no optimizer or schedule depends on."""
+_TARGETS = "optim_target_modules"
 _OF_THE_MACHINE = ("tf32", "torch_compile", "torch_compile_backend", "torch_compile_mode")
 """Arguments for which TrainingArguments would look at the GPUs."""
 _ERRORS = (
@@ -78,11 +79,18 @@ class ArgumentBuilds:
 
     def _error(self, settings: ModelSettings, arguments: Arguments) -> str | None:
         """Return why the arguments can't be built, or None."""
-        needs_model = any(arguments.get(name) for name in _OF_THE_MODEL)
-        owner = settings.name if needs_model else ""
+        if arguments.get(_TARGETS):
+            return self._outcome(settings, arguments)
+        of_model = {name: value for name, value in arguments.items() if name in _OF_THE_MODEL}
+        others = {name: value for name, value in arguments.items() if name not in _OF_THE_MODEL}
+        error = self._outcome(None, others)
+        return error or (self._outcome(settings, of_model) if any(of_model.values()) else None)
+
+    def _outcome(self, settings: ModelSettings | None, arguments: Arguments) -> str | None:
+        owner = settings.name if settings else ""
         key = json.dumps([owner, arguments], sort_keys=True)
         if owner not in self._models:
-            self._models[owner] = _small_model(settings if needs_model else None)
+            self._models[owner] = _small_model(settings)
         if key not in self._outcomes:
             self._outcomes[key] = _try(arguments, self._models[owner])
         return self._outcomes[key]
