@@ -163,8 +163,11 @@ def prepare_worker(task: TrialTask) -> None:
     set_seed(task.plan.seed)
 
 
-_VARIABLES = ("ACCELERATE_", "ASCEND_", "CUBLAS_", "CUDA_LAUNCH_", "FLASH_ATTENTION_", "HCCL_")
-"""Prefixes of environment variables that transformers and accelerate set."""
+_VARIABLES = (
+    *("ACCELERATE_", "ASCEND_", "CUBLAS_", "CUDA_LAUNCH_", "CUDA_VISIBLE_"),
+    *("FLASH_ATTENTION_", "HCCL_"),
+)
+"""Prefixes of environment variables that transformers, accelerate and trials set."""
 
 
 @dataclass(frozen=True)

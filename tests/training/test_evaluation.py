@@ -226,6 +226,15 @@ def test_a_trial_leaves_no_settings_behind(task: TrialTask) -> None:
     assert trial_module.ProcessSettings.read() == before
 
 
+def test_a_trial_on_the_cpu_does_not_hide_the_cards_from_the_next(task: TrialTask) -> None:
+    trial_module.prepare_worker(task)
+    before = os.environ.get("CUDA_VISIBLE_DEVICES")
+    trial_module.prepare_worker(replace(task, gpu_share=0.0))
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
+    trial_module.prepare_worker(task)
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == before
+
+
 def test_settings_of_the_process_are_all_restored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = trial_module.ProcessSettings.read()
