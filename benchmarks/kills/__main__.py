@@ -55,6 +55,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         place, chance = Path(scratch), random.Random(options.seed)
+        (place / "data").mkdir()
         content = slow_experiment(save_tiny_bert(place / "model"), write_tiny_data(place / "data"))
         content["failure"]["max_failures"] = 1000
         killer = Killer(Reference.of(content, place / "undisturbed"), place, chance)

@@ -21,6 +21,7 @@ from raycompare.cli.options import (
     require_effect,
 )
 from raycompare.cli.sagemaker import app as sagemaker
+from raycompare.cli.supervisor import Supervisor, needs_supervisor, supervise
 from raycompare.cli.use import app as use
 from raycompare.cli.watch import add_to
 from raycompare.errors import RaycompareError, UserError
@@ -66,12 +67,15 @@ def run(
     from raycompare.running.display import Display
     from raycompare.running.run import RunOptions, run
 
+    supervisor = context.obj or Supervisor(None)
     place = RunOptions(
         out=out,
         resume=resume,
         warm_start=warm_start,
         wait_nodes=wait_nodes,
         exit_on_signals=True,
+        on_begin=supervisor.begin,
+        on_last_word=supervisor.end,
     )
     run(draft, place, Display())
 
@@ -157,6 +161,7 @@ def refine(
 
 @app.command()
 def extend(
+    context: typer.Context,
     run_dir: RunDir,
     epochs: Annotated[
         float, typer.Option(help="Total number of epochs, including those already trained.")
@@ -166,9 +171,17 @@ def extend(
 ) -> None:
     """Train the winner of a run, or another model, for more epochs, and report the gain."""
     from raycompare.running.display import Display
+    from raycompare.running.run import RunOptions
     from raycompare.running.train_longer import train_longer
 
-    train_longer(run_dir, epochs, model, out, Display())
+    supervisor = context.obj or Supervisor(None)
+    options = RunOptions(
+        out=out,
+        exit_on_signals=True,
+        on_begin=supervisor.begin,
+        on_last_word=supervisor.end,
+    )
+    train_longer(run_dir, epochs, model, options, Display())
 
 
 add_to(app)
@@ -179,8 +192,13 @@ app.add_typer(sagemaker, name="sagemaker")
 def main() -> None:
     """Run the command; exit with 2 for the user's mistakes and 1 for any other error."""
     write_any_text()
+    if needs_supervisor(sys.argv[1:]):
+        sys.exit(supervise(sys.argv[1:]))
+    supervisor = Supervisor.of_this_process()
     try:
-        app()
+        app(obj=supervisor)
     except RaycompareError as error:
         warn(str(error))
         sys.exit(2 if isinstance(error, UserError) else 1)
+    finally:
+        supervisor.end()

@@ -29,7 +29,7 @@ EXIT_CODE = 1
 class LastActs:
     """What is done before the process of a run is ended."""
 
-    save: Callable[[], None]
+    save: Callable[[], object]
     """Stores the records; called at once, while the main thread continues."""
     report: Callable[[], None]
     """Writes the partial report."""

@@ -43,6 +43,10 @@ class Clock:
             self._pass_time(self.machines)
             self._count = None
 
+    def stop_counting(self) -> None:
+        """Keep the last count of machines: a cluster that is being stopped does not answer."""
+        self._count = None
+
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
         """Measure a stage, even if it raises."""

@@ -266,3 +266,11 @@ class RunFolder:
                 f"{content.get('versions', {}).get('raycompare', 'unknown')}."
             )
         return Manifest(**content)
+
+
+def resume_hint(folder: RunFolder) -> str:
+    """Return the message about an interrupted run, with the command that continues it."""
+    return (
+        f"interrupted. Finished trials are kept; the others continue from their last checkpoint. "
+        f"Continue with: raycompare run --resume {folder.shown}"
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 
@@ -21,8 +21,9 @@ from raycompare.models.pretrained import load_config
 from raycompare.records.clock import Clock
 from raycompare.records.journal import Journal
 from raycompare.records.layout import REPORT, TRIALS
+from raycompare.records.manifest import Manifest
 from raycompare.records.rows import TrialRecord
-from raycompare.records.run_folder import RunFolder
+from raycompare.records.run_folder import RunFolder, resume_hint
 from raycompare.records.survey import Survey
 from raycompare.records.trial_files import delete_what_only_runs_need
 from raycompare.report.sections.cost import budget_note
@@ -43,6 +44,7 @@ from raycompare.running.start import (
     earlier_clock,
     manifest,
     new_folder,
+    times_of,
 )
 from raycompare.running.survey import survey
 from raycompare.running.trackers.start import start_trackers
@@ -76,6 +78,10 @@ class RunOptions:
     """Number of nodes, including the head, that must have joined before the first trial."""
     exit_on_signals: bool = False
     """Whether a signal to stop may end the whole process, if Ray does not answer any more."""
+    on_begin: Callable[[str], object] | None = None
+    """Called with the place of the run folder once it exists."""
+    on_last_word: Callable[[], object] | None = None
+    """Called before the process is ended, when it has said how the run can be continued."""
 
 
 def run(draft: Draft, options: RunOptions, display: Display) -> RunFolder:
@@ -101,9 +107,10 @@ def run(draft: Draft, options: RunOptions, display: Display) -> RunFolder:
         if not begun.checkpoints:
             display.say(NOT_RECORDED)
         ready = replace(ready, experiment=pin_commits(experiment, begun.checkpoints))
+        if options.on_begin:
+            options.on_begin(folder.uri)
         about = TrackedRun(run_id=begun.run_id, experiment=experiment, folder=folder)
-        nodes = options.wait_nodes
-        pipeline = _Pipeline(ready, folder, begun, display, clock, nodes)
+        pipeline = _Pipeline(ready, folder, begun, display, clock, options)
         ending = ending_on_signals if options.exit_on_signals else nullcontext
         with ending(pipeline.last_acts), closing(start_trackers(about, display.say)) as trackers:
             return pipeline.go(earlier, trackers)
@@ -126,18 +133,20 @@ class _Pipeline:
     begun: RunStart
     display: Display
     clock: Clock
-    wait_nodes: int
+    options: RunOptions
     facts: RunFacts = field(default_factory=RunFacts)
     trackers: Trackers | None = None
+    draft: Manifest | None = None
+    """The manifest as it was before the first trial, from which one is made within milliseconds."""
 
     def __post_init__(self) -> None:
         metric = self.ready.experiment.tune.metric
         self.journal = Journal(metric, MODES[metric])
         self.journal.keep(self.folder.read_trials(), self.folder.read_evaluations())
         self.last_acts = LastActs(
-            save=lambda: self.journal.write(self.folder),
+            save=self._save_without_ray,
             report=self._leave_partial_report,
-            tell=lambda: self.display.say(resume_hint(self.folder)),
+            tell=self._tell_how_to_continue,
         )
 
     def go(self, earlier: tuple[EvaluatedPoint, ...], trackers: Trackers) -> RunFolder:
@@ -167,7 +176,7 @@ class _Pipeline:
     def _train(self, earlier: tuple[EvaluatedPoint, ...]) -> None:
         experiment, clock = self.ready.experiment, self.clock
         with (
-            connect(self.wait_nodes, self.display.say) as nodes,
+            connect(self.options.wait_nodes, self.display.say) as nodes,
             clock.counting(trial_machines),
         ):
             machines = usable_machines(experiment, self.folder, nodes)
@@ -184,6 +193,7 @@ class _Pipeline:
                     shared = Screening(shared, known_as, self.display.say).select(experiment.screen)
             for line in self._estimate(shared.experiment):
                 self.display.say(line)
+            self.draft = self._make_manifest(complete=False)
             if is_remote():
                 channel = SideChannel("the trials in Ray's dashboard", self.display.say)
                 channel.call(lambda: self.journal.observers.append(Dashboard(channel).show))
@@ -237,23 +247,35 @@ class _Pipeline:
 
     def _leave_partial_report(self) -> None:
         """Write a report of the results so far; a resumed run overwrites it."""
-        self.journal.write(self.folder)
-        if self.journal.trials():
-            self._write_manifest(complete=False)
+        if self._save():
             write_report(self.folder)
 
+    def _save_without_ray(self) -> None:
+        """Write the records so far; if Ray is gone, it ends this process within a second."""
+        self.clock.stop_counting()
+        if self.draft is not None:
+            self.folder.write_manifest(replace(self.draft, **times_of(self.clock)))
+        self.journal.write(self.folder)
+
+    def _save(self) -> bool:
+        """Write the records so far, and return whether there is anything to report."""
+        self.journal.write(self.folder)
+        if not self.journal.trials():
+            return False
+        self._write_manifest(complete=False)
+        return True
+
+    def _tell_how_to_continue(self) -> None:
+        self.display.say(resume_hint(self.folder))
+        if self.options.on_last_word:
+            self.options.on_last_word()
+
     def _write_manifest(self, complete: bool) -> None:
+        self.folder.write_manifest(self._make_manifest(complete))
+
+    def _make_manifest(self, complete: bool) -> Manifest:
         self.facts.trackers = self.trackers.failures if self.trackers else {}
-        facts = manifest(self.ready, self.begun, self.facts, self.clock, complete)
-        self.folder.write_manifest(facts)
-
-
-def resume_hint(folder: RunFolder) -> str:
-    """Return the message about an interrupted run, with the command that continues it."""
-    return (
-        f"interrupted. Finished trials are kept; the others continue from their last checkpoint. "
-        f"Continue with: raycompare run --resume {folder.shown}"
-    )
+        return manifest(self.ready, self.begun, self.facts, self.clock, complete)
 
 
 def _no_room(folder: RunFolder, error: Exception) -> str:

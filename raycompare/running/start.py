@@ -191,7 +191,6 @@ def manifest(
         name=experiment.name,
         experiment_hash=begun.experiment_hash,
         created_at=begun.created_at,
-        finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
         command="raycompare run experiment.yaml",
         data={
             "dataset": experiment.data.dataset,
@@ -211,13 +210,21 @@ def manifest(
         },
         git_revision=git_revision(Path(__file__).parents[1]),
         hardware=[asdict(node) for node in about.nodes],
-        seconds={**clock.seconds, TOTAL: clock.total},
-        machine_seconds={**clock.machine_seconds, TOTAL: clock.machine_total},
         resources={model: spec.model_dump() for model, spec in about.resources.items()},
         trackers=dict(about.trackers),
         estimate=dict(about.estimate),
         complete=complete,
+        **times_of(clock),
     )
+
+
+def times_of(clock: Clock) -> dict[str, Any]:
+    """Return the fields of a manifest that depend on when it is written."""
+    return {
+        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": {**clock.seconds, TOTAL: clock.total},
+        "machine_seconds": {**clock.machine_seconds, TOTAL: clock.machine_total},
+    }
 
 
 def _remote_code(experiment: Experiment) -> dict[str, list[str]]:

@@ -12,7 +12,7 @@ from raycompare.running.run import RunOptions, run
 
 
 def train_longer(
-    run_dir: str, epochs: float, model: str | None, out: str, display: Display
+    run_dir: str, epochs: float, model: str | None, options: RunOptions, display: Display
 ) -> RunFolder:
     """Train one model of a run for more epochs, and print the gain.
 
@@ -23,7 +23,7 @@ def train_longer(
     records = read_records(before)
     longer = extension(records, epochs, model)
     draft = parse_draft(write_experiment(longer), f"the extension of {before.shown}")
-    after = run(draft, RunOptions(out=out, exit_on_signals=True), display)
+    after = run(draft, options, display)
     name, metric = longer.models[0].name, longer.tune.metric
     now = read_records(after)
     tested = RunPredictions.of(before, records), RunPredictions.of(after, now)

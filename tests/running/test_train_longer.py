@@ -36,7 +36,9 @@ def test_the_winner_of_a_run_is_trained_longer_and_the_gain_is_reported(
 
     monkeypatch.setattr(module, "run", run)
     text = StringIO()
-    after = train_longer(earlier.uri, 6, None, "out", Display(Console(file=text, width=300)))
+    after = train_longer(
+        earlier.uri, 6, None, RunOptions(out="out"), Display(Console(file=text, width=300))
+    )
     assert after == RunFolder.at(tmp_path / "after")
     assert text.getvalue().startswith("MCC 0.810 ± 0.010 after 2 epochs, 0.910 ± 0.010 after 6,")
     assert "longer training is better" in text.getvalue()
