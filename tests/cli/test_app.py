@@ -102,7 +102,7 @@ def test_what_is_printed_may_have_characters_that_the_console_lacks(
     sink = io.BytesIO()
     monkeypatch.setattr(sys, name, io.TextIOWrapper(sink, encoding=encoding))
     write = say if name == "stdout" else warn
-    monkeypatch.setattr(MAIN, "app", lambda: write("tích cực 😀 \ud83d"))
+    monkeypatch.setattr(MAIN, "app", lambda obj: write("tích cực 😀 \ud83d"))
     main()
     getattr(sys, name).flush()
     shown = sink.getvalue().decode(encoding)
