@@ -29,6 +29,10 @@ from raycompare.tuning.searcher import plan_of, unpack
 
 SECONDS_BETWEEN_REVIEWS = 1.0
 """Decisions about paused trials change with reports and, by budgets, with time."""
+REVIEW_SHARE = 0.05
+"""Largest share of the driver's time for them; with thousands of paused trials, they wait."""
+SHORT_REVIEW_S = 0.01
+"""Reviews that are shorter are not delayed."""
 MOST_SECONDS_PAUSED = 60.0
 """How long all trials of a stage may be paused at once; Tune needs seconds to pause or plan one."""
 
@@ -69,7 +73,9 @@ class PlanOrder(FIFOScheduler):
         self._free: dict[str, Trial] = {}
         """Paused trials that may continue, keyed by trial id."""
         self._review_at = 0.0
-        """When to decide about the paused trials again; 0 if something has been reported."""
+        """When to decide about the paused trials again."""
+        self._next_review = 0.0
+        """Earliest time for that, after something has been reported."""
         self.paused: dict[str, Trial] = {}
         """Paused trials, which hold no resources, keyed by trial id."""
         self.stops: dict[str, Stop] = {}
@@ -108,7 +114,8 @@ class PlanOrder(FIFOScheduler):
         begun = [*self._lost_trials(), *(released if self._has_room(tune_controller) else ())]
         first: Trial | None = next((trial for trial in begun if trial not in starting), None)
         chosen = first or self._next_new_trial(tune_controller, starting)
-        self._require_progress(tune_controller)
+        if chosen is None:
+            self._require_progress(tune_controller)
         return chosen
 
     def _require_progress(self, tune_controller: TuneController) -> None:
@@ -116,11 +123,11 @@ class PlanOrder(FIFOScheduler):
 
         That would be a mistake of ours in a rule; without this check, the run would never end.
         """
-        unfinished = [t for t in self.paused.values() if not t.is_finished()]
         live = (Trial.RUNNING, Trial.PENDING)
-        if not unfinished or any(t.status in live for t in tune_controller.get_trials()):
+        if not self.paused or any(t.status in live for t in tune_controller.get_trials()):
             self._all_wait_since = None
             return
+        unfinished = [t for t in self.paused.values() if not t.is_finished()]
         now = monotonic()
         self._all_wait_since = self._all_wait_since or now
         if now - self._all_wait_since > MOST_SECONDS_PAUSED:
@@ -145,17 +152,22 @@ class PlanOrder(FIFOScheduler):
 
     def _release(self, tune_controller: TuneController) -> list[Trial]:
         """Return the paused trials that may continue; end those that must not."""
-        if monotonic() >= self._review_at:
-            self._review_at = monotonic() + SECONDS_BETWEEN_REVIEWS
-            self._review(tune_controller)
+        began = monotonic()
+        if began >= self._review_at:
+            is_pausing = self._review(tune_controller)
+            ended = monotonic()
+            took = ended - began
+            self._next_review = ended + took / REVIEW_SHARE if took > SHORT_REVIEW_S else 0.0
+            self._review_at = self._next_review if is_pausing else began + SECONDS_BETWEEN_REVIEWS
         begins = (Trial.PAUSED, Trial.PENDING)
         return [trial for trial in self._free.values() if trial.status in begins]
 
-    def _review(self, tune_controller: TuneController) -> None:
+    def _review(self, tune_controller: TuneController) -> bool:
+        """Decide about the paused trials; return whether one is not paused yet."""
+        is_pausing = False
         for trial_id, trial in list(self.paused.items()):
             if trial.status != Trial.PAUSED:  # not paused yet, or already chosen
-                if trial.status == Trial.RUNNING:
-                    self._review_at = 0.0
+                is_pausing |= trial.status == Trial.RUNNING
                 continue
             plan = plan_of(trial)
             stop = self._stop(plan)
@@ -166,6 +178,7 @@ class PlanOrder(FIFOScheduler):
                 tune_controller.stop_trial(trial)
             elif self.standing(plan).decision is Decision.GO:
                 self._free[trial_id] = trial
+        return is_pausing
 
     def _next_new_trial(
         self, tune_controller: TuneController, starting: set[Trial]
@@ -190,7 +203,7 @@ class PlanOrder(FIFOScheduler):
     ) -> str:
         """End, pause or continue a trial after a report."""
         plan, message = plan_of(trial), unpack(result)
-        self._review_at = 0.0
+        self._review_at = self._next_review
         self.paused.pop(plan.trial_id, None)
         self._free.pop(plan.trial_id, None)
         if not isinstance(message, TrialStart | Evaluation):
@@ -232,7 +245,7 @@ class PlanOrder(FIFOScheduler):
         self, tune_controller: TuneController, trial: Trial, result: Mapping[str, Any]
     ) -> None:
         """Record the end of a trial, so that others do not wait for it."""
-        self._review_at = 0.0
+        self._review_at = self._next_review
         self.end(plan_of(trial))
 
     def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
@@ -246,12 +259,12 @@ class PlanOrder(FIFOScheduler):
             self._lost[plan.trial_id] = trial
         else:
             self._lost.pop(plan.trial_id, None)
-            self._review_at = 0.0
+            self._review_at = self._next_review
             self.end(plan)
 
     def on_trial_remove(self, tune_controller: TuneController, trial: Trial) -> None:
         """Record the end of a trial, so that others do not wait for it."""
-        self._review_at = 0.0
+        self._review_at = self._next_review
         self.end(plan_of(trial))
 
     def end(self, plan: TrialPlan) -> None:
