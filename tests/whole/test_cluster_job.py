@@ -29,11 +29,11 @@ def test_what_no_machine_holds_is_refused_before_anything_is_tokenised(
     tiny_model: str, tiny_data: str, tmp_path: Path, address: str
 ) -> None:
     write(tiny_experiment(tiny_model, tiny_data), tmp_path)
-    asked = ["--set", "resources.gpu=2", "--wait-nodes", "3"]
+    asked = ["--set", "resources.gpu=1", "--wait-nodes", "3"]
     code, said = finish(["run", "experiment.yaml", *asked], tmp_path, RAY_ADDRESS=address)
     assert code == 2, said
     assert "tiny on this cluster: 1 mistake; nothing was started." in said
-    assert "found    cpu 1, gpu 2" in said
+    assert "found    cpu 1, gpu 1" in said
     assert "it is unknown whether an autoscaler could start larger machines" in said
     assert "--out" not in said, "the nodes share the folder, and it has been tried"
     assert not list(tmp_path.glob("reports/*/tokens"))
