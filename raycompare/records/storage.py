@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from time import monotonic, sleep
 from typing import ParamSpec, TypeVar
@@ -52,12 +52,26 @@ def write_atomically(filesystem: fs.FileSystem, path: str) -> Iterator[str]:
         raise
 
 
-def is_outage(error: OSError) -> bool:
+def is_outage(error: BaseException) -> bool:
     """Return whether the request may succeed later, unlike a refused one or one on a full disk.
 
     Errors of local filesystems have an errno and are never outages.
     """
-    return error.errno is None and any(words in str(error) for words in OUTAGES)
+    is_remote = isinstance(error, OSError) and error.errno is None
+    return is_remote and any(words in str(error) for words in OUTAGES)
+
+
+def outlast(function: Callable[[], R], may_pass: Callable[[Exception], bool]) -> R:
+    """Call an idempotent function again while its error may pass, for up to `PATIENCE_S`."""
+    until, pause = monotonic() + PATIENCE_S, FIRST_PAUSE_S
+    while True:
+        try:
+            return function()
+        except Exception as error:
+            if not may_pass(error) or monotonic() + pause > until:
+                raise
+        sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE_S)
 
 
 def retry_outages(function: Callable[P, R]) -> Callable[P, R]:
@@ -65,14 +79,6 @@ def retry_outages(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        until, pause = monotonic() + PATIENCE_S, FIRST_PAUSE_S
-        while True:
-            try:
-                return function(*args, **kwargs)
-            except OSError as error:
-                if not is_outage(error) or monotonic() + pause > until:
-                    raise
-            sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_S)
+        return outlast(partial(function, *args, **kwargs), is_outage)
 
     return call

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import errno
 import traceback
-from collections.abc import Callable, Iterator
-from time import monotonic, sleep
-from typing import TypeVar
+from collections.abc import Iterator
 
 import torch
 from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
@@ -14,9 +12,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
 from raycompare.errors import summarize
 from raycompare.models.loading import WeightsError
 from raycompare.records.messages import TrialFailure
-from raycompare.records.storage import FIRST_PAUSE_S, LONGEST_PAUSE_S, PATIENCE_S, is_outage
-
-T = TypeVar("T")
+from raycompare.records.storage import is_outage
 
 NO_MEMORY = (
     *("can't allocate memory", "not enough memory", "out of memory", "std::bad_alloc"),
@@ -77,7 +73,8 @@ def may_pass(error: BaseException) -> bool:
     return any(
         isinstance(cause, ConnectionError | TimeoutError | LocalEntryNotFoundError)
         or _status_code(cause) in PASSING_CODES
-        or (isinstance(cause, OSError) and (cause.errno in PASSING_ERRNOS or is_outage(cause)))
+        or (isinstance(cause, OSError) and cause.errno in PASSING_ERRNOS)
+        or is_outage(cause)
         for cause in chain(error)
     ) and not any(isinstance(cause, OfflineModeIsEnabled) for cause in chain(error))
 
@@ -85,19 +82,6 @@ def may_pass(error: BaseException) -> bool:
 def _status_code(error: BaseException) -> int | None:
     code = getattr(getattr(error, "response", None), "status_code", None)
     return code if isinstance(code, int) else None
-
-
-def outlast(function: Callable[[], T], patience_s: float = PATIENCE_S) -> T:
-    """Call an idempotent function, again and again while its error may pass."""
-    until, pause = monotonic() + patience_s, FIRST_PAUSE_S
-    while True:
-        try:
-            return function()
-        except Exception as error:
-            if not may_pass(error) or monotonic() + pause > until:
-                raise
-        sleep(pause)
-        pause = min(2 * pause, LONGEST_PAUSE_S)
 
 
 def failure_of(error: BaseException) -> TrialFailure:

@@ -26,6 +26,7 @@ from raycompare.models.pretrained import build_model
 from raycompare.models.saved import save_model
 from raycompare.records.messages import TrialEnd, TrialStart
 from raycompare.records.rows import PREDICTIONS_SCHEMA
+from raycompare.records.storage import outlast
 from raycompare.training.arguments import batch_size_of, run_length
 from raycompare.training.callback import TrialCallback, own_metrics
 from raycompare.training.checkpoints import restore, save_checkpoint
@@ -34,7 +35,6 @@ from raycompare.training.failures import (
     failure_of,
     is_out_of_memory,
     may_pass,
-    outlast,
 )
 from raycompare.training.task import TrialReporter, TrialTask
 from raycompare.training.trained_weights import set_trained
@@ -83,14 +83,14 @@ def _can_halve(task: TrialTask) -> bool:
 
 def _train(task: TrialTask, reporter: TrialReporter) -> None:
     with TemporaryDirectory(dir=".") as scratch:
-        _train_from(outlast(partial(reporter.checkpoint, Path(scratch))), task, reporter)
+        _train_from(outlast(partial(reporter.checkpoint, Path(scratch)), may_pass), task, reporter)
 
 
 def _train_from(checkpoint: Path | None, task: TrialTask, reporter: TrialReporter) -> None:
     began = perf_counter()
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
     prepare_worker(task)
-    model = outlast(partial(build_model, task.model, task.label_names, task.arguments))
+    model = outlast(partial(build_model, task.model, task.label_names, task.arguments), may_pass)
     callback = TrialCallback(task, reporter)
     trainer = build_trainer(task, model, callback)
     callback.save = partial(save_checkpoint, trainer, callback, reporter)

@@ -15,9 +15,11 @@ from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
 
 from raycompare.errors import WorkerFaultError
 from raycompare.models.pretrained import NoCheckpointError
+from raycompare.records import storage
 from raycompare.records.messages import TrialFailure
-from raycompare.training import failures, trial
-from raycompare.training.failures import breaks_process, may_pass, outlast
+from raycompare.records.storage import outlast
+from raycompare.training import trial
+from raycompare.training.failures import breaks_process, may_pass
 from raycompare.training.task import TrialTask
 from raycompare.training.trial import train_trial
 from tests.trials import ListSink
@@ -94,7 +96,7 @@ def test_memory_that_runs_out_is_not_a_broken_context() -> None:
 
 def test_a_passing_error_is_outlasted_and_others_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(failures, "sleep", pauses.append)
+    monkeypatch.setattr(storage, "sleep", pauses.append)
     errors = iter([ConnectionError("once"), answered(503)])
 
     def flaky() -> str:
@@ -102,16 +104,17 @@ def test_a_passing_error_is_outlasted_and_others_are_not(monkeypatch: pytest.Mon
             raise error
         return "there"
 
-    assert outlast(flaky) == "there"
+    assert outlast(flaky, may_pass) == "there"
     assert pauses == [1.0, 2.0]
 
     def wrong() -> str:
         raise ValueError("wrong")
 
     with pytest.raises(ValueError, match="wrong"):
-        outlast(wrong)
+        outlast(wrong, may_pass)
+    monkeypatch.setattr(storage, "PATIENCE_S", 0.0)
     with pytest.raises(ConnectionError):
-        outlast(lambda: (_ for _ in ()).throw(ConnectionError("down")), patience_s=0.0)
+        outlast(lambda: (_ for _ in ()).throw(ConnectionError("down")), may_pass)
     assert len(pauses) == 2
 
 
