@@ -24,6 +24,7 @@ from raycompare.records.rows import EvalRecord, TrialRecord
 from raycompare.records.run_folder import RunFolder
 from raycompare.running.display import Display
 from raycompare.running.run import RunOptions, run
+from tests.signals import hear_ctrl_c
 
 Content = dict[str, Any]
 
@@ -104,6 +105,8 @@ def job(arguments: list[str], place: Path, **environment: str) -> Iterator[subpr
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        process_group=0,
+        preexec_fn=hear_ctrl_c,  # noqa: PLW1509 - starts no thread
         env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
     ) as started:
         try:

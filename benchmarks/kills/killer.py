@@ -31,7 +31,6 @@ from tests.real_runs import (
     workers_of,
     write,
 )
-from tests.signals import hear_ctrl_c
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 SECONDS_TO_EXIT = 10.0
@@ -129,7 +128,7 @@ class Killer:
         self, arguments: list[str], place: Path, blow: Blow | None, most: float
     ) -> tuple[RunFolder, Moment | None, int]:
         """Start or resume a run, and end it at a random moment if it lasts that long."""
-        with _own_group(arguments, place) as driver:
+        with job(arguments, place) as driver:
             folder, began = folder_in(place), perf_counter()
             before = _started_at(folder)
             until = began + self.random.uniform(0, most)
@@ -207,24 +206,6 @@ def _impolite(said: str, seconds: float, folder: RunFolder, code: int) -> list[s
     if "--resume" not in said:
         faults.append("no word on how to go on")
     return faults
-
-
-@contextmanager
-def _own_group(arguments: list[str], place: Path) -> Iterator[subprocess.Popen[str]]:
-    with subprocess.Popen(
-        [sys.executable, "-m", "raycompare", *arguments],
-        cwd=place,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        process_group=0,
-        preexec_fn=hear_ctrl_c,  # noqa: PLW1509 - starts no thread
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    ) as driver:
-        try:
-            yield driver
-        finally:
-            driver.kill()
 
 
 def _started_at(folder: RunFolder) -> dict[str, str | None]:

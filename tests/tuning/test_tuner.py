@@ -25,11 +25,8 @@ from raycompare.records.run_folder import RunFolder
 from raycompare.running.display import Display
 from raycompare.running.stages import Stages
 from raycompare.tuning import tuner
-from raycompare.tuning.plan_order import PlanOrder
-from raycompare.tuning.plans import drawn_plans
-from raycompare.tuning.rule_scheduler import RuleScheduler
-from raycompare.tuning.schedulers.registry import TOP_K, rules_for, rung_positions
-from raycompare.tuning.tuner import Queue, Shared, run_stage
+from raycompare.tuning.schedulers.registry import TOP_K, rung_positions
+from raycompare.tuning.tuner import Shared
 from tests.tuning.curves import learning, slow_to_unwind, without_the_metric
 from tests.tuning.test_plans import experiment
 
@@ -42,71 +39,53 @@ def on_ray() -> Iterator[None]:
         yield
 
 
-def run(trainable: Any, place: Path, cpus: float | None = None, **settings: Any) -> Journal:
-    of = experiment(models=["a", "b"], tune={"num_samples": 4, "metric": "accuracy", **settings})
-    plans = drawn_plans(of)
-    journal = Journal("accuracy", "max")
-    rungs = rung_positions(of.tune, {"a": 40, "b": 40})
-    rules = rules_for(of.tune, rungs)
-    scheduler = RuleScheduler(rules, "accuracy") if rules else PlanOrder()
-    for plan in plans:
-        journal.add(plan)
-        scheduler.add(plan)
-    scheduler.close()
-    shared = Shared(
-        experiment=of,
-        folder=RunFolder.at(place),
-        label_names=(),
-        data={},
-        lengths={},
-        rungs={},
-        text_lengths={},
-        resources={},
-    )
-    queue = Queue(stage="tune", plans=iter(plans), most=len(plans))
-    whole = ray.cluster_resources()["CPU"]
-    resources = tune.with_resources(trainable, {"cpu": cpus or whole})
-    run_stage(shared, queue, journal, scheduler, resources)
-    return journal
+class Search:
+    """The tune stage of an experiment, with trials that train nothing."""
+
+    def __init__(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._place, self._monkeypatch = place, monkeypatch
+
+    def run(self, trainable: Any, cpus: float, **settings: Any) -> Journal:
+        of = experiment(
+            models=["a", "b"],
+            tune={"num_samples": 4, "metric": "accuracy", **settings},
+            search_space={"weight_decay": {"uniform": [0.0, 0.1]}},
+        )
+        with_cpus = tune.with_resources(trainable, {"cpu": cpus})
+        self._monkeypatch.setattr(tuner, "_fine_tuning", lambda _: with_cpus)
+        lengths = {(model.name, of.data.max_length): np.full(100, 20) for model in of.models}
+        shared = Shared(
+            experiment=of,
+            folder=RunFolder.at(self._place),
+            label_names=(),
+            data={},
+            lengths={},
+            rungs=rung_positions(of.tune, {"a": 40, "b": 40}),
+            text_lengths=lengths,
+            resources={model.name: ResourceSpec() for model in of.models},
+            machines=[Node(hostname="here", cpus=2, gpus=0, memory_bytes=1)],
+        )
+        journal, display = Journal("accuracy", "max"), Display(Console(file=io.StringIO()))
+        Stages(shared, journal, display, {}, Clock()).tune()
+        return journal
 
 
-def test_a_trial_that_is_slow_to_unwind_does_not_hang_the_run(tmp_path: Path) -> None:
-    journal = run(slow_to_unwind, tmp_path, grace_period=10)
+@pytest.fixture
+def search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Search:
+    return Search(tmp_path, monkeypatch)
+
+
+def test_a_trial_that_is_slow_to_unwind_does_not_hang_the_run(search: Search) -> None:
+    journal = search.run(slow_to_unwind, ray.cluster_resources()["CPU"], grace_period=10)
     assert Counter(trial.status for trial in journal.trials()) == {
         "completed": 2,
         "stopped_early": 6,
     }
 
 
-def test_a_metric_that_is_missing_ends_the_run_with_what_to_do(tmp_path: Path) -> None:
+def test_a_metric_that_is_missing_ends_the_run_with_what_to_do(search: Search) -> None:
     with pytest.raises(RunError, match="reported matthews_correlation, but not accuracy"):
-        run(without_the_metric, tmp_path)
-
-
-def search(place: Path, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Journal:
-    """Run the tune stage of an experiment with trials that train nothing."""
-    of = experiment(
-        models=["a", "b"],
-        tune={"num_samples": 4, "metric": "accuracy", **settings},
-        search_space={"weight_decay": {"uniform": [0.0, 0.1]}},
-    )
-    one_cpu = tune.with_resources(learning, {"cpu": 1})
-    monkeypatch.setattr(tuner, "_fine_tuning", lambda _: one_cpu)
-    whole = {(model.name, of.data.max_length): np.full(100, 20) for model in of.models}
-    shared = Shared(
-        experiment=of,
-        folder=RunFolder.at(place),
-        label_names=(),
-        data={},
-        lengths={},
-        rungs=rung_positions(of.tune, {"a": 40, "b": 40}),
-        text_lengths=whole,
-        resources={model.name: ResourceSpec() for model in of.models},
-        machines=[Node(hostname="here", cpus=2, gpus=0, memory_bytes=1)],
-    )
-    journal, display = Journal("accuracy", "max"), Display(Console(file=io.StringIO()))
-    Stages(shared, journal, display, {}, Clock()).tune()
-    return journal
+        search.run(without_the_metric, 1)
 
 
 SEARCHES: tuple[dict[str, Any], ...] = (
@@ -126,11 +105,11 @@ THAT_PAUSE = [
 
 @pytest.mark.parametrize(("scheduler", "way"), [*ONE_OF_EACH, *THAT_PAUSE], ids=str)
 def test_every_scheduler_with_every_search_ends(
-    scheduler: SchedulerName, way: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scheduler: SchedulerName, way: dict[str, Any], search: Search
 ) -> None:
     """A rule that pauses trials waits for the end of the plan, which a search makes as it goes."""
     settings = way | ({"top_k": 1} if scheduler == TOP_K else {})
-    trials = search(tmp_path, monkeypatch, scheduler=scheduler, **settings).trials()
+    trials = search.run(learning, 1, scheduler=scheduler, **settings).trials()
     counts = Counter(trial.status for trial in trials)
     assert set(counts) <= {"completed", "stopped_early"}
     assert sum(counts.values()) == way.get("max_trials", 8)
