@@ -125,8 +125,8 @@ def test_what_the_head_has_comes_by_rsync(site: Site, undisturbed: RunFolder) ->
     [
         (["--set", "tune.num_sampels=2"], ["did you mean 'num_samples'?"]),
         (
-            ["--set", "resources.gpu=4", "--out", "/root/runs", "--wait-nodes", "3"],
-            ["on worker-1, it does not exist", "--out s3://", "cpu 2, gpu 4", "worker-2: cpu 2"],
+            ["--set", "resources.gpu=1", "--out", "/root/runs", "--wait-nodes", "3"],
+            ["on worker-1, it does not exist", "--out s3://", "cpu 2, gpu 1", "worker-2: cpu 2"],
         ),
     ],
     ids=["a bad file", "storage that is not shared and GPUs that no machine has"],
