@@ -47,6 +47,20 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "modernbert": ("roberta-base", {"model_type": "modernbert", **WIDE}),
     "xlm-roberta": ("roberta-base", {"model_type": "xlm-roberta", **WIDE}),
+    "t5": (
+        "roberta-base",
+        {"model_type": "t5", "d_model": 16, "num_layers": 2, "num_heads": 2, "d_kv": 8, "d_ff": 32},
+    ),
+    "bart": (
+        "roberta-base",
+        {
+            "model_type": "bart",
+            "d_model": 16,
+            **{f"{side}_layers": 2 for side in ("encoder", "decoder")},
+            **{f"{side}_attention_heads": 2 for side in ("encoder", "decoder")},
+            **{f"{side}_ffn_dim": 32 for side in ("encoder", "decoder")},
+        },
+    ),
     "gpt2": ("roberta-base", {"model_type": "gpt2", **SIZE}),
     "llama": ("roberta-base", {"model_type": "llama", **WIDE, "num_key_value_heads": 2}),
     "qwen2": ("roberta-base", {"model_type": "qwen2", **WIDE, "num_key_value_heads": 2}),

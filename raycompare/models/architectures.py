@@ -20,6 +20,7 @@ _POSITIONS = ("position_embeddings", "wpe", "embed_positions")
 PAD = "pad_token_id"
 SPECIAL = (PAD, "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id")
 SEGMENTS = "token_type_ids"
+FIRST_DECODED = "decoder_start_token_id"
 LONGEST, LAYERS, TYPES = "max_position_embeddings", "num_hidden_layers", "layer_types"
 FIELDS_OF_A_NEW_CONFIG = ("model_type", "vocab_size", "type_vocab_size", *SPECIAL)
 """Fields that can be set for a model with random weights; for others, the tokenizer sets them."""
@@ -63,6 +64,8 @@ class Vocabulary:
     """Whether the tokenizer marks the two texts of a pair with token_type_ids."""
     limit: int
     """Longest text in tokens; `UNLIMITED` or more if there is no limit."""
+    marks_the_end: bool
+    """Whether the last token of each text is the one that ends texts."""
 
     @classmethod
     def of(cls, tokenizer: PreTrainedTokenizerBase) -> Self:
@@ -75,6 +78,7 @@ class Vocabulary:
             special={name: getattr(tokenizer, name, None) for name in SPECIAL},
             has_segments=SEGMENTS in tokenizer.model_input_names,
             limit=int(tokenizer.model_max_length),
+            marks_the_end=tokenizer("a")["input_ids"][-1:] == [tokenizer.eos_token_id],
         )
 
 
@@ -100,6 +104,8 @@ def new_config(
     if not vocabulary.has_segments and vars(blank).get("type_vocab_size"):
         fields["type_vocab_size"] = 1
     fitting = {name: value for name, value in fields.items() if hasattr(blank, name)}
+    if blank.is_encoder_decoder and getattr(blank, FIRST_DECODED, None) is None:
+        fitting[FIRST_DECODED] = vocabulary.special[PAD]  # as in T5's checkpoints
     own_names = {blank.attribute_map.get(name, name): value for name, value in settings.items()}
     return kind(**{**fitting, **own_names})
 
@@ -125,10 +131,19 @@ def looks_for_padding(model: PreTrainedModel) -> bool:
 
     To other models, that id is part of what they have learned: RoBERTa numbers positions from it.
     """
+    return PAD in _source_of_forward(model)
+
+
+def looks_for_the_end(model: PreTrainedModel) -> bool:
+    """Return whether the head reads the token that ends a text, as those of T5 and BART do."""
+    return "eos_mask" in _source_of_forward(model)
+
+
+def _source_of_forward(model: PreTrainedModel) -> str:
     try:
-        return PAD in getsource(type(model).forward)
+        return getsource(type(model).forward)
     except (OSError, TypeError):  # code without a file
-        return False
+        return ""
 
 
 def set_fields(config: PretrainedConfig, fields: Arguments) -> None:

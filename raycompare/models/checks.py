@@ -14,7 +14,12 @@ from raycompare.experiment.hyperparameters import ModelSettings, config_argument
 from raycompare.experiment.space import CONFIG
 from raycompare.experiment.spec import Arguments, ModelSpec
 from raycompare.formatting import number_of
-from raycompare.models.architectures import CLASSIFIERS, FIELDS_OF_A_NEW_CONFIG, Vocabulary
+from raycompare.models.architectures import (
+    CLASSIFIERS,
+    FIELDS_OF_A_NEW_CONFIG,
+    Vocabulary,
+    looks_for_the_end,
+)
 from raycompare.models.custom import INPUTS, NoClassError
 from raycompare.models.heads import CLS, FREEZE, POOLED_TYPES, POOLING, POOLINGS, SETTLED, poolings
 from raycompare.models.lora import lora_problems, unread_lora_problems
@@ -135,9 +140,20 @@ def _built_problems(
     reason = explain_wrong_head(built) if model.model_class else None
     if reason is not None:
         return [_no_class(f"{where}.model_class", model, reason)]
+    if looks_for_the_end(built) and not vocabulary_of(model).marks_the_end:
+        return [_no_end(here, config)]
     problems = list(fit_problems(here, model, built)) if model.is_pretrained else []
     return problems + (
         list(lora_problems(f"{where}.peft", model.peft, built)) if model.peft else []
+    )
+
+
+def _no_end(where: str, config: PretrainedConfig) -> Problem:
+    return Problem(
+        where=where,
+        found=f"a tokenizer that does not end texts with a token of their own, for a model of type "
+        f"{config.model_type!r}, which classifies by that token",
+        allowed="a tokenizer whose texts end with its eos_token, such as that of T5 or BART",
     )
 
 

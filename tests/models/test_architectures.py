@@ -20,6 +20,7 @@ from raycompare.data.tokenize import add_padding, tokenize
 from raycompare.data.tokens import TokenizedData
 from raycompare.experiment.spec import DataSpec, ModelItem, ModelSpec
 from raycompare.models.architectures import position_limit
+from raycompare.models.checks import model_problems
 from raycompare.models.pretrained import build_model, load_config, load_tokenizer
 from raycompare.models.saved import load_model, save_model
 from raycompare.training.task import TrialTask
@@ -201,3 +202,14 @@ def test_weights_that_are_kept_in_halves_are_trained_in_full_precision(tmp_path:
     assert loaded.dtype == torch.bfloat16
     ours = build_model(ModelSpec(name="b", checkpoint=str(tmp_path)), LABELS, {})
     assert {weight.dtype for weight in ours.parameters()} == {torch.float32}
+
+
+def test_a_head_that_reads_the_end_of_a_text_needs_a_tokenizer_that_marks_it() -> None:
+    config = ARCHITECTURES["t5"][1]
+    bert = ModelSpec(
+        name="t5", checkpoint=str(TOKENIZERS / "bert-base-uncased"), init="random", config=config
+    )
+    (problem,) = model_problems("models.0", bert)
+    assert "does not end texts" in problem.found
+    roberta = bert.model_copy(update={"checkpoint": str(TOKENIZERS / "roberta-base")})
+    assert model_problems("models.0", roberta) == []
