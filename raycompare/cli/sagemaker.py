@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from raycompare.sagemaker.request import Request
 
 app = typer.Typer(
-    help="Run an experiment as one SageMaker training job, and deploy its winner. Needs "
-    "pip install 'raycompare\\[sagemaker]'.",
+    help="Run an experiment as one SageMaker training job, and deploy its winner. Needs the "
+    "sagemaker extra.",
     no_args_is_help=True,
 )
 

@@ -12,6 +12,7 @@ import typer
 from raycompare.cli.console import say, warn
 from raycompare.cli.options import ModelName, RunDir, is_given, require_texts
 from raycompare.errors import UserError
+from raycompare.extras import install_command
 
 if TYPE_CHECKING:
     from raycompare.serving.predict import Prediction
@@ -194,5 +195,5 @@ def _require_serve() -> None:
     if missing:
         raise UserError(
             f"`raycompare serve` needs {', '.join(missing)}, not installed here. Install the "
-            "extra: pip install 'raycompare[serve]'"
+            f"extra: {install_command('serve')}"
         )

@@ -16,6 +16,7 @@ from raycompare.experiment.settings import (
     TuneSpec,
 )
 from raycompare.experiment.spec import Experiment
+from raycompare.extras import install_command
 
 
 def settings_problems(experiment: Experiment) -> Iterator[Problem]:
@@ -31,7 +32,7 @@ def settings_problems(experiment: Experiment) -> Iterator[Problem]:
             where="tune.search_alg",
             found="optuna, which isn't installed",
             allowed="random or grid; optuna needs the extra `optuna`",
-            hint="pip install 'raycompare[optuna]'",
+            hint=install_command("optuna"),
         )
 
 

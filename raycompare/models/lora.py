@@ -17,6 +17,7 @@ from raycompare.errors import Problem, near
 from raycompare.experiment.hyperparameters import ModelSettings, hint_at
 from raycompare.experiment.settings import ALL_LINEAR, PeftSpec
 from raycompare.experiment.spec import Arguments
+from raycompare.extras import install_command
 from raycompare.models.frozen import make_whole
 
 SEARCHED = tuple(name for name in PeftSpec.model_fields if name.startswith("lora_"))
@@ -116,7 +117,7 @@ def lora_problems(where: str, spec: PeftSpec, model: PreTrainedModel) -> Iterato
             where=where,
             found="the package peft is not installed here",
             allowed="LoRA with peft installed, on every machine of the cluster",
-            hint="pip install 'raycompare[peft]'",
+            hint=install_command("peft"),
         )
         return
     if not list(head_weights(model)):

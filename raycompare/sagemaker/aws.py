@@ -9,8 +9,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from raycompare.errors import UserError
-
-INSTALL = "pip install 'raycompare[sagemaker]'"
+from raycompare.extras import install_command
 
 
 def require_sdk() -> None:
@@ -20,7 +19,9 @@ def require_sdk() -> None:
         UserError: it is not; the message says how to install it.
     """
     if find_spec("sagemaker") is None or find_spec("boto3") is None:
-        raise UserError(f"the SageMaker SDK is not installed here. Install it: {INSTALL}")
+        raise UserError(
+            f"the SageMaker SDK is not installed here. Install it: {install_command('sagemaker')}"
+        )
 
 
 @dataclass(frozen=True)

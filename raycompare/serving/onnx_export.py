@@ -16,6 +16,7 @@ from torch import nn
 from transformers import AutoTokenizer, PreTrainedModel
 
 from raycompare.errors import RunError, UserError
+from raycompare.extras import install_command
 from raycompare.models.saved import load_model
 from raycompare.records.run_folder import RunFolder
 from raycompare.serving.winner import saved_at
@@ -99,7 +100,7 @@ def _require_extra() -> None:
     if lacking := missing():
         raise UserError(
             f"--onnx needs {', '.join(lacking)}, not installed here. Install the extra: "
-            "pip install 'raycompare[onnx]'"
+            + install_command("onnx")
         )
 
 

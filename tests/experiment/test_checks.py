@@ -6,6 +6,7 @@ import pytest
 
 from raycompare.experiment import checks as settings_checks
 from raycompare.experiment.checks import settings_problems
+from raycompare.extras import install_command
 from tests.tuning.test_plans import experiment
 
 
@@ -68,4 +69,4 @@ def test_a_searcher_that_is_not_installed_is_reported_before_the_start(
     assert list(settings_problems(of)) == []
     monkeypatch.setattr(settings_checks, "find_spec", lambda _: None)
     (problem,) = settings_problems(of)
-    assert problem.hint == "pip install 'raycompare[optuna]'"
+    assert problem.hint == install_command("optuna")

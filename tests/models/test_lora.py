@@ -16,6 +16,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel, se
 from raycompare.experiment.file import parse_draft
 from raycompare.experiment.settings import ALL_LINEAR, PeftSpec
 from raycompare.experiment.spec import ModelItem, ModelSpec
+from raycompare.extras import install_command
 from raycompare.models import lora as lora_checks
 from raycompare.models import pretrained
 from raycompare.models.lora import (
@@ -214,7 +215,7 @@ def test_without_the_package_a_message_says_how_to_get_it(
     content["models"][0]["peft"] = {}
     message = refused(content, tmp_path, capsys)
     assert "models.0.peft (line 1)" in message
-    assert "pip install 'raycompare[peft]'" in message
+    assert install_command("peft") in message
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import boto3
 import pytest
 from transformers import AutoConfig, pipeline
 
-pytest.importorskip("sagemaker.core", reason="pip install 'raycompare[sagemaker]'")
+pytest.importorskip("sagemaker.core", reason="pip install -e '.[sagemaker]'")
 
 from raycompare.errors import RunError, UserError
 from raycompare.models.pretrained import POOLED_BY

@@ -13,7 +13,7 @@ import pytest
 from transformers import pipeline
 from typer.testing import CliRunner, Result
 
-pytest.importorskip("sagemaker.core", reason="pip install 'raycompare[sagemaker]'")
+pytest.importorskip("sagemaker.core", reason="pip install -e '.[sagemaker]'")
 
 from raycompare.cli.app import app
 from raycompare.errors import UserError

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-pytest.importorskip("sagemaker.train", reason="pip install 'raycompare[sagemaker]'")
+pytest.importorskip("sagemaker.train", reason="pip install -e '.[sagemaker]'")
 
 from raycompare.sagemaker.request import Machines
 from tests.rig.sagemaker import TrainingJob

@@ -15,7 +15,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-pytest.importorskip("sagemaker.train", reason="pip install 'raycompare[sagemaker]'")
+pytest.importorskip("sagemaker.train", reason="pip install -e '.[sagemaker]'")
 
 from raycompare.records.run_folder import RunFolder
 from tests.rig.sagemaker import BUCKET, TrainingJob

@@ -13,7 +13,7 @@ import ray
 import torch
 from botocore.exceptions import ClientError
 
-pytest.importorskip("sagemaker.train", reason="pip install 'raycompare[sagemaker]'")
+pytest.importorskip("sagemaker.train", reason="pip install -e '.[sagemaker]'")
 
 from raycompare.errors import ExperimentError
 from raycompare.experiment.file import parse_draft

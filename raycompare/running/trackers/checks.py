@@ -10,12 +10,13 @@ from requests.utils import get_netrc_auth
 
 from raycompare.errors import Problem
 from raycompare.experiment.spec import Experiment, TrackerName
+from raycompare.extras import install_command
 from raycompare.records.run_folder import RunFolder
 
 PACKAGES: Mapping[TrackerName, tuple[str, str]] = {
     "tensorboard": ("tensorboardX", "pip install 'ray[tune]'"),
-    "mlflow": ("mlflow", "pip install 'raycompare[mlflow]'"),
-    "wandb": ("wandb", "pip install 'raycompare[wandb]'"),
+    "mlflow": ("mlflow", install_command("mlflow")),
+    "wandb": ("wandb", install_command("wandb")),
 }
 """Module of each tracker, and the command that installs it."""
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from raycompare.extras import install_command
 from raycompare.running.trackers import checks as tracker_checks
 from raycompare.running.trackers.checks import tracker_problems
 from tests import runs
@@ -19,8 +20,8 @@ def test_a_tracker_that_is_not_installed_is_a_mistake_with_the_way_out(
 ) -> None:
     monkeypatch.setattr(tracker_checks, "find_spec", lambda name: None)
     assert problems(str(tmp_path), "mlflow", "wandb") == [
-        "mlflow, whose package mlflow is not installed | pip install 'raycompare[mlflow]'",
-        "wandb, whose package wandb is not installed | pip install 'raycompare[wandb]'",
+        f"{name}, whose package {name} is not installed | {install_command(name)}"
+        for name in ("mlflow", "wandb")
     ]
 
 
