@@ -10,25 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from uuid import uuid4
 
 from raycompare.cluster.connection import is_remote
 from raycompare.cluster.machines import Node, list_resources
 from raycompare.cluster.nodes import NodeResult, NodeType, on_each_node, startable
-from raycompare.cluster.requirements import (
-    oldest_capability,
-    optimizer_modules,
-    requirement_problems,
-)
+from raycompare.cluster.requirements import oldest_capability, requirement_problems
 from raycompare.errors import ExperimentError, Problem, UserError
 from raycompare.experiment.hyperparameters import all_settings
+from raycompare.experiment.needs import Needs, is_importable, needs_of
 from raycompare.experiment.spec import Experiment
 from raycompare.records.run_folder import RunFolder
 from raycompare.records.versions import code_versions
 
-PEFT = "peft"
 MARKS = ".machines"
 """Subfolder of the run folder, deleted after the check."""
 SHARED = "a folder that every machine can access at this path, such as NFS, or a bucket"
@@ -87,11 +82,11 @@ def _not_started(kind: NodeType, nodes: Sequence[Node]) -> list[Node]:
 
 def ask_others(experiment: Experiment, folder: RunFolder) -> list[NodeResult[NodeView]]:
     """Query every other machine; each one also reads from and writes to the run folder."""
-    mark = uuid4().hex
+    mark, needs = uuid4().hex, needs_of(experiment)
     folder.write_text(f"{MARKS}/mark", mark)
     try:
         answers = on_each_node(
-            partial(_look, folder, mark, _folders(experiment), modules=_modules(experiment))
+            partial(_look, folder, mark, _folders(needs), modules=_modules(needs))
         )
         marks = folder.names(MARKS)
         return [_verify_write(answer, marks) for answer in answers]
@@ -99,24 +94,14 @@ def ask_others(experiment: Experiment, folder: RunFolder) -> list[NodeResult[Nod
         folder.delete(MARKS)
 
 
-def _folders(experiment: Experiment) -> tuple[str, ...]:
-    places = (Path(model.checkpoint).expanduser() for model in experiment.models)
-    return tuple(dict.fromkeys(str(place.absolute()) for place in places if place.is_dir()))
+def _folders(needs: Needs) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(str(place.absolute()) for place in needs.model_folders.values()))
 
 
-def _modules(experiment: Experiment) -> tuple[str, ...]:
-    classes = (model.model_class for model in experiment.models)
-    own = (path.partition(":")[0] for path in classes if path)
-    peft = (PEFT for model in experiment.models if model.peft)
-    optimizers = (name for own in all_settings(experiment) for name in optimizer_modules(own))
-    return tuple(dict.fromkeys([*own, *peft, *optimizers]))
-
-
-def _is_importable(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ImportError:  # raised by a parent package
-        return False
+def _modules(needs: Needs) -> tuple[str, ...]:
+    """Return the modules that trials import, also through custom classes and checkpoints."""
+    packages = (package.module for package in needs.packages if package.in_trials)
+    return tuple(dict.fromkeys([*needs.modules, *packages, *sorted(needs.code.modules)]))
 
 
 def _look(
@@ -127,7 +112,7 @@ def _look(
         versions=code_versions(),
         storage=_try_storage(folder, mark, node_id),
         missing=tuple(place for place in folders if not Path(place).is_dir()),
-        unimportable=tuple(module for module in modules if not _is_importable(module)),
+        unimportable=tuple(module for module in modules if not is_importable(module)),
         capability=oldest_capability(),
     )
 

@@ -6,41 +6,19 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from importlib.util import find_spec
 
 from raycompare.cluster.machines import Node
 from raycompare.errors import Problem
 from raycompare.experiment.hyperparameters import ModelSettings
-
-_BITSANDBYTES = (
-    *("adamw_bnb_8bit", "adamw_8bit", "paged_adamw_32bit", "paged_adamw_8bit"),
-    *("ademamix", "ademamix_8bit", "paged_ademamix_32bit", "paged_ademamix_8bit"),
-    *("lion_8bit", "lion_32bit", "paged_lion_32bit", "paged_lion_8bit"),
-    *("rmsprop_bnb", "rmsprop_bnb_8bit", "rmsprop_bnb_32bit"),
+from raycompare.experiment.needs import (
+    DISTRIBUTIONS,
+    OPTIMIZERS,
+    is_importable,
+    optimizer_modules,
 )
-_SCHEDULE_FREE = ("schedule_free_radam", "schedule_free_adamw", "schedule_free_sgd")
-PACKAGES: Mapping[str, str] = {
-    **dict.fromkeys(_BITSANDBYTES, "bitsandbytes"),
-    **dict.fromkeys(("adamw_torch_4bit", "adamw_torch_8bit"), "torchao"),
-    **dict.fromkeys(("galore_adamw", "galore_adamw_8bit", "galore_adafactor"), "galore_torch"),
-    "apollo_adamw": "apollo_torch",
-    "grokadamw": "grokadamw",
-    **dict.fromkeys(_SCHEDULE_FREE, "schedulefree"),
-    "stable_adamw": "optimi",
-    "adamw_anyprecision": "torchdistx",
-    "adamw_torch_xla": "torch_xla",
-    "adamw_torch_npu_fused": "torch_npu",
-}
-"""Modules that values of `optim` import (transformers 5.23, trainer_optimizer.py)."""
-_DISTRIBUTIONS = {
-    "apollo_torch": "apollo-torch",
-    "galore_torch": "galore-torch",
-    "optimi": "torch-optimi",
-    "torch_npu": "torch-npu",
-}
-"""Names to install modules by, where they differ."""
+
 COMPILERS = ("g++", "clang++", "c++", "gcc")
 """C++ compilers that torch looks for."""
 _CHECKPOINTED = ("activation_checkpointing_kwargs", "gradient_checkpointing_kwargs")
@@ -80,25 +58,18 @@ def _can_run(settings: ModelSettings, node: Node, machines: Sequence[Node]) -> b
 
 def is_installed(optim: str) -> bool:
     """Return whether the package of an optimizer can be imported here."""
-    return optim not in PACKAGES or find_spec(PACKAGES[optim]) is not None
-
-
-def optimizer_modules(settings: ModelSettings) -> tuple[str, ...]:
-    """Return the modules that the optimizers of a model's trials import."""
-    names = map(str, settings.all_values("optim"))
-    return tuple(dict.fromkeys(PACKAGES[name] for name in names if name in PACKAGES))
+    return optim not in OPTIMIZERS or is_importable(OPTIMIZERS[optim])
 
 
 def package_problems(settings: ModelSettings) -> Iterator[Problem]:
     """Find optimizers whose package isn't installed on this machine."""
-    for optim in dict.fromkeys(map(str, settings.all_values("optim"))):
-        if not is_installed(optim):
-            module = PACKAGES[optim]
+    for optim, module in optimizer_modules(settings).items():
+        if not is_importable(module):
             yield Problem(
                 where=settings.place("optim"),
                 found=f"{optim}, which needs the package {module}; it is not installed",
                 allowed="an optimizer whose package is installed where trials run",
-                hint=f"pip install {_DISTRIBUTIONS.get(module, module)}, or use adamw_torch",
+                hint=f"pip install {DISTRIBUTIONS.get(module, module)}, or use adamw_torch",
             )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator
-from importlib.metadata import PackageNotFoundError, distribution, packages_distributions, version
+from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -16,12 +16,15 @@ from packaging.version import Version
 
 from raycompare.errors import Problem
 from raycompare.experiment.file import write_experiment
+from raycompare.experiment.needs import needs_of
+from raycompare.experiment.own_code import PROGRAM, is_whole_package, python_files
 from raycompare.experiment.spec import Experiment
-from raycompare.sagemaker.job_environment import EXPERIMENT_FILE, Job
+from raycompare.sagemaker.job_environment import EXPERIMENT_FILE, JOB_FILE, Job
 
-PROGRAM = "raycompare"
-PACKAGE = "package:"
 REQUIREMENTS, CONSTRAINTS = "requirements.txt", "constraints.txt"
+RESERVED = (PROGRAM, EXPERIMENT_FILE, JOB_FILE, REQUIREMENTS, CONSTRAINTS)
+"""Names at the top of the source."""
+NOT_SENT = shutil.ignore_patterns("__pycache__", ".git", ".venv")
 
 
 def write_source(folder: Path, experiment: Experiment, job: Job, more: Iterable[str] = ()) -> None:
@@ -31,13 +34,16 @@ def write_source(folder: Path, experiment: Experiment, job: Job, more: Iterable[
     _write_metadata(folder)
     (folder / EXPERIMENT_FILE).write_text(write_experiment(experiment), encoding="utf-8")
     job.write(folder)
-    wanted = [*requirements(extras_of(experiment)), *model_packages(experiment), *more]
+    needs = needs_of(experiment)
+    wanted = [*requirements(needs.extras), *sorted(needs.distributions), *more]
     lines = [f"-c {CONSTRAINTS}", *wanted]
     (folder / REQUIREMENTS).write_text("\n".join(lines) + "\n", encoding="utf-8")
     pins = [f"{name}=={number}" for name, number in sorted(closure(wanted).items())]
     (folder / CONSTRAINTS).write_text("\n".join(pins) + "\n", encoding="utf-8")
-    for _, place in local_paths(experiment):
+    for _, place in needs.paths:
         _copy(place, folder / place)
+    for name, place in needs.code.files.items():
+        _copy_module(name, place, folder)
 
 
 def _write_metadata(folder: Path) -> None:
@@ -57,20 +63,20 @@ def _copy(place: Path, target: Path) -> None:
         shutil.copy2(place, target)
 
 
-def local_paths(experiment: Experiment) -> Iterator[tuple[str, Path]]:
-    """Yield the local files and folders in the experiment, each with its dotted path."""
-    named = {"data.dataset": experiment.data.dataset}
-    for number, model in enumerate(experiment.models):
-        named[f"models.{number}.checkpoint"] = model.checkpoint
-    for where, text in named.items():
-        place = Path(text).expanduser()
-        if place.exists():
-            yield where, place
+def _copy_module(name: str, place: Path, folder: Path) -> None:
+    """Copy a module to the top of the source, where the job imports it from."""
+    if place.is_file():
+        shutil.copy2(place, folder / place.name)
+    elif is_whole_package(place):
+        shutil.copytree(place, folder / name, ignore=NOT_SENT, dirs_exist_ok=True)
+    else:
+        for file in python_files(place):
+            _copy(file, folder / name / file.relative_to(place))
 
 
 def path_problems(experiment: Experiment) -> Iterator[Problem]:
     """Find local files that can't be uploaded under their path in the experiment."""
-    for where, place in local_paths(experiment):
+    for where, place in needs_of(experiment).paths:
         if place.is_absolute() or ".." in place.parts:
             yield Problem(
                 where=where,
@@ -79,28 +85,18 @@ def path_problems(experiment: Experiment) -> Iterator[Problem]:
                 "or a hub id",
                 hint="a symbolic link works, because its target is uploaded",
             )
-
-
-def extras_of(experiment: Experiment) -> set[str]:
-    """Return the extras of raycompare that the experiment needs."""
-    extras = {name for name in experiment.trackers if name != "tensorboard"}
-    return extras | ({"optuna"} if experiment.tune.search_alg == "optuna" else set())
+        elif place.parts[:1] in [(name,) for name in RESERVED] or not place.parts:
+            yield Problem(
+                where=where,
+                found=f"{place}, a name that the source of a job has",
+                allowed=f"other names than {', '.join(RESERVED)}, in a folder below this one",
+                hint=f"move it, for example to data/{place.name}",
+            )
 
 
 def requirements(extras: Iterable[str]) -> list[str]:
     """Return the requirements of raycompare with these extras, without markers."""
     return sorted(str(made) for made in _requirements(PROGRAM, extras))
-
-
-def model_packages(experiment: Experiment) -> list[str]:
-    """Return the distributions that contain models of the experiment."""
-    modules = {
-        model.checkpoint.removeprefix(PACKAGE).partition("/")[0]
-        for model in experiment.models
-        if model.checkpoint.startswith(PACKAGE)
-    }
-    known = packages_distributions()
-    return sorted({name for module in modules for name in known.get(module, [module])})
 
 
 def _requirements(name: str, extras: Iterable[str]) -> Iterator[Requirement]:

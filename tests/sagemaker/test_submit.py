@@ -22,7 +22,7 @@ from raycompare.sagemaker.aws import Aws, quiet
 from raycompare.sagemaker.job_environment import Job
 from raycompare.sagemaker.plan import JobOptions, Plan, plan
 from raycompare.sagemaker.request import Machines, Network, vcpus
-from raycompare.sagemaker.source import closure, extras_of, write_source
+from raycompare.sagemaker.source import closure, write_source
 from raycompare.sagemaker.submit import base_name, default_image
 from tests.rig.sagemaker import BUCKET, Application
 from tests.runs import experiment
@@ -232,17 +232,6 @@ def test_what_is_installed_there_has_the_versions_of_here() -> None:
     assert pins["torch"] == torch.__version__.partition("+")[0]
     assert "tensorboardx" in pins  # of ray's extra
     assert "not-installed-here" not in pins
-
-
-def test_extras_are_those_that_the_experiment_needs() -> None:
-    plain = experiment("a", trackers=("tensorboard",))
-    assert extras_of(plain) == set()
-    learning = replace_tune(plain, search_alg="optuna")
-    assert extras_of(learning.model_copy(update={"trackers": ("mlflow",)})) == {"optuna", "mlflow"}
-
-
-def replace_tune(made: Any, **changes: Any) -> Any:
-    return made.model_copy(update={"tune": made.tune.model_copy(update=changes)})
 
 
 def test_the_image_has_the_torch_of_here(account: Application) -> None:

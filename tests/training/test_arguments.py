@@ -18,9 +18,10 @@ from transformers import TrainingArguments
 from transformers.trainer_utils import SchedulerType
 from transformers.training_args import OptimizerNames
 
-from raycompare.cluster.requirements import PACKAGES, is_installed, package_problems
+from raycompare.cluster.requirements import is_installed, package_problems
 from raycompare.errors import Problem
 from raycompare.experiment.hyperparameters import ModelSettings, all_settings
+from raycompare.experiment.needs import OPTIMIZERS
 from raycompare.experiment.settings import TuneSpec
 from raycompare.experiment.space import SearchSpace
 from raycompare.experiment.spec import Experiment
@@ -182,7 +183,7 @@ def test_each_optimizer_is_built_or_refused_or_its_package_is_named(optim: str) 
     problems = built(training={"optim": optim})
     assert (refused is not None) == (("optim", optim) in REFUSED_VALUES)
     assert bool(missing) is not is_installed(optim)
-    assert optim in PACKAGES or problems == []
+    assert optim in OPTIMIZERS or problems == []
     assert all("pip install" in str(problem.hint) for problem in missing)
 
 
