@@ -45,6 +45,7 @@ def require_data(folder: Path) -> None:
             f"{folder} has no {' and no '.join(f'{name}.parquet' for name in missing)}. "
             "Name the folder of AG News with --data, or bring it once, where a hub can be "
             "reached:\n"
+            "    mkdir -p data/ag_news\n"
             '    python -c "from datasets import load_dataset\n'
             "    for split, rows in load_dataset('fancyzhx/ag_news').items():\n"
             "        rows.to_parquet(f'data/ag_news/{split}.parquet')\""

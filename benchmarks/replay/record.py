@@ -3,8 +3,8 @@
 4 models x 12 configurations x 3 seeds, each at full budget. raycompare itself records them: every
 configuration of a model becomes a separate model without a search space, and the confirm stage
 trains it with each seed, without early stopping, and tests it. This took an hour on two busy cores.
-Real AG News is expected in data/ag_news, and a checkpoint in models/ (the comment at the top of
-jobs/experiments/ag_news.yaml says where to get both).
+Real AG News is expected in data/ag_news, and a checkpoint in models/ (benchmarks/README.md
+says where to get both).
 """
 
 from __future__ import annotations
