@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,16 +62,17 @@ def main() -> None:
         killer = Killer(Reference.of(content, place / "undisturbed"), place, chance)
         killer.drivers(options.kills, options.most)
         killer.workers(options.kills, {}, kill_a_worker(chance))
-        with machines() as (environment, strike):
-            killer.workers(options.kills, environment, strike)
+        if options.kills:
+            with machines() as (environment, strike):
+                killer.workers(options.kills, environment, strike)
         killer.signals(options.signals, options.most)
     header = ["what", "faults", "after, s", "finished trials", "exit, s"]
     kinds = {f"kill -9 {what}": options.kills for what in ("driver", "worker", "machine")}
-    kinds["SIG"] = options.signals
+    kinds = {what: number for what, number in {**kinds, "SIG": options.signals}.items() if number}
     Page(
-        name="kills",
+        name="kills" if options.kills else "signals",
         title="Runs that are killed",
-        command=f"python -m benchmarks.kills --seed {options.seed}",
+        command=f"python -m benchmarks.kills {' '.join(sys.argv[1:])}".strip(),
         method=wrap([METHOD.format(most=f"{options.most:g}", seed=options.seed)]),
         results=f"{killer.runs} runs.\n\n{table(header, map(_row, killer.moments), left=2)}",
         goals=list(_goals(killer.moments, kinds)),
