@@ -235,7 +235,7 @@ class Stages:
         rungs = self._rung_steps if queue.stage == "tune" else None
         view = StageView(queue.stage, self.journal, rungs, sure, queue.most - sure)
         with self.display.stage(view), self._gauges.follow():
-            run_stage(self.shared, queue, self.journal, scheduler)
+            run_stage(self.shared, queue, self.journal, scheduler, say=self.display.say)
 
     @cached_property
     def _rung_steps(self) -> RungSteps:

@@ -39,6 +39,7 @@ from raycompare.tuning.callback import HALVINGS, JournalCallback, NoProgress, tr
 from raycompare.tuning.plan_order import PlanOrder
 from raycompare.tuning.schedulers.registry import rung_steps, rungs_of
 from raycompare.tuning.searcher import PLAN, PlanSearcher, pack
+from raycompare.tuning.waiting import WaitingNotice
 
 Trainable = Callable[[dict[str, Any]], None]
 """Function that Tune calls in a worker with the config of a trial."""
@@ -201,10 +202,12 @@ def run_stage(
     journal: Journal,
     scheduler: PlanOrder,
     trainable: Trainable | None = None,
+    say: Callable[[str], None] = print,
 ) -> None:
     """Run the plans, and record their messages and ends in the journal.
 
     `trainable` takes the config of a plan and reports its messages; by default it fine-tunes.
+    `say` prints a line when no trial can run.
     Returns when all trials have ended, the budget is spent, or the user has interrupted the run.
 
     Raises:
@@ -235,7 +238,7 @@ def run_stage(
             name=queue.stage,
             storage_path=shared.folder.child(RAY),
             verbose=0,
-            callbacks=[callback, NoProgress()],
+            callbacks=[callback, NoProgress(), WaitingNotice(say, shared.resources)],
             failure_config=tune.FailureConfig(max_failures=shared.experiment.failure.max_failures),
         ),
     )
