@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from sklearn.utils.class_weight import compute_class_weight
 from torch.nn.functional import cross_entropy
 
 from raycompare.data.tokens import Ints
@@ -20,6 +19,9 @@ def balanced_weights(labels: Ints, classes: int) -> torch.Tensor:
 
     The result has shape [classes]; labels without rows have weight 0.
     """
+    # Imported here because each worker would import scikit-learn, and scipy.stats with it.
+    from sklearn.utils.class_weight import compute_class_weight  # noqa: PLC0415
+
     present = np.unique(labels)
     weights = np.zeros(classes)
     weights[present] = compute_class_weight("balanced", classes=present, y=labels)
