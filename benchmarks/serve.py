@@ -15,7 +15,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,6 +27,7 @@ import numpy as np
 import typer
 
 from benchmarks.ag_news import Quick, minilm, other_load, run_app, say
+from benchmarks.loads import KINDS, OVERLOADED, Load, Mixed, mixed_goals, mixed_results, mixture
 from benchmarks.page import Goal, Page
 from raycompare.data.docstrings import read_docstrings
 from raycompare.errors import RunError
@@ -40,7 +41,7 @@ MAX_LENGTH, MAX_BATCH = 128, 32
 LABELS = ("numpy", "pandas", "scikit-learn", "scipy")
 CONCURRENCIES = (1, 4, 16, 32)
 START_SECONDS = 300.0
-OVERLOADED = 503
+JSON = {"Content-Type": "application/json"}
 
 METHOD = """
 Two layers of all-MiniLM-L6-v2 with a head for {labels} labels, docstrings of `builtin:docstrings`
@@ -50,29 +51,13 @@ in a separate process, once with `--max-batch {batch} --wait-ms 5` and once with
 each of them the next one as soon as it gets a response, for {seconds:g} s after {warm:g} s of
 warm-up. They are coroutines of one process on the same machine (httpx), which uses a part of its
 processors. Times are measured by the clients with `perf_counter`. For the overload, {flood}
-requests are sent at once; the service accepts 2 batches of requests at a time and queues 4.
+requests are sent at once; the service keeps texts of 6 batches.
+
+For the mixed load, {clients} clients send requests of which 5 % are bad and 5 % heavy, drawn with a
+seed. Bad ones are, in turn, half of a surrogate pair, an empty list, an unknown field, broken JSON,
+a body of 2 MiB, and a pair. Heavy ones are, in turn, 64 texts and one text of 1 MB. Times are those
+of the other requests that were answered with 200. The load without them is measured just before.
 """
-
-
-@dataclass(frozen=True, kw_only=True)
-class Load:
-    """Response times for a number of clients."""
-
-    clients: int
-    seconds: Sequence[float]
-    """Response time of each successful request."""
-    took: float
-    """Total time in seconds."""
-
-    @property
-    def throughput(self) -> float:
-        """Answers per second."""
-        return len(self.seconds) / self.took
-
-    def cells(self, arm: str) -> list[str]:
-        """Return the row of a table."""
-        p50, p95 = np.percentile(np.array(self.seconds) * 1000, [50, 95]).tolist()
-        return [arm, str(self.clients), f"{self.throughput:.1f}", f"{p50:.0f}", f"{p95:.0f}"]
 
 
 @app.command()
@@ -93,6 +78,7 @@ def main(
             batched = asyncio.run(_loads(url, texts, spent, CONCURRENCIES))
             flooded = asyncio.run(_flood(url, texts, flood))
             (after,) = asyncio.run(_loads(url, texts, spent, (1,)))
+            mixed = asyncio.run(_mix_loads(url, texts, spent, CONCURRENCIES[-1]))
     method = METHOD.format(
         labels=len(LABELS),
         length=MAX_LENGTH,
@@ -100,14 +86,15 @@ def main(
         seconds=spent,
         warm=spent / 4,
         flood=count(flood),
+        clients=CONCURRENCIES[-1],
     )
     Page(
         name="serve-quick" if quick else "serve",
         title="A model behind HTTP",
         command=" ".join(["python -m benchmarks.serve", *sys.argv[1:]]),
         method=f"{method}\n{load}",
-        results=_results(alone, batched, flooded, after),
-        goals=_goals(alone, batched, flooded, flood),
+        results=f"{_results(alone, batched, flooded, after)}\n\n{mixed_results(mixed)}",
+        goals=[*_goals(alone, batched, flooded, flood), *mixed_goals(mixed)],
     ).write()
 
 
@@ -166,6 +153,33 @@ async def _load(url: str, texts: Sequence[str], seconds: float, clients: int) ->
     async with _connections(clients) as connection:
         await asyncio.gather(*(client(connection) for _ in range(clients)))
     return Load(clients=clients, seconds=times, took=perf_counter() - began)
+
+
+async def _mix_loads(url: str, texts: Sequence[str], seconds: float, clients: int) -> Mixed:
+    (plain,) = await _loads(url, texts, seconds, (clients,))
+    await _mix(url, texts, seconds / 4, clients)
+    mixed = await _mix(url, texts, seconds, clients)
+    return replace(mixed, plain=plain)
+
+
+async def _mix(url: str, texts: Sequence[str], seconds: float, clients: int) -> Mixed:
+    sent, times = mixture(texts), list[float]()
+    statuses = {kind: Counter[int]() for kind in KINDS}
+    began = perf_counter()
+
+    async def client(connection: httpx.AsyncClient) -> None:
+        while perf_counter() - began < seconds:
+            kind, body = next(sent)
+            at = perf_counter()
+            answer = await connection.post(f"{url}/predict", content=body, headers=JSON)
+            statuses[kind][answer.status_code] += 1
+            if (kind, answer.status_code) == ("good", 200):
+                times.append(perf_counter() - at)
+
+    async with _connections(clients) as connection:
+        await asyncio.gather(*(client(connection) for _ in range(clients)))
+    load = Load(clients=clients, seconds=times, took=perf_counter() - began)
+    return Mixed(load=load, plain=load, statuses=statuses)
 
 
 def _connections(number: int) -> httpx.AsyncClient:

@@ -62,15 +62,17 @@ def require_effect(context: typer.Context, options: Mapping[str, str], instead: 
         raise UserError(f"{', '.join(vain)}: without effect, because {instead}. Omit it.")
 
 
-def require_texts(option: str, texts: Sequence[str]) -> None:
-    """Check texts of the command line.
+def require_texts(texts: Sequence[str], pairs: Sequence[str] | None) -> None:
+    """Check the texts of the command line, and the second text of each pair.
 
     Raises:
-        UserError: a text is empty, or not in UTF-8.
+        UserError: a text is empty, or not in UTF-8, or there are not as many of both.
     """
     from raycompare.experiment.safe_yaml import is_broken
 
-    for text in texts:
+    if pairs is not None and len(pairs) != len(texts):
+        raise UserError(f"--text-pair: found {len(pairs)}, allowed one for each --text.")
+    for option, text in [("--text", t) for t in texts] + [("--text-pair", t) for t in pairs or ()]:
         if not text.strip():
             raise UserError(f"{option}: found {text!r}, allowed a text that is not empty.")
         if is_broken(text):

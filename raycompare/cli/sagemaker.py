@@ -250,14 +250,18 @@ EndpointName = Annotated[str, typer.Argument(metavar="ENDPOINT", show_default=Fa
 def predict(
     endpoint: EndpointName,
     text: Annotated[list[str], typer.Option(help="Text to classify; may be repeated.")],
+    text_pair: Annotated[
+        list[str] | None, typer.Option(help="Second text of each pair, for models of text pairs.")
+    ] = None,
     region: Region = None,
 ) -> None:
     """Classify texts with an endpoint."""
     from raycompare.sagemaker.aws import Aws
     from raycompare.sagemaker.endpoint import predict as ask
 
-    require_texts("--text", text)
-    for one, answer in zip(text, ask(endpoint, text, Aws(region)), strict=True):
+    require_texts(text, text_pair)
+    answers = ask(endpoint, text, Aws(region), text_pair)
+    for one, answer in zip(text, answers, strict=True):
         say(f"{answer['label']}  {answer['score']:.4f}  {one}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
+from json import dumps
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,7 +16,8 @@ from raycompare.errors import UserError
 from raycompare.extras import install_command
 
 if TYPE_CHECKING:
-    from raycompare.serving.predict import Prediction
+    from raycompare.models.saved import Trust
+    from raycompare.serving.predict import Prediction, Tally
 
 app = typer.Typer()
 
@@ -32,6 +34,22 @@ LabelColumn = Annotated[
 ]
 
 
+TrustRemoteCode = Annotated[
+    bool,
+    typer.Option(
+        "--trust-remote-code",
+        help="Run the Python code in the model's folder, if the model was trained with it.",
+    ),
+]
+TrustCode = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODULE:CLASS",
+        help="Import the model's class, if it was trained with this `model_class`.",
+    ),
+]
+
+
 @app.command()
 def export(
     run_dir: RunDir,
@@ -43,11 +61,15 @@ def export(
             "--onnx", help="Also export to ONNX, checked with onnxruntime. Needs the onnx extra."
         ),
     ] = False,
+    trust_remote_code: TrustRemoteCode = False,
+    trust_code: TrustCode = None,
 ) -> None:
     """Write a finalist to a directory that `from_pretrained` reads, with a model card."""
+    from raycompare.models.saved import Trust
     from raycompare.serving.export import export
 
-    for line in export(run_dir, model, directory, onnx):
+    trust = Trust(remote_code=trust_remote_code, model_class=trust_code)
+    for line in export(run_dir, model, directory, onnx, trust):
         say(line)
 
 
@@ -76,39 +98,52 @@ def predict(
     on_ray: Annotated[
         bool, typer.Option("--ray", help="Predict with Ray Data, one actor per GPU or CPU.")
     ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, for --text.")] = False,
+    trust_remote_code: TrustRemoteCode = False,
+    trust_code: TrustCode = None,
 ) -> None:
     """Predict labels and probabilities of texts, or of a file of texts."""
     if (file is None) == (text is None) or (file is None) != (out is None):
         raise UserError("expected --text, or --file with --out. Give one of the two.")
+    from raycompare.models.saved import Trust
+
+    trust = Trust(remote_code=trust_remote_code, model_class=trust_code)
     if text is not None:
         of_files = {"--text-column": text_column, "--label-column": label_column, "--ray": on_ray}
         of_files["--batch-size"] = is_given(context, "batch_size")
         _require_none(of_files, "--file")
-        _predict_texts(place, model, text, text_pair)
+        for line in _predict_texts(place, model, (text, text_pair), trust, json):
+            typer.echo(line) if json else say(line)
         return
-    _require_none({"--text-pair": text_pair}, "--text")
+    _require_none({"--text-pair": text_pair, "--json": json}, "--text")
     assert file is not None
     assert out is not None
-    asked = _ask_for_file(place, model, (file, out), text_column or (), label_column)
+    asked = _ask_for_file(place, model, (file, out), text_column or (), label_column, trust)
     _predict_file(replace(asked, batch_size=batch_size), on_ray)
 
 
 def _ask_for_file(
-    place: str, model: str | None, files: tuple[str, str], text: Sequence[str], label: str | None
+    place: str,
+    model: str | None,
+    files: tuple[str, str],
+    text: Sequence[str],
+    label: str | None,
+    trust: Trust,
 ) -> Prediction:
     from raycompare.serving.input_files import open_input
     from raycompare.serving.output_files import require_free
     from raycompare.serving.predict import Prediction, columns_of
-    from raycompare.serving.winner import model_files, saved_at, trained_on
+    from raycompare.serving.winner import model_files, saved_at, trained_on, width_of
 
     file, out = files
     require_free(out)
     chosen, data = model_files(place, model), trained_on(place)
     return Prediction(
-        source=open_input(file, columns_of(data, text, label)),
+        source=open_input(file, columns_of(data, text, label, width_of(place, chosen))),
         model=chosen,
-        labels=saved_at(chosen).label_names,
+        labels=saved_at(chosen, trust).label_names,
         out=out,
+        trust=trust,
         data=data,
     )
 
@@ -120,25 +155,41 @@ def _require_none(given: Mapping[str, object], belongs_to: str) -> None:
 
 
 def _predict_texts(
-    place: str, model: str | None, texts: Sequence[str], pairs: Sequence[str] | None
-) -> None:
+    place: str,
+    model: str | None,
+    given: tuple[Sequence[str], Sequence[str] | None],
+    trust: Trust,
+    json: bool,
+) -> list[str]:
     from raycompare.serving.loaded_model import LoadedModel
-    from raycompare.serving.predict import describe_predictions
-    from raycompare.serving.winner import model_files, require_width, trained_on
+    from raycompare.serving.predict import describe_predictions, list_predictions
+    from raycompare.serving.winner import model_files, require_width, width_of
 
-    if pairs is not None and len(pairs) != len(texts):
-        raise UserError(f"--text-pair: found {len(pairs)}, allowed one for each --text.")
-    require_texts("--text", texts)
-    require_texts("--text-pair", pairs or ())
+    texts, pairs = given
+    require_texts(texts, pairs)
     columns = [texts] if pairs is None else [texts, pairs]
     files = model_files(place, model)
-    if data := trained_on(place):
-        require_width("--text-pair" if pairs else "--text", len(columns), data)
-    for line in describe_predictions(LoadedModel.at(files), columns):
-        say(line)
+    trained = width_of(place, files)
+    require_width("--text-pair" if pairs else "--text", len(columns), trained)
+    loaded = LoadedModel.at(files, trust)
+    if json:
+        return [dumps(list_predictions(loaded, columns), indent=2, ensure_ascii=False)]
+    return describe_predictions(loaded, columns)
 
 
 def _predict_file(asked: Prediction, on_ray: bool) -> None:
+    from raycompare.cluster.stopping import interrupt_on_signals
+
+    undo = interrupt_on_signals()  # so that no temporary file is left
+    try:
+        tally = _write_file(asked, on_ray)
+    finally:
+        undo()
+    for line in (*tally.lines(), asked.out):
+        say(line)
+
+
+def _write_file(asked: Prediction, on_ray: bool) -> Tally:
     from raycompare.serving.predict import predict_here, write_predictions
 
     if on_ray:
@@ -146,11 +197,8 @@ def _predict_file(asked: Prediction, on_ray: bool) -> None:
         from raycompare.serving.predict_on_ray import predict_on_ray
 
         with connect():
-            tally = write_predictions(asked, predict_on_ray(asked), warn)
-    else:
-        tally = write_predictions(asked, predict_here(asked), warn)
-    for line in (*tally.lines(), asked.out):
-        say(line)
+            return write_predictions(asked, predict_on_ray(asked), warn)
+    return write_predictions(asked, predict_here(asked), warn)
 
 
 @app.command()
@@ -170,11 +218,16 @@ def serve(
     ] = 1,
     max_queued: Annotated[
         int | None,
-        typer.Option(min=1, help="Maximum number of waiting requests; more are answered with 503."),
+        typer.Option(
+            min=1, help="Maximum number of waiting texts of a replica; more get status 503."
+        ),
     ] = None,
+    trust_remote_code: TrustRemoteCode = False,
+    trust_code: TrustCode = None,
 ) -> None:
     """Serve a model over HTTP until Ctrl-C. Needs the serve extra."""
     _require_serve()
+    from raycompare.models.saved import Trust
     from raycompare.serving.serve import Service, serve_model
 
     service = Service(
@@ -186,6 +239,7 @@ def serve(
         wait_ms=wait_ms,
         replicas=replicas,
         max_queued=max_queued,
+        trust=Trust(remote_code=trust_remote_code, model_class=trust_code),
     )
     serve_model(service, say)
 

@@ -7,6 +7,7 @@ themselves, aliases of aliases. They are errors, reported with their place.
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ MOST_BYTES = 2**20
 """Maximum size of a file; a file with a thousand models has a tenth of it."""
 MOST_VALUES, MOST_LEVELS = 100_000, 50
 """Maximum number of values and levels in a file, with aliases expanded."""
+_HALF = re.compile("[\ud800-\udfff]")
+"""Half of a surrogate pair."""
 BITS = 64
 """Maximum size of integers."""
 UNREADABLE = (
@@ -172,4 +175,4 @@ def fault_of(node: object) -> str | None:
 
 def is_broken(text: object) -> bool:
     """Return whether a text has half of a surrogate pair, which can't be written to a file."""
-    return any("\ud800" <= character <= "\udfff" for character in str(text))
+    return _HALF.search(str(text)) is not None

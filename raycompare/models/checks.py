@@ -21,9 +21,10 @@ from raycompare.models.architectures import (
     looks_for_the_end,
 )
 from raycompare.models.custom import INPUTS, NoClassError
-from raycompare.models.heads import CLS, FREEZE, POOLED_TYPES, POOLING, POOLINGS, SETTLED, poolings
+from raycompare.models.heads import FREEZE, POOLING, SETTLED
 from raycompare.models.lora import lora_problems, unread_lora_problems
 from raycompare.models.places import NoCheckpointError
+from raycompare.models.pooling import CLS, POOLED_TYPES, POOLINGS, poolings
 from raycompare.models.pretrained import MODEL_TYPE, load_config, vocabulary_of
 from raycompare.models.trial_builds import Builds, build_or_explain, explain_wrong_head
 from raycompare.models.weight_checks import file_problems, fit_problems

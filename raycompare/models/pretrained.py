@@ -35,14 +35,13 @@ from raycompare.models.architectures import (
 )
 from raycompare.models.custom import class_at
 from raycompare.models.frozen import halve_frozen
-from raycompare.models.heads import CLS, FREEZE, POOLING, config_fields, freeze, pool
+from raycompare.models.heads import FREEZE, POOLING, config_fields, freeze
 from raycompare.models.hub import MAIN
 from raycompare.models.loading import Loading, WeightsError, draw_head, load_weights
 from raycompare.models.lora import add_lora
 from raycompare.models.places import CONFIG, NoCheckpointError, locate
+from raycompare.models.pooling import CLS, POOLED_BY, pool
 
-POOLED_BY = "raycompare_pooling"
-"""Field of a saved config with the pooling that `saved.load_model` restores."""
 MADE_BY = "raycompare_model_class"
 """Field of a saved config with the import path of the model's class."""
 MODEL_TYPE = "model_type"

@@ -37,6 +37,8 @@ class SavedModel:
     """Number of tokens that texts were truncated to in training."""
     pooling: str | None = None
     """Pooling that `from_pretrained` alone does not restore; None otherwise."""
+    texts: int | None = None
+    """1 for a model of single texts, 2 for pairs, None if its files don't say."""
 
     @property
     def label_names(self) -> tuple[str, ...]:

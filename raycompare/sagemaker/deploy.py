@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tarfile
 from dataclasses import dataclass
+from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from raycompare.errors import UserError
 from raycompare.experiment.prices import instances
-from raycompare.models.heads import is_plain
-from raycompare.models.pretrained import POOLED_BY
+from raycompare.models.saved import NOTHING
 from raycompare.records.run_folder import RunFolder
 from raycompare.sagemaker.aws import Aws
 from raycompare.sagemaker.endpoint import PREFIX, Serving, create, inference_image
-from raycompare.serving.winner import Winner, lay_out, winner
+from raycompare.serving.winner import Winner, lay_out, saved_at, winner
 
 ARCHIVE = "model.tar.gz"
+CODE = {
+    "sagemaker/inference.py": "inference.py",
+    "models/pooling.py": "raycompare/models/pooling.py",
+    "serving/long_texts.py": "raycompare/serving/long_texts.py",
+}
+"""What the container runs: files of raycompare, and their names in the folder code."""
 MOST_NAME = 63
 
 
@@ -48,7 +53,7 @@ class Deployment:
         """Upload the archive and create the endpoint.
 
         Raises:
-            UserError: the container can't compute the model's pooling, or the name is taken.
+            UserError: the model needs code that the container does not have, or the name is taken.
             RunError: the endpoint does not start.
         """
         place, name = self.serving.archive.rsplit("/", 1)
@@ -106,23 +111,33 @@ def endpoint_name(found: Winner) -> str:
 
 
 def pack(folder: RunFolder, found: Winner) -> bytes:
-    """Return the archive that the container unpacks, with all files at its top level.
+    """Return the archive that the container unpacks, with weights and configs at its top level.
 
     Raises:
-        UserError: the model uses a pooling that transformers' own classes don't have.
+        UserError: the model needs code that the container does not have.
     """
     with TemporaryDirectory() as place:
         lay_out(folder, found, Path(place))
-        config = json.loads((Path(place) / "config.json").read_text(encoding="utf-8"))
-        how = config.get(POOLED_BY)
-        if not is_plain(config["model_type"], how):
-            raise UserError(
-                f"{found.model} was trained with pooling: {how}, which the inference container "
-                "can't compute, so its predictions would be wrong. Serve the model with your own "
-                "code and raycompare.load_model, or deploy a model without pooling."
-            )
-        packing = BytesIO()
-        with tarfile.open(fileobj=packing, mode="w:gz") as archive:
-            for path in sorted(Path(place).iterdir()):
-                archive.add(path, path.name)
-        return packing.getvalue()
+        return archive(Path(place))
+
+
+def archive(model: Path) -> bytes:
+    """Return the archive of the folder of a model, with the code that predicts.
+
+    Raises:
+        UserError: the model needs code that the container does not have.
+    """
+    try:
+        saved_at(RunFolder.at(model), NOTHING)
+    except UserError as error:
+        raise UserError(
+            f"the inference container can't load this model. {error} For an endpoint, use a model "
+            "with a class of transformers, or your own container."
+        ) from error
+    packing = BytesIO()
+    with tarfile.open(fileobj=packing, mode="w:gz") as packed:
+        for path in sorted(model.iterdir()):
+            packed.add(path, path.name)
+        for source, name in CODE.items():
+            packed.add(str(files("raycompare") / source), f"code/{name}")
+    return packing.getvalue()

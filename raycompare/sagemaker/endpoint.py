@@ -127,20 +127,28 @@ def _await_service(name: str, client: Any) -> None:
         sleep(POLL_SECONDS)
 
 
-def predict(name: str, texts: Sequence[str], aws: Aws) -> list[Mapping[str, Any]]:
-    """Return label and score of each text.
+def predict(
+    name: str, texts: Sequence[str], aws: Aws, pairs: Sequence[str] | None = None
+) -> list[Mapping[str, Any]]:
+    """Return label and score of each text, or of each pair if there are second texts.
+
+    Texts are truncated as in training, also by endpoints of earlier versions, which had no code.
 
     Raises:
         UserError: there is no such endpoint, or its answer has an unexpected form.
     """
     from botocore.exceptions import ClientError
 
+    inputs: list[Any] = list(texts)
+    if pairs is not None:
+        both = zip(texts, pairs, strict=True)
+        inputs = [{"text": text, "text_pair": pair} for text, pair in both]
     try:
         answer = aws.client("sagemaker-runtime").invoke_endpoint(
             EndpointName=name,
             ContentType="application/json",
             Accept="application/json",
-            Body=json.dumps({"inputs": list(texts)}).encode(),
+            Body=json.dumps({"inputs": inputs, "parameters": {"truncation": True}}).encode(),
         )
     except ClientError as error:
         raise UserError(f"{name}: {error.response['Error'].get('Message', error)}") from error

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import html
 import json
-import socket
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Self
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -22,19 +19,14 @@ from pydantic import (
     model_validator,
 )
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from raycompare.errors import Problem, UserError
 from raycompare.experiment.safe_yaml import is_broken
+from raycompare.serving.fair_batches import BadTextError, OverloadedError
+from raycompare.serving.http_bodies import MOST_BYTES, BodyLimit
+from raycompare.serving.http_errors import refuse_body, refuse_overload, refuse_path, refuse_text
 
-MOST_BYTES = 2**20
-"""Maximum size of a request body."""
 MOST_TEXTS = 64
 """Maximum number of texts in a request; `raycompare predict` is for more."""
-SHOWN = 60
-"""Number of characters of a value that an error message repeats."""
-UNPARSED, TOO_LARGE, NOT_VALID = 400, 413, 422
-PATHS = "POST /predict, GET /health, GET /docs, GET /openapi.json"
 
 
 def _as_list(value: object) -> object:
@@ -127,8 +119,10 @@ def new_app() -> FastAPI:
     """
     app = FastAPI(title="raycompare", version="1", docs_url=None, redoc_url=None)
     app.add_middleware(BodyLimit)
-    app.add_exception_handler(RequestValidationError, _refuse)
-    app.add_exception_handler(HTTPException, _refuse_path)
+    app.add_exception_handler(RequestValidationError, refuse_body)
+    app.add_exception_handler(HTTPException, refuse_path)
+    app.add_exception_handler(OverloadedError, refuse_overload)
+    app.add_exception_handler(BadTextError, refuse_text)
     return app
 
 
@@ -147,108 +141,6 @@ def require_width(question: PredictRequest, width: int | None) -> None:
     raise RequestValidationError([{**error, "input": question.text_pair}])
 
 
-def refusal(status: int, problems: Sequence[Problem]) -> JSONResponse:
-    """Return an error response: what was found, where, and what is allowed."""
-    errors = [
-        {"where": _writable(p.where), "found": _writable(p.found), "allowed": p.allowed}
-        for p in problems
-    ]
-    return JSONResponse({"error": errors}, status_code=status)
-
-
-def _writable(text: str) -> str:
-    """Return a text of a request without characters that no response can have."""
-    return text.encode(errors="backslashreplace").decode()
-
-
-async def _refuse(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)
-    return refusal(NOT_VALID, [_problem(each) for each in error.errors()])
-
-
-async def _refuse_path(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)
-    if error.status_code == UNPARSED:
-        return refusal(NOT_VALID, [_unparsed(error.__cause__)])
-    found = f"{request.method} {request.url.path}"
-    problem = Problem(where="path", found=found, allowed=PATHS)
-    return refusal(error.status_code, [problem])
-
-
-def _unparsed(cause: BaseException | None) -> Problem:
-    """Describe a body that FastAPI could not parse, although it may be JSON."""
-    found = {
-        UnicodeDecodeError: "bytes that are not UTF-8",
-        RecursionError: "lists or objects nested too deeply",
-    }.get(type(cause), f"a body that can't be parsed: {cause}")
-    return Problem(where="body", found=found, allowed='JSON in UTF-8 such as {"text": "..."}')
-
-
-def _problem(error: Mapping[str, Any]) -> Problem:
-    where = ".".join(map(str, error["loc"]))
-    if error["type"] == "json_invalid":
-        return Problem(where="body", found="invalid JSON", allowed='JSON such as {"text": "..."}')
-    value = error.get("input")
-    if error["type"] == "missing" or value is None:
-        shown = "nothing"
-    elif isinstance(value, list):
-        shown = f"a list of {len(value)}"
-    else:
-        text = json.dumps(value, ensure_ascii=False, default=str)
-        shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
-    return Problem(where=where, found=shown, allowed=error["msg"].removeprefix("Value error, "))
-
-
-class BodyLimit:
-    """Refuses bodies of more than `MOST_BYTES` before parsing, even without a content length."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        """Wrap an application."""
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Read the body up to the limit, and pass it on."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        if _content_length(scope) > MOST_BYTES:
-            await self._too_large(f"{_content_length(scope):,} bytes")(scope, receive, send)
-            return
-        body, more = b"", True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            body, more = body + message.get("body", b""), message.get("more_body", False)
-            if len(body) > MOST_BYTES:
-                await self._too_large(f"more than {MOST_BYTES:,} bytes")(scope, receive, send)
-                return
-        await self._app(scope, _replay_body(body, receive), send)
-
-    def _too_large(self, found: str) -> JSONResponse:
-        allowed = f"{MOST_BYTES:,} bytes; split the texts into several requests"
-        return refusal(TOO_LARGE, [Problem(where="body", found=found, allowed=allowed)])
-
-
-def _content_length(scope: Scope) -> int:
-    lengths = (value for name, value in scope["headers"] if name == b"content-length")
-    value = next(lengths, b"0")
-    return int(value) if value.isdigit() else 0
-
-
-def _replay_body(body: bytes, receive: Receive) -> Receive:
-    replayed = False
-
-    async def replay() -> Message:
-        nonlocal replayed
-        if replayed:
-            return await receive()
-        replayed = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return replay
-
-
 def page(schema: Mapping[str, Any]) -> str:
     """Return a self-contained page about the API."""
     described = html.escape(json.dumps(schema, indent=2))
@@ -265,25 +157,3 @@ answers with 503: try again later. The schema is in <a href="openapi.json">opena
 <pre>{described}</pre>
 </html>
 """
-
-
-def require_port(host: str, port: int) -> None:
-    """Check that the server can listen on a host and port.
-
-    Raises:
-        UserError: the port is in use, or the address does not belong to this machine.
-    """
-    with socket.socket() as tried:
-        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            tried.bind((host, port))
-        except OSError as error:
-            taken = error.errno == errno.EADDRINUSE
-            where = "--port" if taken else "--host"
-            why = (
-                "which is in use by another program" if taken else f"which fails: {error.strerror}"
-            )
-            raise UserError(
-                f"{where}: found {host}:{port}, {why}. Allowed: a free port and an address of this "
-                "machine, such as 127.0.0.1."
-            ) from error

@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from raycompare.data.tokenize import padding_of
-from raycompare.models.saved import load_model
+from raycompare.models.saved import NOTHING, Trust, load_saved
 from raycompare.records.run_folder import RunFolder
 from raycompare.serving.winner import saved_at
 from raycompare.training.classifier import Classifier, RawTexts
@@ -34,22 +33,22 @@ class LoadedModel:
     """Label names, in the order of the probabilities."""
 
     @classmethod
-    def at(cls, place: RunFolder) -> LoadedModel:
+    def at(cls, place: RunFolder, trust: Trust = NOTHING) -> LoadedModel:
         """Load a model onto the GPU, or the CPU if there is none; copy a remote model first.
 
         Truncation and pooling are those of training; the precision is the default of trials on this
         device.
 
         Raises:
-            UserError: the folder has no model.
+            UserError: the folder has no model, it is damaged, or its code is not trusted.
         """
-        saved = saved_at(place)
+        saved = saved_at(place, trust)
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         with TemporaryDirectory() as copied:
             local = place.get_folder("", Path(copied))
-            tokenizer = AutoTokenizer.from_pretrained(local)
-            model = load_model(local).to(device)  # type: ignore[arg-type]
+            model, tokenizer = load_saved(Path(local), trust)
+        model.to(device)  # type: ignore[arg-type]
         classifier = Classifier(
             model=model,
             tokenizer=tokenizer,

@@ -13,16 +13,21 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
-from transformers import AutoTokenizer, PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from raycompare.errors import RunError, UserError
 from raycompare.extras import install_command
-from raycompare.models.saved import load_model
+from raycompare.models.saved import NOTHING, Trust, load_saved
 from raycompare.records.run_folder import RunFolder
 from raycompare.serving.winner import saved_at
 
 ONNX = "model.onnx"
 """File name expected by Optimum's ORTModelForSequenceClassification."""
+AXES = ("batch", "sequence")
+"""Names of the dynamic dimensions of the inputs."""
+MOST_IN_ONE_FILE = 1_900_000_000
+"""Bytes of weights; protobuf allows files of 2 GiB. Larger models get a second file,
+model.onnx.data."""
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 TOLERANCE = 1e-4
 """Largest allowed difference of a probability. Both models compute in float32, in different orders:
@@ -65,24 +70,25 @@ class _Logits(nn.Module):
         return logits
 
 
-def write_onnx(place: Path) -> Agreement:
+def write_onnx(place: Path, trust: Trust = NOTHING) -> Agreement:
     """Write model.onnx to the folder of a saved model, and compare the two with onnxruntime.
 
     The inputs are those of the tokenizer, int64 of shape [texts, tokens]; the output is float32
     logits of shape [texts, labels]. Pooling is included.
 
     Raises:
-        UserError: the extra is not installed.
+        UserError: the extra is not installed, or the code of the model is not trusted.
         RunError: a probability differs by more than `TOLERANCE`; the ONNX model is removed.
     """
     _require_extra()
-    model = load_model(place)
-    batches = _Batches.of(place, model)
+    model, tokenizer = load_saved(place, trust)
+    batches = _Batches.of(place, model, tokenizer)
     path = place / ONNX
     _write(_Logits(model, batches.names), batches, path)
     agreement = _compare_answers(model, batches, path)
     if not agreement.largest <= TOLERANCE:  # also refuses NaN
         path.unlink()
+        path.with_name(f"{ONNX}.data").unlink(missing_ok=True)
         raise RunError(
             f"the ONNX model predicts differently from the model: probabilities differ by up to "
             f"{agreement.largest:.1e} (allowed: {TOLERANCE:.0e}). Nothing was written. Export "
@@ -114,8 +120,9 @@ class _Batches:
     longest: int
 
     @classmethod
-    def of(cls, place: Path, model: PreTrainedModel) -> _Batches:
-        tokenizer = AutoTokenizer.from_pretrained(place)
+    def of(
+        cls, place: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+    ) -> _Batches:
         taken = signature(model.forward).parameters
         return cls(
             names=tuple(name for name in tokenizer.model_input_names if name in taken),
@@ -143,7 +150,7 @@ class _Batches:
 
 
 def _write(module: _Logits, batches: _Batches, path: Path) -> None:
-    free = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+    free = dict(enumerate(AXES))  # names make an axis dynamic
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's parts warn about each other
@@ -155,9 +162,15 @@ def _write(module: _Logits, batches: _Batches, path: Path) -> None:
             output_names=["logits"],
             dynamic_shapes=(tuple(free for _ in batches.names),),
             dynamo=True,
-            external_data=False,
+            external_data=_is_large(module),
             verbose=False,
         )
+
+
+def _is_large(module: nn.Module) -> bool:
+    """Return whether the weights would not fit into one file of protobuf."""
+    weights = (*module.parameters(), *module.buffers())
+    return sum(weight.nbytes for weight in weights) > MOST_IN_ONE_FILE
 
 
 def _compare_answers(model: PreTrainedModel, batches: _Batches, path: Path) -> Agreement:

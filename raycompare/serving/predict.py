@@ -20,6 +20,7 @@ from raycompare.data.text_checks import TextChecks
 from raycompare.errors import UserError
 from raycompare.experiment.spec import DataSpec
 from raycompare.formatting import count, number_of, score
+from raycompare.models.saved import NOTHING, Trust
 from raycompare.records.run_folder import RunFolder
 from raycompare.serving.input_files import FAULT, ROW, Columns, Input
 from raycompare.serving.label_names import LabelRules, MatchedLabels
@@ -43,6 +44,7 @@ class Prediction:
     labels: tuple[str, ...]
     """Label names of the model, in the order of their ids."""
     out: str
+    trust: Trust = NOTHING
     data: DataSpec | None = None
     """The data of the run that trained the model, if it is at hand."""
     batch_size: int = BATCH_SIZE
@@ -63,17 +65,20 @@ class Prediction:
         return POOL * self.batch_size
 
 
-def columns_of(data: DataSpec | None, text: Sequence[str], label: str | None) -> Columns:
+def columns_of(
+    data: DataSpec | None, text: Sequence[str], label: str | None, width: int | None = None
+) -> Columns:
     """Return the named columns, else those of the run, else `text` and `label`.
+
+    `width` is 1 for a model of single texts, 2 for pairs, None if it isn't known.
 
     Raises:
         UserError: the model takes another number of texts.
     """
     if len(text) > 2:  # noqa: PLR2004 - a pair
         raise UserError(f"--text-column: found {few(text)}, allowed one, or two for pairs.")
-    if text and data is not None:
-        require_width("--text-column", len(text), data)
     usual = data or DataSpec(dataset="any")
+    require_width("--text-column", len(text or usual.text), width)
     return Columns(
         text=tuple(text) or usual.text,
         label=label or usual.label,
@@ -83,7 +88,7 @@ def columns_of(data: DataSpec | None, text: Sequence[str], label: str | None) ->
 
 def predict_here(asked: Prediction) -> Iterator[pa.Table]:
     """Yield the predictions for a file, in its order, computed in this process."""
-    loaded = LoadedModel.at(asked.model)
+    loaded = LoadedModel.at(asked.model, asked.trust)
     for piece in asked.source.pieces:
         for table in asked.source.read(piece, asked.rows_at_once):
             yield add_predictions(loaded, table, asked)
@@ -210,6 +215,20 @@ def _tell_faults(table: pa.Table, before: int, say: Say) -> None:
         say(f"row {row[ROW]}: {row[FAULT]}")
     if before <= MOST_NAMED < before + faulty.num_rows:
         say("more rows are invalid; they get null labels too and are counted at the end")
+
+
+def list_predictions(loaded: LoadedModel, columns: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
+    """Return texts, label and probabilities of each text or pair, as for JSON."""
+    rows = loaded.probabilities(columns).tolist()
+    names = ("text", "text_pair")
+    return [
+        {
+            **dict(zip(names, texts, strict=False)),
+            PREDICTED: loaded.labels[row.index(max(row))],
+            "probabilities": dict(zip(loaded.labels, row, strict=True)),
+        }
+        for texts, row in zip(zip(*columns, strict=True), rows, strict=True)
+    ]
 
 
 def describe_predictions(loaded: LoadedModel, columns: Sequence[Sequence[str]]) -> list[str]:

@@ -73,7 +73,7 @@ class _Answering:
     def __init__(self, asked: Prediction) -> None:
         if not torch.cuda.is_available():
             torch.set_num_threads(1)  # each CPU has an actor
-        self._asked, self._loaded = asked, LoadedModel.at(asked.model)
+        self._asked, self._loaded = asked, LoadedModel.at(asked.model, asked.trust)
 
     def __call__(self, table: pa.Table) -> pa.Table:
         return add_predictions(self._loaded, table, self._asked)

@@ -5,7 +5,6 @@ Ray Serve exports its counters and latencies for Prometheus on Ray's metrics por
 
 # No `annotations` from the future: Serve sends `Replica` to its process by value, and there FastAPI
 # cannot resolve annotations that are only strings.
-import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +18,9 @@ from ray import serve
 from ray.serve.config import HTTPOptions
 
 from raycompare.cluster.connection import connect, is_remote
+from raycompare.models.saved import NOTHING, Trust
 from raycompare.records.run_folder import RunFolder
+from raycompare.serving.fair_batches import Answer, FairBatches, Limits, Row
 from raycompare.serving.http_api import (
     Health,
     PredictRequest,
@@ -27,18 +28,30 @@ from raycompare.serving.http_api import (
     TextPrediction,
     new_app,
     page,
-    require_port,
     require_width,
 )
+from raycompare.serving.http_bodies import MOST_BYTES
 from raycompare.serving.loaded_model import LoadedModel
-from raycompare.serving.winner import model_files, saved_at, trained_on
+from raycompare.serving.long_texts import shorten
+from raycompare.serving.start import (
+    await_replicas,
+    bracket,
+    require_port,
+    require_room,
+    telling_cause,
+)
+from raycompare.serving.winner import model_files, saved_at, width_of
 
 NAME = "raycompare"
 REQUEST_SECONDS = 60.0
 """Time after which Serve answers with 408."""
 ONGOING_BATCHES, QUEUED_BATCHES = 2, 4
-"""Requests that a replica works on, and that wait for it, in batches. Further requests are answered
+"""Texts that a replica works on, and that wait for it, in batches. Further requests are answered
 with 503, so that none waits longer than a few batches take."""
+MOST_WAITING = 4 * MOST_BYTES
+"""Maximum number of characters of these texts."""
+MOST_REQUESTS = 4096
+"""Requests that a replica holds, most of them while their bodies arrive."""
 
 app = new_app()
 
@@ -57,8 +70,20 @@ class Service:
     wait_ms: float = 5.0
     """Maximum time for which a batch waits for more texts."""
     replicas: int = 1
+    trust: Trust = NOTHING
     max_queued: int | None = None
-    """Maximum number of requests that wait for a replica."""
+    """Maximum number of texts that wait in a replica."""
+
+    @property
+    def limits(self) -> Limits:
+        """The batches of a replica, and how much may wait for them."""
+        queued = self.max_queued or QUEUED_BATCHES * self.max_batch
+        return Limits(
+            batch=self.max_batch,
+            wait_s=self.wait_ms / 1000,
+            texts=ONGOING_BATCHES * self.max_batch + queued,
+            size=MOST_WAITING,
+        )
 
 
 @serve.deployment(name=NAME)
@@ -67,25 +92,24 @@ class Replica:
     """A process with the model."""
 
     def __init__(
-        self, files: str, name: str, max_batch: int, wait_ms: float, width: int | None
+        self, files: str, name: str, limits: Limits, width: int | None, trust: Trust
     ) -> None:
         """Load the model and predict one text, so that the first request is not slowed down.
 
         Args:
             files: folder of the model.
             name: name of the model.
-            max_batch: maximum number of texts in a batch.
-            wait_ms: maximum time for which a batch waits for more texts.
+            limits: batches, and how much may wait.
             width: 1 for a model of single texts, 2 for pairs, None if it isn't known.
+            trust: code of the model that may run.
         """
-        self._width = width
         if not torch.cuda.is_available():
             torch.set_num_threads(1)  # a replica takes one CPU
-        self._name, self._model = name, LoadedModel.at(RunFolder.at(files))
-        self._batch_size = max_batch
-        self._model.probabilities([["warm"]])
-        self._rows.set_max_batch_size(max_batch)  # type: ignore[attr-defined]
-        self._rows.set_batch_wait_timeout_s(wait_ms / 1000)  # type: ignore[attr-defined]
+        self._width, self._name, self._batch = width, name, limits.batch
+        with telling_cause():
+            self._model = LoadedModel.at(RunFolder.at(files), trust)
+            self._model.probabilities([["warm"]] * (width or 1))
+        self._batches = FairBatches(self._answers, limits)
 
     @app.get("/health")
     async def health(self) -> Health:
@@ -101,7 +125,7 @@ class Replica:
     async def predict(self, question: PredictRequest) -> PredictResponse:
         """Return label and probabilities of each text."""
         require_width(question, self._width)
-        rows = await asyncio.gather(*(self._rows(row) for row in question.rows))
+        rows = await self._batches.answer(question.rows)
         return PredictResponse(
             predictions=[TextPrediction.of(self._model.labels, row) for row in rows]
         )
@@ -111,31 +135,30 @@ class Replica:
         """Show the documentation of the API."""
         return HTMLResponse(page(app.openapi()))
 
-    @serve.batch
-    async def _rows(self, rows: list[tuple[str, ...]]) -> list[list[float]]:
+    def _answers(self, rows: Sequence[Row]) -> Sequence[Answer]:
         """Return the probabilities of texts and pairs that arrived together."""
-        # In a thread, so that this one can collect requests for the next batch.
-        return await asyncio.to_thread(self._probabilities, rows)
-
-    def _probabilities(self, rows: Sequence[tuple[str, ...]]) -> list[list[float]]:
-        probabilities: list[list[float]] = [[]] * len(rows)
+        classifier = self._model.classifier
+        rows = [shorten(row, classifier.tokenizer, classifier.max_length) for row in rows]
+        answers: list[Answer] = [[]] * len(rows)
         for width in {len(row) for row in rows}:
             alike = [index for index, row in enumerate(rows) if len(row) == width]
             columns = list(zip(*(rows[index] for index in alike), strict=True))
-            answers = self._model.probabilities(columns, self._batch_size)
-            for index, answer in zip(alike, answers.tolist(), strict=True):
-                probabilities[index] = answer
-        return probabilities
+            computed = self._model.probabilities(columns, self._batch)
+            for index, answer in zip(alike, computed.tolist(), strict=True):
+                answers[index] = answer
+        return answers
 
 
 def serve_model(service: Service, say: Callable[[str], None]) -> None:
     """Serve until Ctrl-C or SIGTERM.
 
     Raises:
-        UserError: there is no such model, or the port is taken.
+        UserError: there is no such model, it can't be loaded, the port is taken, or there are
+            fewer CPUs or GPUs than replicas.
+        RunError: the replicas are not ready in time.
     """
     try:
-        with serving(service) as lines:
+        with serving(service, say) as lines:
             for line in lines:
                 say(line)
             Event().wait()
@@ -144,18 +167,22 @@ def serve_model(service: Service, say: Callable[[str], None]) -> None:
 
 
 @contextmanager
-def serving(service: Service) -> Iterator[list[str]]:
+def serving(service: Service, say: Callable[[str], None]) -> Iterator[list[str]]:
     """Serve while the context is active; yields lines that describe the server.
 
     Raises:
-        UserError: there is no such model, or the port is taken.
+        UserError: as for `serve_model`.
+        RunError: the replicas are not ready in time.
     """
     files = model_files(service.place, service.model)
-    saved_at(files)
+    saved_at(files, service.trust)
     if not is_remote():
         require_port(service.host, service.port)
-    with connect():
-        logging.getLogger("ray.serve").setLevel(logging.ERROR)
+    say(f"starting: {files.shown}")
+    with connect(say=say) as nodes:
+        if not is_remote():
+            require_room(service.replicas, nodes)
+        logging.getLogger("ray.serve").setLevel(logging.CRITICAL)  # it would log each news again
         try:
             serve.start(
                 proxy_location="HeadOnly",
@@ -163,7 +190,9 @@ def serving(service: Service) -> Iterator[list[str]]:
                     host=service.host, port=service.port, request_timeout_s=REQUEST_SECONDS
                 ),
             )
-            serve.run(_bound(service, files), name=NAME, route_prefix="/")
+            target = serve.RunTarget(_bound(service, files), name=NAME, route_prefix="/")
+            serve.run_many([target], wait_for_applications_running=False)
+            await_replicas(lambda: serve.status().applications[NAME], service.replicas, say)
             yield _lines(service, files)
         finally:
             # Not serve.shutdown(), because the cluster may serve other applications.
@@ -172,24 +201,22 @@ def serving(service: Service) -> Iterator[list[str]]:
 
 def _bound(service: Service, files: RunFolder) -> serve.Application:
     cards = int(ray.cluster_resources().get("GPU", 0))
-    ongoing = ONGOING_BATCHES * service.max_batch
-    queued = service.max_queued or QUEUED_BATCHES * service.max_batch
     deployment = Replica.options(  # type: ignore[attr-defined]
         num_replicas=service.replicas,
-        max_ongoing_requests=ongoing,
-        max_queued_requests=queued,
+        max_ongoing_requests=MOST_REQUESTS,
+        max_queued_requests=MOST_REQUESTS,
+        max_constructor_retry_count=1,
         ray_actor_options={"num_cpus": 1, "num_gpus": 1 if cards else 0},
     )
     name = service.model or files.uri.rpartition("/")[2]
-    data = trained_on(service.place)
-    width = len(data.text) if data else None
-    settings = (service.max_batch, service.wait_ms, width)
+    width = width_of(service.place, files)
+    settings = service.limits, width, service.trust
     bound: serve.Application = deployment.bind(files.uri, name, *settings)
     return bound
 
 
 def _lines(service: Service, files: RunFolder) -> list[str]:
-    at = f"http://{service.host}:{service.port}"
+    at = f"http://{bracket(service.host)}:{service.port}"
     node = next(node for node in ray.nodes() if node["Alive"])
     metrics = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
     return [

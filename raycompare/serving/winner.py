@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,19 @@ from raycompare.analysis.comparison import Comparison, compare_run
 from raycompare.analysis.extend import finalist
 from raycompare.analysis.leaderboard import ModelRow
 from raycompare.errors import UserError
-from raycompare.experiment.spec import UNLIMITED, DataSpec, Experiment
-from raycompare.models.heads import is_plain
-from raycompare.models.pretrained import POOLED_BY
+from raycompare.experiment.spec import UNLIMITED, Arguments, DataSpec, Experiment
+from raycompare.models.places import CONFIG
+from raycompare.models.pooling import is_plain
+from raycompare.models.pretrained import MODEL_TYPE
+from raycompare.models.saved import (
+    TOKENIZER_CONFIG,
+    Trust,
+    label_names,
+    parse_config,
+    pooling_of,
+    require_trust,
+    texts_per_row,
+)
 from raycompare.records.layout import BEST, EXPERIMENT, WEIGHTS, weights_of
 from raycompare.records.rows import TrialRecord
 from raycompare.records.run_folder import RunFolder
@@ -22,7 +31,6 @@ from raycompare.records.snapshot import read_records
 from raycompare.report.card import Card, SavedModel, not_plain
 
 CARD = "README.md"
-CONFIG, TOKENIZER_CONFIG = "config.json", "tokenizer_config.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,39 +130,68 @@ def trained_on(place: str | Path) -> DataSpec | None:
     return run.read_experiment().data if run else None
 
 
-def require_width(option: str, width: int, data: DataSpec) -> None:
+def width_of(place: str | Path, files: RunFolder) -> int | None:
+    """Return 1 for a model of single texts, 2 for pairs, None if neither it nor its run is known.
+
+    `place` is what was named, `files` the folder of the model.
+    """
+    noted = saved_at(files).texts
+    data = None if noted else trained_on(place)
+    return len(data.text) if data else noted
+
+
+def require_width(option: str, width: int, trained: int | None) -> None:
     """Check that a model of single texts gets single texts, and a model of pairs pairs.
 
     Raises:
-        UserError: it gets the other.
+        UserError: it gets the other; `trained` is None if that is not known.
     """
-    if width != len(data.text):
+    if trained not in (None, width):
         kinds = {1: "single texts", 2: "pairs of texts"}
         raise UserError(
-            f"{option}: found {kinds[width]}, allowed {kinds[len(data.text)]}, on which the model "
-            f"was trained (data.text: {', '.join(data.text)})."
+            f"{option}: found {kinds[width]}, allowed {kinds[trained or width]}, on which the "
+            "model was trained."
         )
 
 
-def saved_at(place: RunFolder) -> SavedModel:
-    """Read labels, length and pooling from the files of a model.
+def saved_at(place: RunFolder, trust: Trust | None = None) -> SavedModel:
+    """Read labels, length, pooling and number of texts from the files of a model.
+
+    With `trust`, also check that the code that they name may run.
 
     Raises:
-        UserError: the folder has no model, or its tokenizer has no model_max_length.
+        UserError: the folder has no model, its configs are damaged, its tokenizer has no
+            model_max_length, or its code is not trusted.
     """
-    config = json.loads(place.read_text(CONFIG))
-    how = config.get(POOLED_BY)
-    length = json.loads(place.read_text(TOKENIZER_CONFIG)).get("model_max_length", UNLIMITED)
+    config, shown = _config(place, CONFIG), place.child(CONFIG)
+    tokenizer = _config(place, TOKENIZER_CONFIG)
+    if trust is not None:
+        require_trust(config, tokenizer, trust, place.shown)
+    how, kind = pooling_of(config, shown), str(config.get(MODEL_TYPE))
+    return SavedModel(
+        labels=dict(enumerate(label_names(config, shown))),
+        max_length=_length(tokenizer, place.child(TOKENIZER_CONFIG)),
+        pooling=None if is_plain(kind, how) else how,
+        texts=texts_per_row(config, shown),
+    )
+
+
+def _config(place: RunFolder, name: str) -> Arguments:
+    if not place.exists(name):
+        raise UserError(f"{place.shown} has no {name}. Use a model folder with all its files.")
+    return parse_config(place.read_bytes(name), place.child(name))
+
+
+def _length(tokenizer: Arguments, shown: str) -> int:
+    length = tokenizer.get("model_max_length", UNLIMITED)
+    if not isinstance(length, int | float) or isinstance(length, bool) or not length >= 1:
+        raise UserError(f"{shown}: model_max_length: found {length!a}, allowed a number of tokens.")
     if length >= UNLIMITED:
         raise UserError(
-            f"{place.child(TOKENIZER_CONFIG)} has no model_max_length, so texts would not be "
-            "truncated as in training. Add it: the number of tokens shown in the report under Data."
+            f"{shown} has no model_max_length, so texts would not be truncated as in training. "
+            "Add it: the number of tokens shown in the report under Data."
         )
-    return SavedModel(
-        labels={int(key): name for key, name in config["id2label"].items()},
-        max_length=length,
-        pooling=None if is_plain(config["model_type"], how) else how,
-    )
+    return int(length)
 
 
 def lay_out(

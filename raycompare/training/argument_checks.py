@@ -15,7 +15,8 @@ from raycompare.errors import Problem, near, one_of
 from raycompare.experiment.hyperparameters import MAX_LENGTH
 from raycompare.experiment.space import CONFIG, DEVIATIONS, Domain, SearchSpace
 from raycompare.experiment.spec import Arguments
-from raycompare.models.heads import POOLING, POOLINGS, SETTLED
+from raycompare.models.heads import POOLING, SETTLED
+from raycompare.models.pooling import POOLINGS
 from raycompare.training.arguments import OWN, _is_ours
 from raycompare.training.class_weights import CLASS_WEIGHTS, WEIGHTINGS
 from raycompare.training.fields import CHOICES, FIELDS, LIMITS, REFUSED_VALUES, RENAMED, Fate

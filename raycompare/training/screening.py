@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 
 from raycompare.data.batches import longest_first, token_batches
 from raycompare.data.tokens import Ints, TokenSplit
-from raycompare.models.heads import MEAN, pool_tokens
+from raycompare.models.pooling import MEAN, pool_tokens
 from raycompare.models.pretrained import build_model
 from raycompare.records.rows import Screened
 from raycompare.training.arguments import training_arguments

@@ -36,6 +36,8 @@ class TrialTask:
     """Whether the scheduler may pause the trial at an evaluation."""
     checkpoint_every_s: float = math.inf
     """Longest training time that is repeated after a worker is lost, in seconds."""
+    pairs: bool = False
+    """Whether each row has two texts."""
     halvings: int = 0
     """How often the number of texts that are computed at once is halved from the start."""
 

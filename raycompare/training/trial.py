@@ -143,7 +143,7 @@ def _finish(
     reporter.save_predictions(tested.predictions)
     with TemporaryDirectory(dir=".") as scratch:
         folder = Path(scratch) / "weights"
-        save_model(trainer.model, task.model, folder, task.data.max_length)
+        save_model(trainer.model, task.model, folder, task.data.max_length, task.pairs)
         reporter.save_weights(folder)
     return tested
 

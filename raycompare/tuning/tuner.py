@@ -171,6 +171,7 @@ def task_of(shared: Shared, plan: TrialPlan, resources: ResourceSpec) -> TrialTa
         evaluate_at=evaluate_at,
         may_pause=plan.stage == "tune" and SCHEDULERS[experiment.tune.scheduler].pauses,
         checkpoint_every_s=experiment.failure.checkpoint_every_s,
+        pairs=len(experiment.data.text) > 1,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from raycompare.errors import UserError
 from raycompare.experiment.file import parse_draft
 from raycompare.experiment.spec import ModelSpec
 from raycompare.models.custom import NoClassError, class_at
@@ -51,7 +52,9 @@ def test_a_class_of_ones_own_is_trained_goes_on_and_is_kept(
     cut_off(paused, tmp_path, after=0)
     after = gone_on(paused, tmp_path)
     assert after.end.test_metrics == pytest.approx(whole.end.test_metrics)
-    kept = load_model(tmp_path / "kept-weights")
+    with pytest.raises(UserError, match=r"names the class 'tests.own_models:MeanOfTokens'"):
+        load_model(tmp_path / "kept-weights")
+    kept = load_model(tmp_path / "kept-weights", trust_code=MEAN)
     assert type(kept) is MeanOfTokens
     assert kept.config.num_labels == 3
 
@@ -71,7 +74,7 @@ def test_a_class_with_a_config_of_its_own(task: TrialTask, tmp_path: Path, tiny_
     own = with_model(task, model_class=BAG, **fields)
     sink = gone_on(own, tmp_path)
     assert sink.end.reason == "full_budget"
-    kept = load_model(tmp_path / "kept-weights")
+    kept = load_model(tmp_path / "kept-weights", trust_code=BAG)
     assert type(kept) is BagOfEmbeddings
     assert kept.config.width == 4
 
@@ -131,5 +134,7 @@ def test_code_that_a_checkpoint_brings_runs_only_where_the_file_asks_for_it(
     model = ModelSpec(name="b", checkpoint=brought, trust_remote_code=True)
     sink = gone_on(replace(task, model=model), tmp_path)
     assert sink.end.reason == "full_budget"
+    with pytest.raises(UserError, match="add --trust-remote-code"):
+        load_model(tmp_path / "kept-weights")
     kept = load_model(tmp_path / "kept-weights", trust_remote_code=True)
     assert type(kept).__name__ == "Brought"

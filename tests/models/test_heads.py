@@ -31,14 +31,8 @@ from transformers.utils.generic import ModelOutput
 
 from raycompare.experiment.spec import Arguments, ModelSpec
 from raycompare.models.config_reads import fields_read
-from raycompare.models.heads import (
-    POOLED_TYPES,
-    encoder_layers,
-    freeze,
-    pool,
-    pool_tokens,
-    poolings,
-)
+from raycompare.models.heads import encoder_layers, freeze
+from raycompare.models.pooling import POOLED_TYPES, pool, pool_tokens, poolings
 from raycompare.models.pretrained import build_model, load_pretrained, load_trained
 from raycompare.training.task import TrialTask
 from tests.trials import trained, with_arguments

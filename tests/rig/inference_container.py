@@ -12,22 +12,21 @@ import io
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from subprocess import PIPE, Popen
 from typing import Any
 
 
-def answers_of(place: str) -> type[BaseHTTPRequestHandler]:
-    """Return what answers requests for the model in a folder, loaded as the container loads it."""
+def handler_of(place: str) -> Callable[[bytes, Mapping[str, str]], bytes]:
+    """Return the container's handler of a model in a folder: it takes a body and its headers."""
     import transformers.file_utils  # noqa: PLC0415 - only where it is served
 
     # The published toolkit (2.6.0) asks for TensorFlow by a function that transformers 5 has not.
     transformers.file_utils.is_tf_available = lambda: False
     from mms.context import Context, RequestProcessor  # noqa: PLC0415
     from mms.metrics.metrics_store import MetricsStore  # noqa: PLC0415
-    from mms.service import PredictionException  # noqa: PLC0415
     from sagemaker_huggingface_inference_toolkit.handler_service import (  # noqa: PLC0415
         HuggingFaceHandlerService,
     )
@@ -35,21 +34,31 @@ def answers_of(place: str) -> type[BaseHTTPRequestHandler]:
     service = HuggingFaceHandlerService()
     service.initialize(Context("model", place, {}, 1, None, "1"))
 
+    def handle(body: bytes, headers: Mapping[str, str]) -> bytes:
+        context: Any = Context("model", place, {}, 1, None, "1")
+        context.request_ids, context.metrics = {0: "0"}, MetricsStore({0: "0"}, "model")
+        context.request_processor = [RequestProcessor(dict(headers))]
+        (said,) = service.handle([{"body": body}], context)
+        return said.encode() if isinstance(said, str) else said
+
+    return handle
+
+
+def answers_of(place: str) -> type[BaseHTTPRequestHandler]:
+    """Return what answers requests for the model in a folder, loaded as the container loads it."""
+    handle = handler_of(place)
+    from mms.service import PredictionException  # noqa: PLC0415
+
     class Answers(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self._say(200 if self.path == "/ping" else 404, b"")
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            context: Any = Context("model", place, {}, 1, None, "1")
-            context.request_ids, context.metrics = {0: "0"}, MetricsStore({0: "0"}, "model")
-            context.request_processor = [RequestProcessor(dict(self.headers))]
             try:
-                (said,) = service.handle([{"body": body}], context)
+                self._say(200, handle(body, dict(self.headers)))
             except PredictionException as error:
                 self._say(error.error_code, str(error.message).encode())
-            else:
-                self._say(200, said.encode() if isinstance(said, str) else said)
 
         def _say(self, code: int, body: bytes) -> None:
             self.send_response(code)

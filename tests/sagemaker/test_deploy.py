@@ -17,7 +17,8 @@ from transformers import AutoConfig, pipeline
 pytest.importorskip("sagemaker.core", reason="pip install -e '.[sagemaker]'")
 
 from raycompare.errors import RunError, UserError
-from raycompare.models.pretrained import POOLED_BY
+from raycompare.models.pretrained import MADE_BY
+from raycompare.models.saved import OWN_CODE, TEXTS_PER_ROW
 from raycompare.records.run_folder import RunFolder
 from raycompare.sagemaker.aws import Aws
 from raycompare.sagemaker.deploy import Choice, Deployment, deployment, pack
@@ -62,6 +63,7 @@ def folder(tmp_path: Path) -> RunFolder:
 def give_weights(place: Path) -> None:
     save_tiny_bert(place)
     config = AutoConfig.from_pretrained(place)
+    setattr(config, TEXTS_PER_ROW, 1)
     config.id2label, config.label2id = LABELS, {name: key for key, name in LABELS.items()}
     config.save_pretrained(place)
 
@@ -86,7 +88,7 @@ def test_the_archive_is_loaded_by_the_containers_pipeline(
     folder: RunFolder, tmp_path: Path
 ) -> None:
     with tarfile.open(fileobj=BytesIO(pack(folder, winner(folder)))) as archive:
-        assert not [name for name in archive.getnames() if "/" in name]
+        assert {"config.json", "model.safetensors", "code/inference.py"} <= {*archive.getnames()}
         archive.extractall(tmp_path / "served", filter="data")
     classify = pipeline("text-classification", model=str(tmp_path / "served"))
     body = json.dumps(classify(["the old cat", "a rose"])).encode()
@@ -105,15 +107,16 @@ def test_the_card_says_from_what_for_what_and_how_well(folder: RunFolder, tmp_pa
     assert f"over {found.row.test['matthews_correlation'].n} seeds" in text
 
 
-def test_a_pooled_model_is_not_served_wrong(folder: RunFolder) -> None:
+@pytest.mark.parametrize("fields", [{MADE_BY: "mine:Model"}, {OWN_CODE: True}])
+def test_a_model_with_code_that_the_container_lacks_is_refused(
+    folder: RunFolder, fields: dict[str, object]
+) -> None:
     found = winner(folder)
     name = f"weights/{found.trial_id}/config.json"
     config = json.loads(folder.read_text(name))
-    folder.write_text(name, json.dumps({**config, POOLED_BY: "mean"}))
-    with pytest.raises(UserError, match="pooling: mean"):
+    folder.write_text(name, json.dumps({**config, **fields}))
+    with pytest.raises(UserError, match="the inference container can't load this model"):
         pack(folder, found)
-    folder.write_text(name, json.dumps({**config, POOLED_BY: "cls"}))
-    assert pack(folder, found), "the library's own class does the same"
 
 
 @pytest.mark.parametrize("kind", ["ml.g4dn.xlarge", None])

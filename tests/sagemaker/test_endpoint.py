@@ -108,9 +108,10 @@ def test_a_request_that_the_container_refuses_is_told(
     how = ["--role", ROLE, "--serverless", "--name", name, "--out", out, "--yes"]
     assert raycompare("deploy", folder.uri, *how).exit_code == 0
     archive, _ = archive_of(name)
-    with serving(archive, "zero-shot-classification") as url:
+    with serving(archive, "text-classification") as url:
         account.containers[name] = url
-        refused = raycompare("predict", name, "--text", "the old cat")
+        refused = raycompare("predict", name, "--text", "the old cat", "--text-pair", "a rose")
     assert isinstance(refused.exception, UserError)
     assert f"{name}: Received client error (400)" in str(refused.exception)
+    assert "allowed a text" in str(refused.exception)
     assert raycompare("delete", name, "--yes").exit_code == 0

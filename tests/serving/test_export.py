@@ -71,6 +71,20 @@ def test_the_onnx_model_answers_as_the_saved_one(
         expected = load_model(place)(**{name: torch.from_numpy(x) for name, x in named.items()})
     assert logits == pytest.approx(expected.logits.numpy(), abs=1e-5)
     assert not (place / "model.onnx.data").exists()
+    for each in session.get_inputs():
+        assert each.shape == ["batch", "sequence"]
+    assert session.get_outputs()[0].shape == ["batch", 4]
+
+
+def test_weights_too_large_for_one_onnx_file_get_a_second(
+    folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx_export, "MOST_IN_ONE_FILE", 1000)
+    place = tmp_path / "out"
+    said = export(folder.uri, "minilm-2", str(place), onnx=True)
+    assert "differ from the model's by" in said[1]
+    sizes = {name: (place / name).stat().st_size for name in ("model.onnx", "model.onnx.data")}
+    assert sizes["model.onnx.data"] > 1000
 
 
 def test_an_onnx_model_that_answers_otherwise_is_refused(
@@ -87,7 +101,7 @@ def test_an_onnx_model_that_answers_otherwise_is_refused(
 
 def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(onnx_export, "NEEDED", ("torch", "no_such_exporter"))
-    with pytest.raises(UserError, match=r"needs no_such_exporter.*raycompare\[onnx\]"):
+    with pytest.raises(UserError, match=r"needs no_such_exporter.*\[onnx\]"):
         onnx_export.write_onnx(tmp_path)
 
 

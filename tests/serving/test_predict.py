@@ -290,7 +290,9 @@ def test_the_columns_are_those_of_the_experiment_where_there_is_one(folder: RunF
     with pytest.raises(UserError, match="one, or two for pairs"):
         columns_of(data, ("a", "b", "c"), None)
     with pytest.raises(UserError, match="--text-column: found pairs of texts, allowed single"):
-        columns_of(data, ("a", "b"), None)
+        columns_of(data, ("a", "b"), None, 1)
+    with pytest.raises(UserError, match="--text-column: found single texts, allowed pairs"):
+        columns_of(None, (), None, 2)
 
 
 def test_the_best_model_of_a_fetched_run_is_used_where_the_weights_are_not(tmp_path: Path) -> None:

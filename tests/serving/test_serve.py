@@ -10,8 +10,8 @@ import socket
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -19,18 +19,13 @@ from typing import Any
 import httpx
 import pytest
 
-from raycompare.errors import UserError
 from raycompare.records.run_folder import RunFolder
 from raycompare.serving.http_api import (
-    MOST_BYTES,
     MOST_TEXTS,
-    PredictRequest,
-    PredictResponse,
-    new_app,
-    require_port,
-    require_width,
 )
+from raycompare.serving.http_bodies import MOST_BYTES
 from raycompare.serving.loaded_model import LoadedModel
+from raycompare.serving.start import require_port
 from raycompare.serving.winner import model_files
 from tests.serving.test_winner import LABELS, run_with_weights
 from tests.signals import hear_ctrl_c
@@ -163,120 +158,78 @@ def test_what_is_refused_over_the_wire_is_told_as_json(url: str) -> None:
 @serve
 @slow
 def test_more_than_it_can_take_is_answered_503_and_the_rest_is_answered(url: str) -> None:
-    statuses = asyncio.run(flood(url, 80))
-    assert set(statuses) == {200, 503}
-    assert statuses[200] >= 4
+    bodies = [
+        *[{"text": "a cat"}] * 60,
+        *[{"text": ["a cat"] * MOST_TEXTS}] * 10,
+        *[{"text": ["x" * 1000] * MOST_TEXTS}] * 3,
+        *[{"text": "a \ud83d"}, {"text": []}, {"texts": "a"}, b"{"] * 5,
+    ]
+    answers = asyncio.run(flood(url, bodies))
+    good = Counter(a.status_code for a, body in zip(answers, bodies, strict=True) if is_good(body))
+    assert set(good) == {200, 503}
+    assert good[200] >= 4
+    others = [a for a, body in zip(answers, bodies, strict=True) if not is_good(body)]
+    assert {answer.status_code for answer in others} == {422}
+    for answer in answers:
+        if answer.status_code == 503:
+            assert answer.json()["error"][0]["where"] == "server"
+            assert answer.headers["Retry-After"]
     assert ask(url, {"text": TEXTS}).status_code == 200
 
 
-async def flood(url: str, requests: int) -> Counter[int]:
+def is_good(body: Any) -> bool:
+    return isinstance(body, dict) and bool(body.get("text")) and "\ud83d" not in body["text"][-1]
+
+
+async def flood(url: str, bodies: Sequence[Any]) -> list[httpx.Response]:
     """Send all requests at once."""
-    limits = httpx.Limits(max_connections=requests)
+    limits = httpx.Limits(max_connections=len(bodies))
     async with httpx.AsyncClient(timeout=120, limits=limits) as client:
-        body = {"text": ["a cat"] * 8}
-        sent = (client.post(f"{url}/predict", json=body) for _ in range(requests))
-        return Counter([answer.status_code for answer in await asyncio.gather(*sent)])
+        contents = (b if isinstance(b, bytes) else json.dumps(b).encode() for b in bodies)
+        headers = {"Content-Type": "application/json"}
+        sent = (client.post(f"{url}/predict", content=c, headers=headers) for c in contents)
+        return await asyncio.gather(*sent)
 
 
-def test_a_port_that_is_taken_is_named() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        with pytest.raises(UserError, match=r"--port: found .* which is in use by another program"):
-            require_port("127.0.0.1", taken.getsockname()[1])
+@serve
+@slow
+def test_bodies_that_never_end_do_not_keep_others_waiting(url: str) -> None:
+    host, port = "127.0.0.1", int(url.rpartition(":")[2])
+    head = b"POST /predict HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
+    with ExitStack() as opened:
+        for _ in range(230):
+            slow_one = opened.enter_context(socket.create_connection((host, port)))
+            slow_one.sendall(head + b"Content-Length: 1000\r\n\r\n{")
+        assert httpx.get(f"{url}/health", timeout=60).status_code == 200
+        assert ask(url, {"text": TEXTS}).status_code == 200
+        assert slow_one.recv(100).startswith(b"HTTP/1.1 408")
 
 
-def test_an_address_of_another_machine_is_refused() -> None:
-    with pytest.raises(UserError, match=r"--host: found 203\.0\.113\.1"):
-        require_port("203.0.113.1", free_port())
+@serve
+@slow
+def test_a_model_that_cannot_be_loaded_is_told_without_a_traceback(folder: RunFolder) -> None:
+    files = model_files(folder.uri, "minilm-2")
+    Path(files.uri, "model.safetensors").write_bytes(b"broken")
+    done = serve_in_vain(files.uri)
+    assert done.returncode == 2
+    assert "starting" in done.stdout
+    assert "can't be loaded: SafetensorError" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
 
 
-def refusals(
-    body: bytes, chunked: bool = False, width: int | None = None
-) -> tuple[int, list[dict[str, str]]]:
-    """Ask an application without a model in it."""
-    app = new_app()
-
-    @app.post("/predict")
-    async def predict(question: PredictRequest) -> PredictResponse:
-        require_width(question, width)
-        return PredictResponse(predictions=[])
-
-    async def parts() -> Any:
-        for at in range(0, len(body), 2**16):
-            yield body[at : at + 2**16]
-
-    async def go() -> httpx.Response:
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
-            headers = {"Content-Type": "application/json"}
-            content = parts() if chunked else body
-            return await client.post("/predict", content=content, headers=headers)
-
-    answered = asyncio.run(go())
-    return answered.status_code, answered.json().get("error", [])
+@serve
+@slow
+def test_more_replicas_than_processors_are_refused(folder: RunFolder) -> None:
+    done = serve_in_vain(folder.uri, "--replicas", "9999")
+    assert done.returncode == 2
+    assert "--replicas: found 9999, allowed at most" in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("body", "where", "found", "allowed"),
-    [
-        ({"texts": ["a"]}, "body.text", "nothing", "Field required"),
-        ({"texts": ["a"]}, "body.texts", "a list of 1", "Extra inputs are not permitted"),
-        ({"text": 5}, "body.text", "5", "Input should be a valid list"),
-        ({"text": []}, "body.text", "a list of 0", "at least 1 item"),
-        ({"text": ["a"] * (MOST_TEXTS + 1)}, "body.text", "a list of 65", "at most 64 items"),
-        ({"text": ["a", " "]}, "body.text.1", '" "', "a text that is not empty"),
-        ({"text": ["a", None]}, "body.text.1", "nothing", "valid string"),
-        ({"text": ["a", "b \ud83d"]}, "body.text.1", "b \\ud83d", "valid Unicode"),
-        ({"text": "a", "text_pair": "\ud83d"}, "body.text_pair.0", "\\ud83d", "valid Unicode"),
-        ({"te\ud83d": "a"}, "body", "te\\ud83d", "unable to parse"),
-        ('{"text": "caf\xe9"}'.encode("latin-1"), "body", "bytes that are not UTF-8", "UTF-8"),
-        (b"[" * 100_000, "body", "nested too deeply", "JSON in UTF-8"),
-        (b'{"text": ' + b"1" * 5000 + b"}", "body", "can't be parsed", "JSON in UTF-8"),
-        ({"text": "a", "text_pair": ["b", "c"]}, "body", "text", "found 2 in text_pair for 1"),
-        (b"no json", "body", "invalid JSON", "JSON such as"),
-        (b"", "body", "nothing", "Field required"),
-    ],
-)
-def test_a_refusal_says_where_what_was_found_and_what_is_allowed(
-    body: Any, where: str, found: str, allowed: str
-) -> None:
-    status, problems = refusals(body if isinstance(body, bytes) else json.dumps(body).encode())
-    assert status == 422
-    (problem,) = [each for each in problems if each["where"] == where]
-    assert found in problem["found"]
-    assert allowed in problem["allowed"]
-
-
-@pytest.mark.parametrize("chunked", [False, True])
-def test_a_body_that_is_too_large_is_refused_before_it_is_parsed(chunked: bool) -> None:
-    status, (problem,) = refusals(b"x" * (MOST_BYTES + 1), chunked)
-    assert status == 413
-    assert "1,048,576 bytes" in problem["allowed"]
-
-
-@pytest.mark.parametrize("chunked", [False, True])
-def test_a_body_within_the_limit_arrives_whole(chunked: bool) -> None:
-    body = json.dumps({"text": "a" * (MOST_BYTES - 100)}).encode()
-    assert refusals(body, chunked) == (200, [])
-
-
-@pytest.mark.parametrize(
-    ("width", "pairs", "status"),
-    [(1, True, 422), (2, False, 422), (1, False, 200), (None, True, 200)],
-)
-def test_a_model_gets_as_many_texts_as_it_was_trained_on(
-    width: int | None, pairs: bool, status: int
-) -> None:
-    body = {"text": "a", **({"text_pair": "b"} if pairs else {})}
-    answer, problems = refusals(json.dumps(body).encode(), width=width)
-    assert answer == status
-    assert [problem["where"] for problem in problems] == ["body.text_pair"] * (status == 422)
-
-
-def test_a_long_value_is_not_repeated_whole() -> None:
-    _, (problem,) = refusals(json.dumps({"text": {"a": "b" * 1000}}).encode())
-    assert len(problem["found"]) < 70
+def serve_in_vain(place: str, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "raycompare", "serve", place, "--port", str(free_port())]
+    return subprocess.run(
+        [*command, *options], capture_output=True, text=True, check=False, timeout=280
+    )
 
 
 @pytest.mark.timeout(120)

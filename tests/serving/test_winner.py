@@ -16,7 +16,8 @@ from transformers import AutoTokenizer, pipeline
 
 from raycompare.errors import UserError
 from raycompare.experiment.spec import ModelSpec
-from raycompare.models.pretrained import POOLED_BY, build_model
+from raycompare.models.pooling import POOLED_BY
+from raycompare.models.pretrained import build_model
 from raycompare.models.saved import save_model
 from raycompare.records.fetch import fetch
 from raycompare.records.layout import BEST

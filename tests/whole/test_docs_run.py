@@ -26,7 +26,7 @@ import httpx
 import pytest
 
 from raycompare.records.run_folder import RunFolder
-from raycompare.serving.http_api import require_port
+from raycompare.serving.start import require_port
 from tests.doc_commands import MARK, ROOT, blocks
 from tests.real_runs import go, tiny_experiment, write
 from tests.records.test_s3 import s3
