@@ -84,7 +84,7 @@ class Maker:
             {"init": "random"},
             {"peft": {"lora_r": 2}},
             {"training": {"learning_rate": 2e-3}},
-            {"search_space": {"learning_rate": {"loguniform": [1e-3, 1e-2]}}},
+            {"search_space": {"learning_rate": {"grid": [1e-3, 1e-2]}}},
             {"resources": {"cpu": 2}},
         ]
         number = draw.random.choice([1, 1, 2])
@@ -143,7 +143,10 @@ def settle(training: Content, space: Content, tune: Content) -> None:
         training["eval_strategy"] = "steps"
     if tune.get("scheduler") != "top-k-after-first-rung":
         tune.pop("top_k", None)
+    if tune.get("scheduler") == "fifo":
+        for name in ("grace_period", "time_attr", "reduction_factor"):
+            tune.pop(name, None)
     if tune.get("search_alg") == "grid":
         for name, domain in space.items():
             ((kind, arguments),) = domain.items()
-            space[name] = domain if kind in LISTED else {"grid": arguments[:2]}
+            space[name] = domain if kind in LISTED else {"grid": arguments[:1]}
