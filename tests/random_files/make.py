@@ -8,7 +8,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from tests.random_files.values import DATA, OTHER, TRAINING, TUNE, Values
+from raycompare.experiment.settings import READ_BY_SOME, SCHEDULERS
+from tests.random_files.values import DATA, OTHER, SEARCH, TRAINING, TUNE, Values
 from tests.tiny import rows, save_tiny_bert, write_tiny_data
 
 Content = dict[str, Any]
@@ -55,8 +56,10 @@ class Maker:
         file.content["models"] = self._models(draw)
         training = draw.some(TRAINING, random.choice([0, 1, 2, 4, 7]), "training")
         space = draw.space(random.choice([0, 1, 1, 2, 3]))
-        tune = {"num_samples": 3} | draw.some(TUNE, random.choice([0, 2, 4]), "tune")
-        settle(training, space, tune)
+        tune = {"num_samples": 3} | draw.some(SEARCH, random.choice([0, 2, 2]), "tune")
+        tune |= draw.some(TUNE, random.choice([0, 2, 4]), "tune")
+        settle(training, space)
+        settle_search(space, tune)
         file.content |= {"training": training, "search_space": space, "tune": tune}
         file.content |= draw.some(OTHER, random.choice([0, 1, 3]), "")
         return file
@@ -126,7 +129,7 @@ _NOTHING = object()
 TEXTS, TOKENS = "per_device_train_batch_size", "per_device_train_batch_tokens"
 
 
-def settle(training: Content, space: Content, tune: Content) -> None:
+def settle(training: Content, space: Content) -> None:
     """Remove what contradicts another key, add what a key needs, and keep trials short."""
     if TOKENS in training or TOKENS in space:
         for section in (training, space):
@@ -141,10 +144,13 @@ def settle(training: Content, space: Content, tune: Content) -> None:
         training.setdefault("early_stopping_patience", 2)
     if "eval_steps" in training and training.get("eval_strategy") == "epoch":
         training["eval_strategy"] = "steps"
-    if tune.get("scheduler") != "top-k-after-first-rung":
-        tune.pop("top_k", None)
-    if tune.get("scheduler") == "fifo":
-        for name in ("grace_period", "time_attr", "reduction_factor"):
+
+
+def settle_search(space: Content, tune: Content) -> None:
+    """Remove settings that the scheduler doesn't read, and ranges that a grid doesn't have."""
+    scheduler = SCHEDULERS.get(tune.get("scheduler", "asha"))
+    for name in READ_BY_SOME:
+        if scheduler and name not in scheduler.reads:
             tune.pop(name, None)
     if tune.get("search_alg") == "grid":
         for name, domain in space.items():

@@ -17,8 +17,8 @@ from raycompare.running.check import CheckedExperiment, check
 from tests.random_files.make import Maker, RandomFile
 from tests.random_files.trials import FirstTrials
 
-FILES = int(os.environ.get("RANDOM_FILES", "16"))
-CHUNK = 8
+FILES = int(os.environ.get("RANDOM_FILES", "12"))
+CHUNK = 6
 """Files of one test, so that one report names several that fail."""
 
 

@@ -96,13 +96,16 @@ TRAINING: Mapping[str, Values] = {
     "learning_rte": Values((), (0.1,)),
 }
 
-TUNE: Mapping[str, Values] = {
-    "num_samples": Values((3, 4), (1, 0)),
-    "metric": Values(("matthews_correlation", "accuracy", "macro_f1", "loss"), ("auc", "f1")),
+SEARCH: Mapping[str, Values] = {
     "scheduler": Values(
         ("asha", "pooled-asha", "pasha", "top-k-after-first-rung", "median", "fifo"), ("hyperband",)
     ),
     "search_alg": Values(("random", "grid", "optuna"), ("hyperopt",)),
+}
+
+TUNE: Mapping[str, Values] = {
+    "num_samples": Values((3, 4), (1, 0)),
+    "metric": Values(("matthews_correlation", "accuracy", "macro_f1", "loss"), ("auc", "f1")),
     "time_attr": Values(("steps", "examples"), ("epochs",)),
     "grace_period": Values((1, 2), (0, 16, 10**6)),
     "reduction_factor": Values((2, 3), (1,)),
