@@ -48,7 +48,7 @@ REQUEST_SECONDS = 60.0
 ONGOING_BATCHES, QUEUED_BATCHES = 2, 4
 """Texts that a replica works on, and that wait for it, in batches. Further requests are answered
 with 503, so that none waits longer than a few batches take."""
-MOST_WAITING = 4 * MOST_BYTES
+MOST_WAITING = MOST_BYTES
 """Maximum number of characters of these texts."""
 MOST_REQUESTS = 4096
 """Requests that a replica holds, most of them while their bodies arrive."""
