@@ -1,8 +1,10 @@
 """Every command that the docs show is one that there is, with options that there are.
 
 `raycompare` and `ray` commands are parsed by the programs' own parsers; targets of `make` and
-modules of `python -m` are looked up. tests/whole/test_docs_run.py runs those that do not need AWS.
-The words in `ELSEWHERE` are programs of others.
+modules of `python -m` are looked up, and files must be in the repository. What a job is started
+with is parsed as the arguments of `raycompare run`. tests/whole/test_docs_run.py runs the commands,
+but for those in tests/doc_command_tests.py, which says by which test, or why by none. The words in
+`ELSEWHERE` are programs of others.
 """
 
 from __future__ import annotations
@@ -17,11 +19,20 @@ import typer
 from ray.scripts.scripts import cli as ray_cli
 
 from raycompare.cli.app import app
-from tests.doc_commands import ROOT, blocks, indented, inline
+from tests.doc_command_tests import NOT_RUN, RUN_BY
+from tests.doc_commands import ROOT, blocks, commented, indented, inline, tracked_files
 
-ELSEWHERE = {"aws", "curl", "export", "pip"}
+ELSEWHERE = {"aws", "curl", "docker", "export", "hf", "kubectl", "mkdir", "pip"}
 PROGRAMS = {"raycompare", "ray", "make", "python"}
-SHOWN = sorted({command for block in blocks() for command in block.commands})
+RUN_AS_THEY_STAND = {c for block in blocks() if not block.needs_others for c in block.commands}
+STAND_INS = {
+    *(command for block in blocks() if block.needs_others for command in block.commands),
+    *commented(),
+}
+SHOWN = sorted(RUN_AS_THEY_STAND | STAND_INS)
+JOB = re.compile(r"(?:ray submit \S+|python) jobs/compare\.py(?: -- | |$)(.*)")
+"""How a job is started: with the arguments of `raycompare run`."""
+FILE = re.compile(r"(?:jobs|tests|benchmarks|docs)/[^\s:]+\.\w+|cluster\S*\.yaml|constraints\.txt")
 NAMED = sorted({words for words in inline() if words.split()[:1] and words.split()[0] in PROGRAMS})
 PARSERS: dict[str, Any] = {"raycompare": typer.main.get_command(app), "ray": ray_cli}
 
@@ -44,6 +55,10 @@ def parses(parser: Any, words: list[str]) -> None:
 def is_known(command: str) -> None:
     """Raise what the program would where there is no such command."""
     program, *words = shlex.split(command, comments=True)
+    job = JOB.search(command)
+    if job and (arguments := shlex.split(re.sub(r"[\[\]]", "", job[1]), comments=True)):
+        parses(PARSERS["raycompare"], ["raycompare", "run", *arguments])
+    assert set(FILE.findall(command)) <= tracked_files()
     if program in PARSERS:
         parses(PARSERS[program], [program, *words])
     elif program == "make":
@@ -52,6 +67,10 @@ def is_known(command: str) -> None:
         assert [word for word in words if word not in known and find_bench(word) is None] == []
     elif program == "python" and words[0] == "-m":
         assert find_spec(words[1]) is not None
+    elif program == "python" and words[0] == "-c":
+        compile(words[1], command, "exec")
+    elif program == "python":
+        assert words[0] in tracked_files()
     else:
         assert program in ELSEWHERE, "say here how it is known to work"
 
@@ -83,6 +102,29 @@ def test_a_command_that_the_text_names_is_one_that_there_is(command: str) -> Non
     options = {name for option in parser.params for name in option.opts}
     own = words[: words.index("--")] if "--" in words else words
     assert {word for word in own if word.startswith("-")} <= options
+
+
+def fates_of(command: str) -> list[str]:
+    """Return the tests that run a command with a stand-in, or the reasons why none does."""
+    bare = re.sub(r"\s+#.*", "", command)
+    every = [*RUN_BY.items(), *NOT_RUN.items()]
+    return [text for pattern, text in every if re.fullmatch(pattern, bare)]
+
+
+@pytest.mark.parametrize("command", sorted(STAND_INS))
+def test_a_command_that_needs_others_is_run_by_one_test_or_there_is_a_reason(command: str) -> None:
+    assert len(fates_of(command)) == 1, "name its test, or the reason, in doc_command_tests.py"
+
+
+@pytest.mark.parametrize("pattern", [*RUN_BY, *NOT_RUN])
+def test_what_is_named_is_in_the_docs(pattern: str) -> None:
+    assert [c for c in SHOWN if re.fullmatch(pattern, re.sub(r"\s+#.*", "", c))] != []
+
+
+@pytest.mark.parametrize("test", sorted(set(RUN_BY.values())))
+def test_the_test_of_a_command_exists(test: str) -> None:
+    path, _, name = test.partition("::")
+    assert f"def {name}(" in (ROOT / path).read_text(encoding="utf-8")
 
 
 def test_the_docs_show_commands_of_each_kind() -> None:

@@ -1,10 +1,9 @@
-"""Every command that the docs show is run as it stands, but for those marked as needing AWS.
+"""Every command of the docs is run as it stands, but for those in tests/doc_command_tests.py.
 
-A shell runs them page by page, the same command once, in a folder where there is what the pages
-speak of: `experiment.yaml` with models that train in a second, two runs of it, and the bucket
-`my-bucket` on the loopback. What is marked is parsed by tests/cli/test_commands_in_docs.py, and
-done with stand-ins by the cluster and SageMaker suites. Targets of `make` are those that CI
-calls.
+A shell runs them page by page, the same command once, in a copy of the project as a clone has it,
+with the code of the copy. There it has what the pages speak of: `experiment.yaml` with models that
+train in a second, two runs of it, and the bucket `my-bucket` on the loopback. Targets of `make`
+are those that CI calls.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ import pytest
 
 from raycompare.records.run_folder import RunFolder
 from raycompare.serving.start import require_port
-from tests.doc_commands import MARK, ROOT, blocks
+from tests.doc_commands import ROOT, blocks, synced_tree
 from tests.real_runs import go, tiny_experiment, write
 from tests.records.test_s3 import s3
 from tests.signals import hear_ctrl_c
@@ -60,7 +59,7 @@ def without_comment(command: str) -> str:
 SHOWN = {
     without_comment(command): None
     for block in blocks()
-    if not block.needs_aws
+    if not block.needs_others
     for command in block.commands
 }
 """In the order of the pages; the server last, for what asks it."""
@@ -71,7 +70,7 @@ REST = [command for command in SHOWN if command not in {*ASKING, *SERVING}]
 
 @dataclass(frozen=True)
 class Site:
-    """A user's folder after two runs, and the shell in it."""
+    """A user's clone after two runs, and the shell in it."""
 
     folder: Path
     runs: tuple[str, ...]
@@ -85,7 +84,7 @@ class Site:
         return subprocess.Popen(
             ["bash", "-ec", f"exec {command}"],
             cwd=self.folder,
-            env={**os.environ, "PATH": path, "PIP_DRY_RUN": "1"},
+            env={**os.environ, "PATH": path, "PYTHONPATH": str(self.folder), "PIP_DRY_RUN": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -130,7 +129,7 @@ def await_health(started: subprocess.Popen[str]) -> None:
 def site(
     s3: None, tiny_model: str, tiny_data: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Site:
-    folder = tmp_path_factory.mktemp("site")
+    folder = synced_tree(tmp_path_factory.mktemp("site"))
     content = tiny_experiment(tiny_model, tiny_data)
     content["name"] = "ag-news"
     content["models"][0]["name"] = "minilm-2-layers"
@@ -161,7 +160,7 @@ def test_a_command_does_what_it_is_there_for(command: str, site: Site) -> None:
     if program == "make":
         assert set(words) <= called_by_ci()
     else:
-        assert program in {"raycompare", "pip"}, f"run it here, or write {MARK}"
+        assert program in {"raycompare", "pip"}, "run it here, or see doc_command_tests.py"
         assert site.run(command)
 
 
