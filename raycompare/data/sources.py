@@ -13,6 +13,9 @@ from pathlib import Path
 import pyarrow as pa
 from datasets import Dataset, DatasetDict, DatasetInfo, config, load_dataset, load_from_disk
 from datasets.exceptions import DatasetsError
+from datasets.naming import camelcase_to_snakecase
+from datasets.packaged_modules.cache.cache import Cache
+from huggingface_hub import HfApi, errors
 from pyarrow import fs
 
 from raycompare.data.columns import in_memory
@@ -31,7 +34,7 @@ USUAL_NAMES = {"validation": ("validation", "valid", "val", "dev"), "test": ("te
 """Names that are tried for splits that the experiment doesn't name."""
 DEFAULT_SHARES = {"test": 0.2, "validation": 0.1}
 """Shares of train for splits that the source lacks, in the order they are drawn."""
-
+_NO_ANSWER = (OSError, ValueError, errors.HTTPError, errors.RevisionResolutionError)  # type: ignore[attr-defined]
 Origins = Mapping[str, str | float]
 """Names of splits, or shares of train, keyed by train, validation and test."""
 
@@ -236,13 +239,47 @@ def _open_hub(spec: DataSpec, path: Path) -> DatasetDict:
     if name.isidentifier() and importlib.util.find_spec(f"datasets.packaged_modules.{name}"):
         raise _not_found(spec, path, "it is the name of a file type")
     try:
-        return load_dataset(name, spec.config, revision=spec.revision, keep_in_memory=True)
+        return _load(spec)
     except (DatasetsError, OSError, RuntimeError, ValueError) as error:
         if isinstance(error, ValueError) and "config" in str(error).lower():
             reason = f"{spec.config!r} for {name!r}: {cause_of(error)}"
             problem = mistake("data.config", reason, "a configuration of the data set")
             raise DataProblems([problem]) from error
         raise _not_found(spec, path, cause_of(error.__cause__ or error)) from error
+
+
+def _load(spec: DataSpec) -> DatasetDict:
+    """Load the revision of a hub data set; offline, `datasets` alone would take the latest one."""
+    commit = _commit(spec)
+    if commit and (cached := _cached(spec, commit)):
+        return DatasetDict(cached.as_dataset(in_memory=True))
+    source = load_dataset(spec.dataset, spec.config, revision=spec.revision, keep_in_memory=True)
+    if spec.revision and not (commit and _cached(spec, commit)):
+        raise DatasetsError(f"revision {spec.revision} isn't in the cache")
+    return source
+
+
+def _commit(spec: DataSpec) -> str | None:
+    """Return the commit that the revision is at; without the hub, the one in the cache."""
+    revision = spec.revision or "main"
+    try:
+        return (
+            HfApi().resolve_revision(spec.dataset, repo_type="dataset", revision=revision).resolved
+        )
+    except _NO_ANSWER:
+        return None
+
+
+def _cached(spec: DataSpec, commit: str) -> Cache | None:
+    """Return the data set that was loaded from a commit before, if its configuration is clear."""
+    *owner, name = spec.dataset.split("/")
+    folder = Path(config.HF_DATASETS_CACHE, "___".join([*owner, camelcase_to_snakecase(name)]))
+    match list(folder.glob(f"{spec.config or '*'}/*/{commit}/dataset_info.json")):
+        case [info]:
+            kind, version, _ = info.parent.relative_to(folder).parts
+            names = {"dataset_name": name, "repo_id": spec.dataset, "config_name": kind}
+            return Cache(**names, version=version, hash=commit)
+    return None
 
 
 def _not_found(spec: DataSpec, path: Path, reason: str) -> DataProblems:

@@ -246,8 +246,11 @@ def test_hub_data_sets_are_asked_for_by_config_and_revision(
         return expected
 
     monkeypatch.setattr(sources, "load_dataset", load)
-    assert opened("org/name", config="de", revision="v1") is expected
-    assert asked == [(("org/name", "de"), {"revision": "v1", "keep_in_memory": True})]
+    assert opened("org/name", config="de") is expected
+    found = problem("org/name", config="de", revision="v1").found
+    assert "revision v1 isn't in the cache" in found, "what is loaded without a hub is any revision"
+    revisions = [options["revision"] for _, options in asked]
+    assert (asked[0][0], revisions) == (("org/name", "de"), [None, "v1"])
 
 
 @pytest.mark.parametrize(

@@ -80,11 +80,13 @@ class Site:
         first, second = self.runs
         for word, run_id in {"RUN_ID": first, "RUN_A": first, "RUN_B": second}.items():
             command = command.replace(word, run_id)
+        if command.startswith("pip install "):
+            command += " --dry-run --no-deps"  # CI installs what is in the environment
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         return subprocess.Popen(
             ["bash", "-ec", f"exec {command}"],
             cwd=self.folder,
-            env={**os.environ, "PATH": path, "PYTHONPATH": str(self.folder), "PIP_DRY_RUN": "1"},
+            env={**os.environ, "PATH": path, "PYTHONPATH": str(self.folder)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -5,6 +5,7 @@ The models are tiny, under the ids of real ones and with their tokenizers (tests
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -19,12 +20,10 @@ import pytest
 from raycompare.experiment.file import parse_draft, read_draft
 from raycompare.experiment.needs import needs_of
 from raycompare.experiment.spec import Experiment
-from raycompare.models.fingerprints import COMMIT
 from raycompare.records.run_folder import RunFolder
 from tests import ROOT
 from tests.doc_commands import blocks, synced_tree
 from tests.hub_content import AG_NEWS, DATA_SETS, fill, save_data
-from tests.real_runs import outcomes, predictions
 from tests.rig.hub import Commit, serving
 
 pytestmark = [pytest.mark.docs, pytest.mark.timeout(600)]
@@ -36,6 +35,20 @@ QUICK = (
     *("data.max_length=32", "data.limit.train=48", "training.num_train_epochs=1"),
     *("tune.num_samples=1", "confirm.seeds=[1]", "inference.measure=false", "baselines=[]"),
 )
+FIRST_TEXTS = """
+import json, sys
+from raycompare.data.problems import DataProblems
+from raycompare.data.sources import open_source
+from raycompare.experiment.spec import DataSpec
+texts = []
+for revision in json.loads(sys.argv[1]):
+    try:
+        source = open_source(DataSpec(dataset="fancyzhx/ag_news", revision=revision))
+        texts.append(source["train"][0]["text"])
+    except DataProblems as error:
+        texts.append(None if "isn't in the cache" in str(error) else str(error))
+print(json.dumps(texts))
+"""
 CHECK_EACH = """
 import sys
 from raycompare.cli.app import app
@@ -118,18 +131,16 @@ def test_data_and_models_are_downloaded_as_the_docs_say(stranger: Stranger) -> N
     assert (stranger.tree / "models" / "paraphrase-minilm-l3" / "model.safetensors").is_file()
 
 
-def test_the_example_runs_from_the_hub_and_then_from_its_cache(stranger: Stranger) -> None:
-    online = stranger.compare("online")
-    assert any(AG_NEWS in line for line in stranger.asked)
-    commits = stranger.commits()
-    models = parse_draft(EXAMPLE, "README.md").experiment().models
-    pinned = {model.name: f"{COMMIT}{commits[model.checkpoint]}" for model in models}
-    assert online.read_manifest().data["checkpoints"] == pinned
-    before = list(stranger.asked)
-    save_data(stranger.hub / "datasets" / AG_NEWS / "newer", DATA_SETS[AG_NEWS], seed=5)
-    offline = stranger.compare("offline", HF_HUB_OFFLINE="1")
-    assert stranger.asked == before
-    assert offline.read_manifest().data["checkpoints"] == pinned
-    assert {trial.status for trial in offline.read_trials()} == {"completed"}
-    assert outcomes(offline) == outcomes(online)
-    assert predictions(offline) == predictions(online)
+def test_a_revision_of_the_data_is_that_revision_offline_too(stranger: Stranger) -> None:
+    save_data(stranger.hub / "datasets" / AG_NEWS / "older", DATA_SETS[AG_NEWS], seed=5)
+    commit = Commit(stranger.hub / "datasets" / AG_NEWS / "older").sha
+
+    def first_texts(revisions: list[str | None], **environment: str) -> list[str | None]:
+        said = stranger.run("python", "-c", FIRST_TEXTS, json.dumps(revisions), **environment)
+        texts: list[str | None] = json.loads(said)
+        return texts
+
+    main, older = first_texts(["main", "older"])
+    assert main != older
+    asked = [None, "main", "older", commit, "no-such-revision"]
+    assert first_texts(asked, HF_HUB_OFFLINE="1") == [main, main, older, older, None]
