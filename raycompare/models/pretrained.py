@@ -225,7 +225,15 @@ def _classifier_config(model: ModelSpec, label_names: Sequence[str]) -> Pretrain
         setattr(config, PAD, vocabulary_of(model).special[PAD])
     if model.model_class:
         setattr(config, MADE_BY, model.model_class)
+    else:
+        forget(config, MADE_BY)
     return config
+
+
+def forget(config: PretrainedConfig, name: str) -> None:
+    """Remove a note of raycompare that a checkpoint has from the run that trained it before."""
+    if hasattr(config, name):
+        delattr(config, name)
 
 
 def _load(model: ModelSpec, config: PretrainedConfig) -> Loading:
@@ -266,6 +274,8 @@ def build_model(
     if POOLING in arguments:
         pool(built, how)
         setattr(built.config, POOLED_BY, how)
+    else:
+        forget(built.config, POOLED_BY)
     if model.peft is not None:
         add_lora(built, model.peft, arguments)
     freeze(built, layers)

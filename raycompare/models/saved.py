@@ -15,7 +15,7 @@ from raycompare.models.loading import WeightsError
 from raycompare.models.lora import merge_lora
 from raycompare.models.places import CONFIG, NoCheckpointError
 from raycompare.models.pooling import POOLED_BY, pool, poolings
-from raycompare.models.pretrained import MADE_BY, MODEL_TYPE, load_tokenizer, load_trained
+from raycompare.models.pretrained import MADE_BY, MODEL_TYPE, forget, load_tokenizer, load_trained
 
 TEXTS_PER_ROW = "raycompare_texts"
 """Field of a saved config: 1 for a model of single texts, 2 for pairs. Earlier versions lack it."""
@@ -55,6 +55,8 @@ def save_model(
     setattr(model.config, TEXTS_PER_ROW, 2 if pairs else 1)
     if any(type(part).__module__.startswith(_DYNAMIC) for part in (model, tokenizer)):
         setattr(model.config, OWN_CODE, True)
+    else:
+        forget(model.config, OWN_CODE)
     model.save_pretrained(folder)
     tokenizer.model_max_length = max_length
     tokenizer.save_pretrained(folder)

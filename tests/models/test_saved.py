@@ -16,6 +16,7 @@ import raycompare
 from raycompare.cli.app import app
 from raycompare.errors import UserError
 from raycompare.experiment.spec import ModelSpec
+from raycompare.models.pooling import POOLED_BY
 from raycompare.models.pretrained import MADE_BY, build_model
 from raycompare.models.saved import NOTHING, OWN_CODE, TEXTS_PER_ROW, load_saved, save_model
 from raycompare.records.run_folder import RunFolder
@@ -195,3 +196,14 @@ def test_a_folder_without_the_note_takes_both(model: Path) -> None:
     assert saved_at(RunFolder.at(model)).texts is None
     assert predict(str(model), "--text", "a cat")[0] == 0
     assert predict(str(model), "--text", "a cat", "--text-pair", "b")[0] == 0
+
+
+def test_a_model_that_is_trained_further_does_not_keep_notes_of_the_run_before(
+    model: Path, tmp_path: Path
+) -> None:
+    notes = {POOLED_BY: "mean", MADE_BY: "evil_module:Mine", OWN_CODE: True, TEXTS_PER_ROW: 2}
+    change(model, CONFIG, **notes)
+    spec = ModelSpec(name="further", checkpoint=str(model))
+    save_model(build_model(spec, LABELS, {}), spec, tmp_path / "further", 8)
+    config = json.loads((tmp_path / "further" / CONFIG).read_text())
+    assert {name: config[name] for name in notes if name in config} == {TEXTS_PER_ROW: 1}
