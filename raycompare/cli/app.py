@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from raycompare.cli.boundary import explain, named_places
 from raycompare.cli.console import say, say_report, warn, write_any_text
 from raycompare.cli.options import (
     ExperimentPath,
@@ -200,5 +201,11 @@ def main() -> None:
     except RaycompareError as error:
         warn(str(error))
         sys.exit(2 if isinstance(error, UserError) else 1)
+    except Exception as error:
+        explained = explain(error, named_places(sys.argv[1:]))
+        if explained is None:
+            raise
+        warn(explained.message)
+        sys.exit(explained.code)
     finally:
         supervisor.end()

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from raycompare.uris import hide_credentials
+
 if TYPE_CHECKING:
     from raycompare.records.run_folder import RunFolder
 
@@ -46,4 +48,5 @@ def say_report(folder: RunFolder) -> None:
 
 def warn(line: str) -> None:
     """Print an error or a notice to standard error."""
+    line = hide_credentials(line)
     Console(stderr=True, highlight=False).print(line, markup=False, soft_wrap=True)

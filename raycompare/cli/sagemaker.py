@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,7 @@ from raycompare.cli.options import (
     require_texts,
 )
 from raycompare.cli.sagemaker_options import (
+    ArchiveOut,
     Count,
     Groups,
     HeadType,
@@ -43,7 +45,7 @@ from raycompare.errors import RunError, UserError
 
 if TYPE_CHECKING:
     from raycompare.sagemaker.plan import JobOptions
-    from raycompare.sagemaker.request import Request
+    from raycompare.sagemaker.request import Machines, Request
 
 app = typer.Typer(
     help="Run an experiment as one SageMaker training job, and deploy its winner. Needs the "
@@ -81,7 +83,6 @@ def submit(
     from raycompare.sagemaker.aws import require_sdk
     from raycompare.sagemaker.request import Machines, Network, Request
 
-    _require_effects(context, resume, is_alone=instances == 1 and head_type is None)
     require_sdk()
     machines = Machines(
         instance_type=instance_type,
@@ -92,23 +93,28 @@ def submit(
         volume_gb=volume_gb,
         join_minutes=join_minutes,
     )
+    _require_effects(context, resume, machines)
     request = Request(
         machines=machines,
         role=role,
         image=image,
         network=Network(subnets=tuple(subnet or ()), security_groups=tuple(security_group or ())),
         kms_key=kms_key,
-        tags=dict(_pair(text) for text in tag or ()),
+        tags=_tags(tag or ()),
         mlflow=mlflow,
     )
     _submit(_job_options(experiment, overrides, out, resume), request, region, yes)
 
 
-def _require_effects(context: typer.Context, resume: str | None, is_alone: bool) -> None:
+def _require_effects(context: typer.Context, resume: str | None, machines: Machines) -> None:
     if resume is not None:
         require_effect(context, {"out": "--out"}, "a resumed run stays in its folder")
-    if is_alone:
+    if machines.count == 1 and machines.head_type is None:
         require_effect(context, {"join_minutes": "--join-minutes"}, "there is only one machine")
+    if not machines.has_volumes:
+        kinds = ", ".join(machines.with_local_storage)
+        reason = f"the disks of {kinds} are local storage of a fixed size"
+        require_effect(context, {"volume_gb": "--volume-gb"}, reason)
 
 
 def _job_options(
@@ -132,11 +138,16 @@ def _submit(options: JobOptions, request: Request, region: str | None, yes: bool
     say(f"{name}\n  raycompare sagemaker logs --follow {name}")
 
 
-def _pair(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise UserError(f"--tag {text}: expected KEY=VALUE.")
-    return key, value
+def _tags(texts: Sequence[str]) -> dict[str, str]:
+    tags: dict[str, str] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise UserError(f"--tag {text}: expected KEY=VALUE.")
+        if key in tags:
+            raise UserError(f"--tag {text}: found {key} twice, allowed each key once.")
+        tags[key] = value
+    return tags
 
 
 def _confirm(question: str, yes: bool) -> None:
@@ -223,7 +234,7 @@ def deploy(
     serverless: Annotated[
         bool, typer.Option("--serverless", help="Serverless inference, on CPUs.")
     ] = False,
-    out: Out = None,
+    out: ArchiveOut = None,
     region: Region = None,
     yes: Yes = False,
 ) -> None:

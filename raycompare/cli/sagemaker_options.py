@@ -17,7 +17,7 @@ Role = Annotated[
     typer.Option(
         metavar="ROLE",
         envvar="RAYCOMPARE_SAGEMAKER_ROLE",
-        help="ARN of the role that SageMaker assumes.",
+        help="ARN or name of the role that SageMaker assumes.",
         show_default=False,
     ),
 ]
@@ -29,7 +29,14 @@ HeadType = Annotated[
 ]
 Spot = Annotated[bool, typer.Option("--spot", help="Use managed spot training.")]
 MaxHours = Annotated[float, typer.Option(help="Maximum duration of the job, in hours.")]
-VolumeGb = Annotated[int, typer.Option(min=30, help="Disk size of each instance, in GB.")]
+VolumeGb = Annotated[
+    int,
+    typer.Option(
+        min=30,
+        help="Disk size of instances without local storage, in GB. Types such as ml.g5 and "
+        "ml.g4dn have a fixed one.",
+    ),
+]
 JoinMinutes = Annotated[
     float, typer.Option(help="How long instances may take to join, in minutes.")
 ]
@@ -39,6 +46,14 @@ Out = Annotated[
         metavar="s3://BUCKET/PREFIX",
         envvar="RAYCOMPARE_OUT",
         help="Bucket URI for run folders. Default: the account's SageMaker bucket.",
+    ),
+]
+ArchiveOut = Annotated[
+    str | None,
+    typer.Option(
+        "--out",
+        metavar="s3://BUCKET/PREFIX",
+        help="Bucket URI for the archive. Default: the run folder, if it is in a bucket.",
     ),
 ]
 Resume = Annotated[
@@ -59,7 +74,12 @@ Image = Annotated[
 ]
 Subnets = Annotated[list[str] | None, typer.Option(help="VPC subnet; may be repeated.")]
 Groups = Annotated[list[str] | None, typer.Option(help="VPC security group; may be repeated.")]
-KmsKey = Annotated[str | None, typer.Option(help="KMS key for disks and results.")]
+KmsKey = Annotated[
+    str | None,
+    typer.Option(
+        help="KMS key for model.tar.gz, and for disks that are not local storage of the instance."
+    ),
+]
 Tags = Annotated[
     list[str] | None, typer.Option(metavar="KEY=VALUE", help="Tag of the job; may be repeated.")
 ]

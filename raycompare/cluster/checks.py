@@ -7,6 +7,7 @@ have room for a trial. Other machines import this module to answer, so it import
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,6 +15,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from raycompare.cluster.connection import is_remote
+from raycompare.cluster.gpus import gpu_problems, usability_here
 from raycompare.cluster.machines import Node, list_resources
 from raycompare.cluster.nodes import NodeResult, NodeType, on_each_node, startable
 from raycompare.cluster.requirements import oldest_capability, requirement_problems
@@ -44,6 +46,8 @@ class NodeView:
     """Modules that models and optimizers need and the machine can't import."""
     capability: float | None = None
     """Lowest compute capability of its GPUs, if it is known."""
+    unusable_gpus: str | None = None
+    """Reason why torch can't use the GPUs that Ray counts there; None if it can."""
 
 
 def usable_machines(
@@ -55,10 +59,14 @@ def usable_machines(
         ExperimentError: trials can't run on them; lists all reasons.
     """
     if not is_remote():
+        problems = list(gpu_problems(all_settings(experiment), _unusable_gpus((), nodes)))
+        if problems:
+            raise ExperimentError(f"{experiment.name} on this machine", problems)
         return tuple(nodes)
     types = startable()
-    answers = ask_others(experiment, folder)
+    answers = ask_others(experiment, folder, nodes)
     problems = [
+        *gpu_problems(all_settings(experiment), _unusable_gpus(answers, nodes)),
         *storage_problems(folder, answers, types or ()),
         *version_problems(answers, code_versions()),
         *model_problems(answers),
@@ -73,6 +81,13 @@ def usable_machines(
     return machines
 
 
+def _unusable_gpus(
+    answers: Sequence[NodeResult[NodeView]], nodes: Sequence[Node]
+) -> Iterator[tuple[str, str | None]]:
+    yield socket.gethostname(), usability_here(nodes)
+    yield from ((answer.hostname, answer.value.unusable_gpus) for answer in answers if answer.value)
+
+
 def _not_started(kind: NodeType, nodes: Sequence[Node]) -> list[Node]:
     """Return the machines of a type that can still be started; running ones match by size."""
     new = kind.as_node()
@@ -80,14 +95,15 @@ def _not_started(kind: NodeType, nodes: Sequence[Node]) -> list[Node]:
     return [new] * max(kind.most - running, 0) if kind.resources else []
 
 
-def ask_others(experiment: Experiment, folder: RunFolder) -> list[NodeResult[NodeView]]:
+def ask_others(
+    experiment: Experiment, folder: RunFolder, nodes: Sequence[Node] = ()
+) -> list[NodeResult[NodeView]]:
     """Query every other machine; each one also reads from and writes to the run folder."""
     mark, needs = uuid4().hex, needs_of(experiment)
     folder.write_text(f"{MARKS}/mark", mark)
     try:
-        answers = on_each_node(
-            partial(_look, folder, mark, _folders(needs), modules=_modules(needs))
-        )
+        look = partial(_look, folder, mark, _folders(needs))
+        answers = on_each_node(partial(look, modules=_modules(needs), nodes=tuple(nodes)))
         marks = folder.names(MARKS)
         return [_verify_write(answer, marks) for answer in answers]
     finally:
@@ -105,7 +121,12 @@ def _modules(needs: Needs) -> tuple[str, ...]:
 
 
 def _look(
-    folder: RunFolder, mark: str, folders: Sequence[str], node_id: str, modules: Sequence[str] = ()
+    folder: RunFolder,
+    mark: str,
+    folders: Sequence[str],
+    node_id: str,
+    modules: Sequence[str] = (),
+    nodes: Sequence[Node] = (),
 ) -> NodeView:
     return NodeView(
         node_id=node_id,
@@ -114,6 +135,7 @@ def _look(
         missing=tuple(place for place in folders if not Path(place).is_dir()),
         unimportable=tuple(module for module in modules if not is_importable(module)),
         capability=oldest_capability(),
+        unusable_gpus=usability_here(nodes),
     )
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from raycompare.cluster.machines import Node
 from raycompare.cluster.nodes import _nodes
+from raycompare.cluster.ports import keep_token_private, only_loopback
 from raycompare.cluster.stopping import interrupt_on_signals
 
 KEPT_BYTES = str(2**32)
@@ -48,8 +49,9 @@ def _is_started_here() -> bool:
 def connect(wait_nodes: int = 1, say: Callable[[str], None] = print) -> Iterator[Sequence[Node]]:
     """Connect to a cluster (see `is_remote`), or start Ray on this machine.
 
-    If Ray is started here, every port requires a token, the default since Ray 2.59; for the
-    dashboard, `ray get-auth-token` prints it.
+    If Ray is started here, it listens on the loopback interface only. Every port but those for
+    metrics requires a token, the default since Ray 2.59; for the dashboard, `ray get-auth-token`
+    prints it.
 
     Yields the machines of the cluster once at least `wait_nodes` have joined. SIGTERM and
     SIGHUP end the run as Ctrl-C does, so that it can be resumed.
@@ -61,16 +63,19 @@ def connect(wait_nodes: int = 1, say: Callable[[str], None] = print) -> Iterator
 
     from raycompare.cluster.nodes import wait_for_nodes
 
-    ray.init(
-        logging_level=logging.ERROR,
-        log_to_driver=False,
-        runtime_env={"env_vars": WORKER_ENVIRONMENT},
-    )
-    # ray.init installs a handler that aborts the driver.
-    undo = interrupt_on_signals()
-    try:
-        wait_for_nodes(wait_nodes, say)
-        yield _nodes()
-    finally:
-        undo()
-        ray.shutdown()
+    is_here = not is_remote()
+    keep_token_private(create=is_here)
+    with only_loopback() if is_here else nullcontext():
+        ray.init(
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            runtime_env={"env_vars": WORKER_ENVIRONMENT},
+        )
+        # ray.init installs a handler that aborts the driver.
+        undo = interrupt_on_signals()
+        try:
+            wait_for_nodes(wait_nodes, say)
+            yield _nodes()
+        finally:
+            undo()
+            ray.shutdown()

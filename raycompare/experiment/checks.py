@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.util import find_spec
 
 from raycompare.errors import Problem
+from raycompare.experiment.needs import Needs, is_importable
 from raycompare.experiment.prices import price_of, price_problems
 from raycompare.experiment.settings import (
     DEFAULT_SAMPLES,
@@ -27,13 +27,21 @@ def settings_problems(experiment: Experiment) -> Iterator[Problem]:
     yield from _unread(settings)
     yield from _confirm_problems(experiment.confirm)
     yield from _inference_problems(experiment.inference)
-    if settings.search_alg == "optuna" and find_spec("optuna") is None:
-        yield Problem(
-            where="tune.search_alg",
-            found="optuna, which isn't installed",
-            allowed="random or grid; optuna needs the extra `optuna`",
-            hint=install_command("optuna"),
-        )
+
+
+def package_problems(needs: Needs) -> Iterator[Problem]:
+    """Find extras that the experiment needs and this machine lacks.
+
+    Packages of optimizers are looked for where trials run.
+    """
+    for package in needs.packages:
+        if package.extra and not is_importable(package.module):
+            yield Problem(
+                where=package.where,
+                found=f"{package.reason}, whose package {package.module} is not installed",
+                allowed=f"settings whose packages are installed; {package.module} is an extra",
+                hint=install_command(package.extra),
+            )
 
 
 def _budget_problems(experiment: Experiment) -> Iterator[Problem]:

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from raycompare.errors import Problem, near, one_of
 from raycompare.experiment.space import DOMAINS
+from raycompare.uris import hide_credentials
 
 DottedPath = tuple[str | int, ...]
 
@@ -47,7 +48,7 @@ def _problem(path: DottedPath, details: ErrorDetails, root: type[BaseModel]) -> 
         return describe_unknown(path, _type_at(path[:-1], root))
     if kind == "missing":
         return describe_missing(where)
-    value = json.dumps(details["input"])
+    value = hide_credentials(json.dumps(details["input"]))
     if kind == "literal_error":
         choices = context["expected"].replace("'", "").replace(" or ", ", ").split(", ")
         hint = near(str(details["input"]), choices)

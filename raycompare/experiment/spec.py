@@ -29,6 +29,7 @@ from raycompare.experiment.settings import (
     TuneSpec,
 )
 from raycompare.experiment.space import SearchSpace
+from raycompare.uris import ALLOWED, has_credentials
 
 SHORTEST = 3
 """Smallest `max_length`: one token of the text between two special tokens."""
@@ -48,13 +49,21 @@ def _max_length(value: object) -> object:
     raise not_allowed("a number of tokens >= 3, or a percentile of the training texts such as p99")
 
 
+def _no_credentials(value: str) -> str:
+    if has_credentials(value):
+        raise not_allowed(ALLOWED)
+    return value
+
+
+Place = Annotated[str, AfterValidator(_no_credentials)]
+"""A path, name or URI without credentials, because reports and model cards repeat it."""
 LabelName = Annotated[str, Field(pattern=r"\S")]
 
 
 class DataSpec(Part):
     """Labelled text to compare models on."""
 
-    dataset: Annotated[str, Field(min_length=1)]
+    dataset: Annotated[Place, Field(min_length=1)]
     """A file, folder, pattern such as part-*.csv, archive, or the URI of one of these;
     builtin:docstrings; or a hub id."""
     config: str | None = None
@@ -136,9 +145,9 @@ def _expand_name(value: object) -> object:
 class ModelSpec(Part):
     """One model to compare."""
 
-    name: Annotated[str, Field(min_length=1)]
+    name: Annotated[Place, Field(min_length=1)]
     """Name in tables and figures."""
-    checkpoint: str
+    checkpoint: Place
     """A hub id, a folder, or package:PACKAGE/FOLDER of an installed Python package; default: the
     name."""
     revision: str | None = None

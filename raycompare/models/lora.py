@@ -17,7 +17,6 @@ from raycompare.errors import Problem, near
 from raycompare.experiment.hyperparameters import ModelSettings, hint_at
 from raycompare.experiment.settings import ALL_LINEAR, PeftSpec
 from raycompare.experiment.spec import Arguments
-from raycompare.extras import install_command
 from raycompare.models.frozen import make_whole
 
 SEARCHED = tuple(name for name in PeftSpec.model_fields if name.startswith("lora_"))
@@ -113,13 +112,7 @@ def trained_parameters(model: PreTrainedModel) -> int:
 def lora_problems(where: str, spec: PeftSpec, model: PreTrainedModel) -> Iterator[Problem]:
     """Find what prevents LoRA from being added to a model that was built without weights."""
     if find_spec("peft") is None:
-        yield Problem(
-            where=where,
-            found="the package peft is not installed here",
-            allowed="LoRA with peft installed, on every machine of the cluster",
-            hint=install_command("peft"),
-        )
-        return
+        return  # a problem that is reported with those of all packages
     if not list(head_weights(model)):
         yield Problem(
             where=where,

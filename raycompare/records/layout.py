@@ -51,8 +51,8 @@ ROW_FILES: Mapping[type, str] = {
 }
 PREDICTIONS, WEIGHTS, BEST, REPORT = "predictions", "weights", "best", "report.md"
 SUMMARY = "summary.md"
-ONLY_WHILE_IT_RUNS = CHECKPOINTS, RAY = "checkpoints", "ray"
-"""Folders that only a run needs, to be resumed; the second one is Ray Tune's."""
+ONLY_WHILE_IT_RUNS = CHECKPOINTS, RAY, JOB = "checkpoints", "ray", "job"
+"""Folders that only a run needs, to be resumed; the second is Ray Tune's, the third SageMaker's."""
 
 
 def weights_of(trial_id: str) -> str:

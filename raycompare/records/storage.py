@@ -12,6 +12,8 @@ from uuid import uuid4
 
 from pyarrow import fs
 
+from raycompare.uris import require_no_credentials
+
 PATIENCE_S = 120.0
 """Longest outage that is waited out. Ray considers a node lost if it is cut off for longer."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 10.0
@@ -32,7 +34,12 @@ def absolute(place: str | Path) -> str:
 
 
 def open_filesystem(place: str | Path) -> tuple[fs.FileSystem, str]:
-    """Return the filesystem of a path or URI, and the path on it."""
+    """Return the filesystem of a path or URI, and the path on it.
+
+    Raises:
+        UserError: the URI has credentials in it.
+    """
+    require_no_credentials(str(place))
     filesystem, path = fs.FileSystem.from_uri(absolute(place))
     return filesystem, path
 

@@ -12,9 +12,10 @@ from raycompare.cluster.requirements import requirement_problems
 from raycompare.data.problems import DataProblems
 from raycompare.data.splits import LabelledData, load_splits
 from raycompare.errors import Problem
-from raycompare.experiment.checks import settings_problems
+from raycompare.experiment.checks import package_problems, settings_problems
 from raycompare.experiment.file import Draft
 from raycompare.experiment.hyperparameters import ModelSettings, all_settings
+from raycompare.experiment.needs import needs_of
 from raycompare.experiment.settings import TuneSpec
 from raycompare.experiment.spec import Experiment, ModelSpec
 from raycompare.models.checks import hyperparameter_problems, model_problems, own_fields
@@ -91,6 +92,7 @@ def check(draft: Draft, out: str) -> CheckedExperiment:
     problems += _hyperparameter_problems(draft)
     problems += _resource_problems(draft)
     problems += _requirement_problems(draft)
+    problems += package_problems(needs_of(_draft_experiment(draft), _draft_settings(draft)))
     experiment = draft.experiment(found_later=problems)
     assert data is not None
     late = [
@@ -149,9 +151,12 @@ def _hyperparameter_problems(draft: Draft) -> list[Problem]:
     return list(dict.fromkeys(problems))  # models share most arguments
 
 
+def _draft_experiment(draft: Draft) -> Experiment:
+    return Experiment.model_construct(**{**draft.sections, "search_space": draft.search_space})
+
+
 def _draft_settings(draft: Draft) -> list[ModelSettings]:
-    sections = {**draft.sections, "search_space": draft.search_space}
-    experiment = Experiment.model_construct(**sections)
+    experiment = _draft_experiment(draft)
     return [ModelSettings(experiment, model, where) for where, model in draft.models.items()]
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
+import pyarrow as pa
 
+from raycompare.data.problems import cause_of
 from raycompare.data.splits import LabelledData
-from raycompare.errors import Problem
+from raycompare.errors import Problem, UserError
 from raycompare.experiment.hyperparameters import MAX_LENGTH, Length, ModelSettings, all_settings
 from raycompare.experiment.spec import Experiment, ModelSpec
 from raycompare.models.architectures import position_limit
@@ -21,6 +25,7 @@ from raycompare.models.pretrained import (
     load_tokenizer,
     vocabulary_of,
 )
+from raycompare.records.storage import open_filesystem, write_atomically
 from raycompare.running.workload import sample_lengths
 from raycompare.training.arguments import (
     DROP_LAST,
@@ -32,6 +37,7 @@ from raycompare.training.arguments import (
     run_length,
 )
 from raycompare.tuning.schedulers.registry import budget
+from raycompare.uris import hide_credentials
 
 SPARE_BYTES = 500 * 2**20
 """Disk space for Ray's session, Tune's files and logs, in addition to the records."""
@@ -42,8 +48,16 @@ WEIGHTS_PER_CHECKPOINT = 4
 
 
 def room_problems(experiment: Experiment, data: LabelledData, out: str) -> Iterator[Problem]:
-    """Find what prevents a run from writing to `out`; remote filesystems are not checked."""
+    """Find what prevents a run from writing to `out`; a URI is tried by writing a file."""
     if "://" in out:
+        reason = why_not_writable(out)
+        if reason:
+            yield Problem(
+                where="--out",
+                found=f"{hide_credentials(out)}, where files can't be written: {reason}",
+                allowed="a folder or bucket that you can write to, such as s3://BUCKET/runs",
+                hint=_make_bucket(out),
+            )
         return
     folder = Path(out).expanduser().absolute()
     standing = next(parent for parent in (folder, *folder.parents) if parent.exists())
@@ -58,6 +72,29 @@ def room_problems(experiment: Experiment, data: LabelledData, out: str) -> Itera
             allowed=f"at least {needed / 2**20:,.0f} MiB for this experiment",
             hint="free some space, or choose another disk or a bucket with --out",
         )
+
+
+def why_not_writable(out: str) -> str | None:
+    """Write a file to a place and delete it; return why that fails, or None.
+
+    Outages are not waited out.
+    """
+    try:
+        filesystem, path = open_filesystem(out)
+        mark = f"{path.rstrip('/')}/.raycompare-{uuid4().hex}"
+        with write_atomically(filesystem, mark) as temporary:
+            filesystem.open_output_stream(temporary).close()
+        filesystem.delete_file(mark)
+    except UserError as error:
+        return str(error)
+    except (OSError, ValueError, NotImplementedError, pa.ArrowException) as error:
+        return cause_of(error)
+    return None
+
+
+def _make_bucket(out: str) -> str | None:
+    bucket = re.match(r"s3://([^/@]+)(/|$)", out)
+    return f"aws s3 mb s3://{bucket[1]}, if there is no such bucket" if bucket else None
 
 
 def bytes_needed(experiment: Experiment, data: LabelledData) -> int:

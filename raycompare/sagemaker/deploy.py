@@ -10,13 +10,24 @@ from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from raycompare.errors import UserError
+from raycompare.errors import ExperimentError, UserError
 from raycompare.experiment.prices import instances
 from raycompare.models.saved import NOTHING
 from raycompare.records.run_folder import RunFolder
+from raycompare.sagemaker.account import Findings, Quota, Wanted
 from raycompare.sagemaker.aws import Aws
-from raycompare.sagemaker.endpoint import PREFIX, Serving, create, inference_image
+from raycompare.sagemaker.checks import look_at_account
+from raycompare.sagemaker.endpoint import (
+    PREFIX,
+    NotCreatedError,
+    Serving,
+    create,
+    inference_image,
+    require_free,
+)
+from raycompare.sagemaker.limits import endpoint_problems
 from raycompare.serving.winner import Winner, lay_out, saved_at, winner
+from raycompare.uris import require_no_credentials
 
 ARCHIVE = "model.tar.gz"
 CODE = {
@@ -56,9 +67,15 @@ class Deployment:
             UserError: the model needs code that the container does not have, or the name is taken.
             RunError: the endpoint does not start.
         """
+        require_free(self.serving.name, self.aws)
         place, name = self.serving.archive.rsplit("/", 1)
-        RunFolder.at(place).write_bytes(name, pack(self.folder, self.found))
-        create(self.serving, self.aws)
+        target = RunFolder.at(place)
+        target.write_bytes(name, pack(self.folder, self.found))
+        try:
+            create(self.serving, self.aws)
+        except NotCreatedError:
+            target.parent.delete(place.rpartition("/")[2])
+            raise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,19 +96,33 @@ def deployment(run_dir: str, choice: Choice, aws: Aws) -> Deployment:
     """Describe the endpoint for a model, without creating anything.
 
     Raises:
-        UserError: there is no such model, or no bucket for its archive.
+        UserError: there is no such model, or the account lacks something; lists all of it.
     """
     folder = RunFolder.at(run_dir)
     found = winner(folder, choice.model)
     name = choice.name or endpoint_name(found)
+    _check(name, _bucket_place(folder, choice.out), choice, aws)
     serving = Serving(
         name=name,
         role=choice.role,
         archive=f"{_bucket_place(folder, choice.out)}/endpoints/{name}/{ARCHIVE}",
         image=inference_image(aws.region, choice.instance_type),
+        run_id=folder.uri.rstrip("/").rpartition("/")[2],
         instance_type=choice.instance_type,
     )
     return Deployment(found=found, folder=folder, serving=serving, aws=aws)
+
+
+def _check(name: str, place: str, choice: Choice, aws: Aws) -> None:
+    kind, quotas = choice.instance_type, {}
+    if kind is not None:
+        quota = Quota(where="--instance-type", wanted=1, shown=f"1 of {kind}")
+        quotas[f"{kind} for endpoint usage"] = quota
+    account = Findings(problems=list(endpoint_problems(name, choice.role, kind)))
+    look_at_account(Wanted(role=choice.role, out=place, quotas=quotas), aws, account)
+    if account.problems:
+        raise ExperimentError(f"deploy as {name}", account.problems)
+    require_free(name, aws)
 
 
 def _bucket_place(folder: RunFolder, out: str | None) -> str:
@@ -101,6 +132,7 @@ def _bucket_place(folder: RunFolder, out: str | None) -> str:
             f"SageMaker loads models from a bucket, and {place} is not in one. Add --out "
             "s3://BUCKET/PREFIX for the archive."
         )
+    require_no_credentials(place)
     return place
 
 

@@ -7,6 +7,7 @@ identified too.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,10 +15,12 @@ from time import monotonic, sleep
 from typing import Any
 
 from raycompare.errors import RunError, UserError
-from raycompare.sagemaker.aws import Aws
+from raycompare.sagemaker.aws import Aws, explain_aws
 from raycompare.sagemaker.job_environment import natural
 
 PREFIX = "raycompare-"
+TAG, MOST_TAG = "raycompare", 256
+"""Key of the tag of everything that `deploy` makes, whatever its name; its value is the run."""
 TASK = {"HF_TASK": "text-classification"}
 """Selects the pipeline of the inference container (Hugging Face's inference toolkit)."""
 START_SECONDS, POLL_SECONDS = 1800.0, 5.0
@@ -40,6 +43,7 @@ class Serving:
     archive: str
     """URI of model.tar.gz."""
     image: str
+    run_id: str
     instance_type: str | None = None
     """None for serverless inference, which has no GPU."""
 
@@ -71,31 +75,78 @@ def inference_image(region: str | None, instance_type: str | None) -> str:
     return uri
 
 
+class NotCreatedError(UserError):
+    """AWS refused the endpoint; the message says why, and what may be left of it."""
+
+
+def require_free(name: str, aws: Aws) -> None:
+    """Check that no endpoint, configuration or model has a name.
+
+    Raises:
+        UserError: the name is taken.
+    """
+    taken = parts(name, aws)
+    if taken:
+        raise UserError(
+            f"{name}: this name is taken by: {', '.join(taken)}. Choose another with "
+            f"--name, or run `raycompare sagemaker delete {name}` first."
+        )
+
+
 def create(serving: Serving, aws: Aws) -> None:
     """Create model, configuration and endpoint, and wait until it is in service.
 
     Raises:
-        UserError: the name is taken.
+        NotCreatedError: AWS refuses one of them; the others are deleted again.
         RunError: the endpoint does not start; the message has SageMaker's reason.
     """
-    taken = parts(serving.name, aws)
-    if taken:
-        raise UserError(
-            f"{serving.name}: this name is taken by: {', '.join(taken)}. Choose another with "
-            f"--name, or run `raycompare sagemaker delete {serving.name}` first."
-        )
-    client = aws.client("sagemaker")
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    name = serving.name
+    try:
+        _create_parts(serving, aws)
+    except (BotoCoreError, ClientError, UserError) as error:
+        reason = str(error) if isinstance(error, UserError) else explain_aws(error)
+        raise NotCreatedError(
+            f"{name}: the endpoint was not created. {reason} {_clean_up(name, aws)}"
+        ) from error
+    try:
+        _await_service(name, aws.client("sagemaker"))
+    except (BotoCoreError, ClientError, KeyboardInterrupt) as error:
+        raise RunError(
+            f"{name}: it was created and costs money, but nobody waits for it any more "
+            f"({explain_aws(error) or 'interrupted'}). To remove it: "
+            f"raycompare sagemaker delete {name}"
+        ) from error
+
+
+def _create_parts(serving: Serving, aws: Aws) -> None:
+    client, name = aws.client("sagemaker"), serving.name
     container = {"Image": serving.image, "ModelDataUrl": serving.archive, "Environment": TASK}
+    tags = [{"Key": TAG, "Value": re.sub(r"[^\w.:/=+@ -]", "-", serving.run_id)[:MOST_TAG]}]
     client.create_model(
-        ModelName=serving.name,
+        ModelName=name,
         ExecutionRoleArn=role_arn(serving.role, aws),
         PrimaryContainer=container,
+        Tags=tags,
     )
     client.create_endpoint_config(
-        EndpointConfigName=serving.name, ProductionVariants=[serving.variant()]
+        EndpointConfigName=name, ProductionVariants=[serving.variant()], Tags=tags
     )
-    client.create_endpoint(EndpointName=serving.name, EndpointConfigName=serving.name)
-    _await_service(serving.name, client)
+    client.create_endpoint(EndpointName=name, EndpointConfigName=name, Tags=tags)
+
+
+def _clean_up(name: str, aws: Aws) -> str:
+    """Delete what exists under a name; say whether something is left."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        client = aws.client("sagemaker")
+        for kind in parts(name, aws):
+            getattr(client, f"delete_{kind}")(**{FOUND_BY[kind]: name})
+    except (BotoCoreError, ClientError):
+        return f"Parts of it may be left; to remove them: raycompare sagemaker delete {name}"
+    return "Nothing is left of it."
 
 
 def role_arn(role: str, aws: Aws) -> str:
@@ -174,12 +225,29 @@ def parse_answer(body: bytes, name: str) -> list[Mapping[str, Any]]:
 
 
 def endpoints(aws: Aws) -> Iterator[tuple[str, str, datetime]]:
-    """Yield name, status and creation time of raycompare's endpoints."""
-    pages = aws.client("sagemaker").get_paginator("list_endpoints")
-    for page in pages.paginate(NameContains=PREFIX):
+    """Yield name, status and creation time of endpoints that raycompare made.
+
+    They have its tag; those of earlier versions have names that begin with `PREFIX`.
+    """
+    client = aws.client("sagemaker")
+    for page in client.get_paginator("list_endpoints").paginate():
         for endpoint in page["Endpoints"]:
-            if endpoint["EndpointName"].startswith(PREFIX):
+            is_named = endpoint["EndpointName"].startswith(PREFIX)
+            if is_named or _has_tag(endpoint["EndpointArn"], client):
                 yield endpoint["EndpointName"], endpoint["EndpointStatus"], endpoint["CreationTime"]
+
+
+def _has_tag(arn: str, client: Any) -> bool:
+    """Return whether an endpoint has the tag; False if it has just been deleted."""
+    from botocore.exceptions import ClientError
+
+    try:
+        pages = client.get_paginator("list_tags").paginate(ResourceArn=arn)
+        return any(tag["Key"] == TAG for page in pages for tag in page["Tags"])
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ValidationException":
+            raise
+        return False
 
 
 def parts(name: str, aws: Aws) -> list[str]:

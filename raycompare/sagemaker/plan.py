@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from raycompare.errors import ExperimentError, Problem
 from raycompare.experiment.file import Draft
 from raycompare.experiment.prices import Price
-from raycompare.experiment.spec import Experiment
 from raycompare.formatting import duration
 from raycompare.running.check import CheckedExperiment, check
 from raycompare.running.estimate import Site, describe, estimate
@@ -24,6 +23,8 @@ from raycompare.sagemaker.request import Machines, Request
 from raycompare.sagemaker.source import path_problems
 from raycompare.sagemaker.submit import MLFLOW, Submission, default_image, send
 
+NO_SERVER = "of-the-job"
+"""Stands for a server while the experiment is checked; what is missing is found apart from it."""
 TOKEN_BYTES, SECONDS_PER_MINUTE = 16, 60
 
 
@@ -77,8 +78,21 @@ def plan(options: JobOptions, request: Request, aws: Aws) -> Plan:
         metrics={known.name: known.regex for known in definitions(ready.experiment)},
     )
     lines = (*_costs(ready, request.machines), f"image {image}", f"run folder {run_dir}")
-    notes = tuple(f"note: {note}" for note in found.notes)
+    notes = tuple(f"note: {note}" for note in (*found.notes, *disk_notes(request)))
     return Plan(submission=submission, aws=aws, lines=(*lines, *notes))
+
+
+def disk_notes(request: Request) -> Iterator[str]:
+    """Say which disks get another key than that of the command."""
+    local, machines = request.machines.with_local_storage, request.machines
+    if not request.kms_key or not local:
+        return
+    yield (
+        f"the disks of {', '.join(local)} are local storage, which the instance encrypts with a "
+        "key that it keeps; SageMaker accepts no other for them"
+    )
+    if machines.has_volumes:
+        yield "one key is for all instances of a job, so the other disks don't get --kms-key either"
 
 
 def default_out(aws: Aws) -> str:
@@ -102,13 +116,14 @@ def account_number(aws: Aws) -> str:
 
 def _check_for_job(draft: Draft, out: str, request: Request, found: Findings) -> CheckedExperiment:
     """Check the experiment as it will run in the job; raise its mistakes with all others."""
-    problems = list(found.problems)
+    problems = [*found.problems, *tracker_problems(draft.sections.get("trackers", ()), request)]
     with _environment_of_job(request):
         try:
-            ready = check(draft, out)
+            # A place that can't be used is not tried again.
+            ready = check(draft, out if found.can_use_bucket else ".")
         except ExperimentError as error:
             raise ExperimentError(draft.source, [*error.problems, *problems]) from error
-    problems += [*path_problems(ready.experiment), *tracker_problems(ready.experiment, request)]
+    problems += path_problems(ready.experiment)
     if problems:
         raise ExperimentError(draft.source, [draft.locate(problem) for problem in problems])
     return ready
@@ -117,7 +132,7 @@ def _check_for_job(draft: Draft, out: str, request: Request, found: Findings) ->
 @contextmanager
 def _environment_of_job(request: Request) -> Iterator[None]:
     """Make checks ignore the hardware of this machine and its MLflow settings."""
-    there = {"RAY_ADDRESS": "sagemaker", MLFLOW: request.mlflow or ""}
+    there = {"RAY_ADDRESS": "sagemaker", MLFLOW: request.mlflow or NO_SERVER}
     before = {name: os.environ.get(name) for name in there}
     os.environ.update(there)
     try:
@@ -130,19 +145,26 @@ def _environment_of_job(request: Request) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def tracker_problems(experiment: Experiment, request: Request) -> Iterator[Problem]:
+def tracker_problems(trackers: Sequence[str], request: Request) -> Iterator[Problem]:
     """Find trackers that do not work in a job."""
-    if "wandb" in experiment.trackers:
+    if "wandb" in trackers:
         yield Problem(
             where="trackers",
             found="wandb, whose key would be visible to everyone who may describe the job",
             allowed="tensorboard and mlflow",
             hint="use mlflow with --mlflow, which authenticates with the role of the job",
         )
-    if request.mlflow and "mlflow" not in experiment.trackers:
+    if "mlflow" in trackers and not request.mlflow:
         yield Problem(
             where="trackers",
-            found=f"{', '.join(experiment.trackers) or 'no tracker'}, with --mlflow",
+            found="mlflow without --mlflow; MLFLOW_TRACKING_URI here is not that of a job",
+            allowed="mlflow with --mlflow ARN or URL",
+            hint="add --mlflow, or --set trackers=[tensorboard]",
+        )
+    if request.mlflow and "mlflow" not in trackers:
+        yield Problem(
+            where="trackers",
+            found=f"{', '.join(trackers) or 'no tracker'}, with --mlflow",
             allowed="a list that includes mlflow; or no --mlflow",
             hint="--set trackers=[mlflow]",
         )

@@ -12,6 +12,11 @@ from raycompare.formatting import SECONDS_PER_HOUR
 
 VCPUS_OF_XLARGE = 4
 SIZES: Mapping[str, int] = {"medium": 1, "large": 2, "xlarge": VCPUS_OF_XLARGE}
+LOCAL_FAMILIES = ("g5", "g6", "g7", "p5", "p6", "trn")
+"""Families of instances with local storage whose name has no d."""
+WAIT_FACTOR = 2
+"""For spot jobs, the maximum total time including waits, as a multiple of the run time."""
+LONGEST_BY_DEFAULT = 5 * 24 * SECONDS_PER_HOUR
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +37,33 @@ class Machines:
     def max_seconds(self) -> int:
         """Run time after which SageMaker stops the job."""
         return int(self.max_hours * SECONDS_PER_HOUR)
+
+    @property
+    def max_wait_seconds(self) -> int:
+        """Time after which SageMaker stops a spot job, waits included.
+
+        It stays within the longest run time that a new account has, if the run time does.
+        """
+        return min(WAIT_FACTOR * self.max_seconds, max(self.max_seconds, LONGEST_BY_DEFAULT))
+
+    def options(self) -> Iterator[tuple[str, str, int]]:
+        """Yield the option, type and number of instances; with one type, its number decides."""
+        if self.head_type == self.instance_type:
+            yield "--instances", self.instance_type, self.count + 1
+            return
+        if self.head_type:
+            yield "--head-type", self.head_type, 1
+        yield "--instances", self.instance_type, self.count
+
+    @property
+    def with_local_storage(self) -> tuple[str, ...]:
+        """Types whose disks are part of the instance, with a fixed size and their own key."""
+        return tuple(dict.fromkeys(name for name, _ in self.types() if has_local_storage(name)))
+
+    @property
+    def has_volumes(self) -> bool:
+        """Whether some instances have a volume of a size and key that can be chosen."""
+        return any(not has_local_storage(name) for name, _ in self.types())
 
     def types(self) -> Iterator[tuple[str, int]]:
         """Yield each type with its number of instances, the head first."""
@@ -65,6 +97,16 @@ class Machines:
         return instances().get(self.instance_type)
 
 
+def has_local_storage(instance_type: str) -> bool:
+    """Return whether the disks of a type are local NVMe, as its family says.
+
+    Sources: VolumeSizeInGB and VolumeKmsKeyId in the SageMaker API reference, and
+    `volume_size_supported` of the SDK.
+    """
+    family = instance_type.removeprefix("ml.").partition(".")[0]
+    return "d" in family or family.startswith(LOCAL_FAMILIES)
+
+
 def vcpus(instance_type: str) -> int:
     """Return the vCPUs of an instance type by its size: 4 for an xlarge, in all current families.
 
@@ -94,7 +136,7 @@ class Request:
     """Default: AWS's PyTorch image for the torch version installed here."""
     network: Network = Network()
     kms_key: str | None = None
-    """Key that encrypts the disks of the instances and the results of the job."""
+    """Key for SageMaker's own results, and for disks that are volumes."""
     tags: Mapping[str, str] = field(default_factory=dict)
     mlflow: str | None = None
     """ARN of a SageMaker MLflow server, or URL of an MLflow server without a password."""

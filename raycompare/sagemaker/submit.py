@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,22 +15,24 @@ from typing import Any
 from packaging.version import Version
 
 from raycompare.errors import UserError
+from raycompare.experiment.needs import needs_of
 from raycompare.experiment.spec import Experiment
-from raycompare.sagemaker.aws import Aws
+from raycompare.records.layout import JOB
+from raycompare.sagemaker.aws import Aws, explain_aws
 from raycompare.sagemaker.job_environment import HEAD_GROUP, Job
 from raycompare.sagemaker.request import Request
 from raycompare.sagemaker.source import REQUIREMENTS, write_source
+from raycompare.uris import has_credentials
 
 ENTRY = "exec python -m raycompare.sagemaker.entry"
 FRAMEWORK = "pytorch-amzn2023"
+HUB = "HF_ENDPOINT"
 RUN_DIR = "RAYCOMPARE_RUN_DIR"
 """Environment variable of a job that holds its run folder."""
 MLFLOW = "MLFLOW_TRACKING_URI"
 PREFIX = "raycompare"
 MOST_NAME = 40
 """Maximum length of a name; the SDK appends a time, and SageMaker allows 63 characters."""
-WAIT_FACTOR = 2
-"""For spot jobs, the maximum total time including waits, as a multiple of the run time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,14 +80,33 @@ def base_name(experiment: Experiment) -> str:
 
 
 def send(submission: Submission, aws: Aws, bucket: str) -> str:
-    """Upload the source and create the job; return its name."""
+    """Upload the source and create the job; return its name.
+
+    Raises:
+        UserError: AWS refuses it; the message says why, and what may be left in the bucket.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    base = base_name(submission.experiment)
     with TemporaryDirectory() as place, _quiet_logs():
         folder = Path(place)
         more = ["sagemaker-mlflow"] if submission.request.mlflow else []
         write_source(folder, submission.experiment, submission.job, more)
-        made = trainer(submission, folder, aws.session(bucket))
-        made.train(wait=False, logs=False)
+        prefix = source_place(submission).removeprefix(f"s3://{bucket}/")
+        made = trainer(submission, folder, aws.session(bucket, prefix))
+        try:
+            made.train(wait=False, logs=False)
+        except (BotoCoreError, ClientError) as error:
+            raise UserError(
+                f"the job was not created. {explain_aws(error)}\nIts source may be left in the "
+                f"bucket: aws s3 rm --recursive {source_place(submission)}/{base}"
+            ) from error
         return str(made._latest_training_job.training_job_name)
+
+
+def source_place(submission: Submission) -> str:
+    """Return the URI for source and output of the job: a subfolder of its run folder."""
+    return f"{submission.job.run_dir}/{JOB}"
 
 
 @contextmanager
@@ -117,7 +139,7 @@ def trainer(submission: Submission, source: Path, session: Any) -> Any:
 
     request, machines = submission.request, submission.request.machines
     longest = machines.max_seconds
-    waiting = {"max_wait_time_in_seconds": WAIT_FACTOR * longest} if machines.spot else {}
+    waiting = {"max_wait_time_in_seconds": machines.max_wait_seconds} if machines.spot else {}
     made = ModelTrainer(
         sagemaker_session=session,
         role=request.role,
@@ -128,7 +150,7 @@ def trainer(submission: Submission, source: Path, session: Any) -> Any:
         networking=_networking(request),
         stopping_condition=StoppingCondition(max_runtime_in_seconds=longest, **waiting),
         output_data_config=OutputDataConfig(
-            s3_output_path=f"{submission.job.run_dir}/job", **_key(request)
+            s3_output_path=source_place(submission), **_key(request)
         ),
         environment=job_environment(submission),
         tags=[Tag(key=key, value=value) for key, value in request.tags.items()] or None,
@@ -142,7 +164,9 @@ def trainer(submission: Submission, source: Path, session: Any) -> Any:
 def job_environment(submission: Submission) -> dict[str, str]:
     """Return the container's variables, visible to everyone who may describe the job."""
     mlflow = {MLFLOW: submission.request.mlflow} if submission.request.mlflow else {}
-    return {RUN_DIR: submission.job.run_dir, "PIP_QUIET": "1", **mlflow}
+    hub = os.environ.get(HUB) if HUB in needs_of(submission.experiment).variables else None
+    other_hub = {HUB: hub} if hub and not has_credentials(hub) else {}
+    return {RUN_DIR: submission.job.run_dir, "PIP_QUIET": "1", **mlflow, **other_hub}
 
 
 def _key(request: Request) -> dict[str, str]:
@@ -157,7 +181,7 @@ def _compute(request: Request) -> Any:
         "volume_size_in_gb": machines.volume_gb,
         "enable_managed_spot_training": machines.spot,
     }
-    if request.kms_key:
+    if request.kms_key and not machines.with_local_storage:
         shared["volume_kms_key_id"] = request.kms_key
     if machines.head_type is None:
         return Compute(

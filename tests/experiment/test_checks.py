@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from raycompare.experiment import checks as settings_checks
-from raycompare.experiment.checks import settings_problems
+from raycompare.experiment.checks import package_problems, settings_problems
+from raycompare.experiment.needs import needs_of
 from raycompare.extras import install_command
 from tests.tuning.test_plans import experiment
 
@@ -65,8 +66,12 @@ def test_dollars_with_a_price_are_a_budget() -> None:
 def test_a_searcher_that_is_not_installed_is_reported_before_the_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    of = experiment(tune={"search_alg": "optuna"})
-    assert list(settings_problems(of)) == []
-    monkeypatch.setattr(settings_checks, "find_spec", lambda _: None)
-    (problem,) = settings_problems(of)
-    assert problem.hint == install_command("optuna")
+    model = {"name": "m", "peft": {}}
+    of = experiment(models=[model], tune={"search_alg": "optuna"}, trackers=["mlflow", "wandb"])
+    monkeypatch.setattr(settings_checks, "is_importable", lambda _: True)
+    assert list(package_problems(needs_of(of))) == []
+    monkeypatch.setattr(settings_checks, "is_importable", lambda _: False)
+    hints = {problem.where: problem.hint for problem in package_problems(needs_of(of))}
+    assert hints["tune.search_alg"] == install_command("optuna")
+    assert hints["models.0.peft"] == install_command("peft")
+    assert hints["trackers"] == install_command("wandb")

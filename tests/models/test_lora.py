@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, PreTrainedModel, set_seed
 
+from raycompare.experiment import checks as settings_checks
 from raycompare.experiment.file import parse_draft
 from raycompare.experiment.settings import ALL_LINEAR, PeftSpec
 from raycompare.experiment.spec import ModelItem, ModelSpec
@@ -210,6 +211,7 @@ def test_without_the_package_a_message_says_how_to_get_it(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(settings_checks, "is_importable", lambda name: name != "peft")
     monkeypatch.setattr(lora_checks, "find_spec", lambda _: None)
     content = content_of(tiny_model, tiny_data)
     content["models"][0]["peft"] = {}

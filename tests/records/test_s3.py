@@ -23,9 +23,20 @@ from raycompare.records.trial_files import TrialFiles
 from raycompare.report.terminal.run_list import list_runs
 from raycompare.report.terminal.status import status_of
 from raycompare.report.write import write_report
+from raycompare.running.late_checks import why_not_writable
 from tests.runs import typical
 
 BUCKET = "runs"
+PLACES = {
+    f"s3://{BUCKET}": None,
+    f"s3://{BUCKET}/deep/er": None,
+    "s3://nosuchbucket/x": "nosuchbucket",
+    "s3://key:secret@runs/x": "credentials",
+    "http://host/x": "http://host/x",
+    "ftp://host/x": "ftp://host/x",
+    "s3://": "",
+}
+"""Places for run folders, and what the reason names why files can't be written there."""
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +139,7 @@ def test_report_and_records_are_fetched(bucket: RunFolder, tmp_path: Path) -> No
     run_in(source, tmp_path)
     target = fetch(source, RunFolder.at(tmp_path / "home"))
     assert target.uri == str(tmp_path / "home" / "ag-news" / "20260102-030405-abc123")
-    left = {"weights", "checkpoints", "ray"}
+    left = {"weights", *ONLY_WHILE_IT_RUNS}
     here, there = set(target.files()), set(source.files())
     assert here == {n for n in there if n.partition("/")[0] not in left} - {"figures/.half.png.tmp"}
     assert {"report.md", "trials.parquet", "tables/leaderboard.csv"} < here
@@ -190,3 +201,21 @@ def test_a_bucket_of_runs_is_listed_watched_and_loaded(bucket: RunFolder, tmp_pa
     assert status.state == "finished"
     assert status.models[0].model == "minilm-3"
     assert load_run(first.uri).leaderboard["model"][0] == "minilm-3"
+
+
+@pytest.mark.usefixtures("s3")
+@pytest.mark.parametrize("place", PLACES)
+def test_a_place_for_runs_is_tried_and_left_as_it_was(place: str) -> None:
+    reason, expected = why_not_writable(place), PLACES[place]
+    assert (reason is None) == (expected is None)
+    if expected is not None:
+        assert expected in str(reason)
+        assert "secret" not in str(reason)
+    listed = boto3.client("s3").list_objects_v2(Bucket=BUCKET).get("Contents", [])
+    assert not [key["Key"] for key in listed if ".raycompare-" in key["Key"]]
+
+
+def test_a_folder_by_uri_is_tried_too(tmp_path: Path) -> None:
+    assert why_not_writable(f"file://{tmp_path}/new/runs") is None
+    (tmp_path / "file").touch()
+    assert why_not_writable(f"file://{tmp_path}/file/runs")

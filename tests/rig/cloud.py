@@ -22,7 +22,7 @@ from tests.rig.ssh import KEY, Key
 SHIPPED = ROOT / "cluster.yaml"
 FIRST_ADDRESS = 4
 """AWS keeps the first four addresses of a subnet for itself; so does moto."""
-KEY_NAME, ZONE, PROFILE = "rig", "us-east-1a", "raycompare"
+KEY_NAME, ZONE, PROFILES = "rig", "us-east-1a", ("raycompare-head", "raycompare-worker")
 CPU_TYPE = "m5.large"
 """2 CPUs, and no GPU, which the hosts have not."""
 
@@ -33,7 +33,8 @@ vpc = ec2.create_vpc(CidrBlock=about["network"])["Vpc"]["VpcId"]
 place = {"CidrBlock": about["network"], "AvailabilityZone": about["zone"]}
 subnet = ec2.create_subnet(VpcId=vpc, **place)["Subnet"]["SubnetId"]
 ec2.import_key_pair(KeyName=about["key_name"], PublicKeyMaterial=about["public"].encode())
-iam.create_instance_profile(InstanceProfileName=about["profile"])
+for name in about["profiles"]:
+    iam.create_instance_profile(InstanceProfileName=name)
 print(json.dumps({"subnet": subnet, "image": ec2.describe_images()["Images"][0]["ImageId"]}))
 """
 _INSTANCES = """
@@ -54,13 +55,13 @@ class Account:
 
     @classmethod
     def opened(cls, client: Host, key: Key) -> Account:
-        """Make a subnet, a key pair and an instance profile."""
+        """Make a subnet, a key pair and the instance profiles."""
         about = {
             "network": f"{SUBNET}.0/24",
             "zone": ZONE,
             "key_name": KEY_NAME,
             "public": key.public,
-            "profile": PROFILE,
+            "profiles": PROFILES,
         }
         made = _ask(client, _CALLS, json.dumps(about))
         return cls(client, made["subnet"], made["image"])

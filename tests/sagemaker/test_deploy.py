@@ -148,9 +148,8 @@ def test_what_was_left_half_made_is_deleted_too(account: Application, folder: Ru
 
 
 def test_a_role_that_is_not_there_makes_nothing(account: Application, folder: RunFolder) -> None:
-    made = deployed(folder, role="nobody", name="raycompare-nobody")
     with pytest.raises(UserError, match="--role"):
-        made.make()
+        deployed(folder, role="nobody", name="raycompare-nobody")
     assert parts("raycompare-nobody", Aws()) == []
 
 

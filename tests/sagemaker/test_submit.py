@@ -15,16 +15,17 @@ from botocore.exceptions import ClientError
 
 pytest.importorskip("sagemaker.train", reason="pip install -e '.[sagemaker]'")
 
-from raycompare.errors import ExperimentError
+from raycompare.errors import ExperimentError, UserError
 from raycompare.experiment.file import parse_draft
 from raycompare.sagemaker import checks as sagemaker_checks
 from raycompare.sagemaker.aws import Aws, quiet
+from raycompare.sagemaker.checks import findings
 from raycompare.sagemaker.job_environment import Job
-from raycompare.sagemaker.plan import JobOptions, Plan, plan
+from raycompare.sagemaker.plan import JobOptions, Plan, disk_notes, plan, tracker_problems
 from raycompare.sagemaker.request import Machines, Network, vcpus
 from raycompare.sagemaker.source import closure, write_source
-from raycompare.sagemaker.submit import base_name, default_image
-from tests.rig.sagemaker import BUCKET, Application
+from raycompare.sagemaker.submit import _compute, base_name, default_image
+from tests.rig.sagemaker import BUCKET, ROLE, Application
 from tests.runs import experiment
 from tests.user import EXPERIMENT, OUT, planned, request, user
 
@@ -65,6 +66,7 @@ def test_the_source_has_the_program_the_experiment_and_the_versions(account: App
     uri = {
         c["ChannelName"]: c["DataSource"]["S3DataSource"]["S3Uri"] for c in job["InputDataConfig"]
     }
+    assert uri["code"].startswith(f"{job['Environment']['RAYCOMPARE_RUN_DIR']}/job/")
     prefix = uri["code"].removeprefix(f"s3://{BUCKET}/")
     listed = boto3.client("s3").list_objects_v2(Bucket=BUCKET, Prefix=prefix)["Contents"]
     names = {str(item["Key"]).removeprefix(prefix).lstrip("/") for item in listed}
@@ -107,7 +109,84 @@ def test_keys_and_network_are_passed_on(account: Application) -> None:
     job = asked(account, planned(network=network, kms_key="key-1"))
     assert job["VpcConfig"] == {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}
     assert job["OutputDataConfig"]["KmsKeyId"] == "key-1"
-    assert job["ResourceConfig"]["VolumeKmsKeyId"] == "key-1"
+
+
+@pytest.mark.parametrize(
+    ("machines", "has_key"),
+    [
+        (Machines(instance_type="ml.m5.xlarge"), True),
+        (Machines(instance_type="ml.g5.xlarge"), False),
+        (Machines(instance_type="ml.g5.xlarge", head_type="ml.m5.large"), False),
+    ],
+)
+def test_a_key_is_for_disks_that_take_one(
+    account: Application, machines: Machines, has_key: bool
+) -> None:
+    wanted = request(machines=machines, kms_key="key-1")
+    assert (getattr(_compute(wanted), "volume_kms_key_id", None) == "key-1") is has_key
+    assert any("local storage" in note for note in disk_notes(wanted)) is not has_key
+    notes = findings(wanted, OUT, Aws()).notes
+    assert any("default key of the bucket" in note for note in notes)
+
+
+def keys() -> list[str]:
+    pages = boto3.client("s3").get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
+    return [item["Key"] for page in pages for item in page.get("Contents", [])]
+
+
+def test_a_job_that_aws_refuses_is_told_with_what_is_left(
+    account: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = {"Error": {"Code": "ResourceLimitExceeded", "Message": "the limit is 0 instances"}}
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ClientError(refused, "CreateTrainingJob")
+
+    made = planned()
+    monkeypatch.setattr("sagemaker.core.resources.TrainingJob.create", refuse)
+    with pytest.raises(UserError, match="the limit is 0 instances") as caught:
+        made.send()
+    assert "Service Quotas" in str(caught.value)
+    (place,) = [word for word in str(caught.value).split() if word.startswith("s3://")]
+    assert [key for key in keys() if f"s3://{BUCKET}/{key}".startswith(place)]
+
+
+@pytest.mark.parametrize(
+    ("variables", "advice"),
+    [
+        ({"AWS_REGION": "eu-west-1"}, "boto3 doesn't read AWS_REGION, which is eu-west-1"),
+        ({"AWS_DEFAULT_REGION": "us-est-1"}, "did you mean 'us-"),
+        ({"AWS_DEFAULT_REGION": "eu-west-1"}, "whose bucket is in us-east-1, not in eu-west-1"),
+    ],
+)
+def test_the_region_is_that_of_boto3_and_of_the_bucket(
+    account: Application,
+    variables: dict[str, str],
+    advice: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    (problem,) = findings(request(), OUT, Aws()).problems
+    assert advice in str(problem)
+
+
+def test_a_role_of_another_account_is_not_taken_for_one_of_the_same_name(
+    account: Application,
+) -> None:
+    wanted = request(role=f"arn:aws:iam::999999999999:role/{ROLE}")
+    (problem,) = findings(wanted, OUT, Aws()).problems
+    assert "does not exist in account 123456789012" in problem.found
+
+
+def test_mlflow_needs_a_server_of_the_job() -> None:
+    (problem,) = tracker_problems(["mlflow"], request())
+    assert "add --mlflow" in str(problem.hint)
+    assert list(tracker_problems(["mlflow"], request(mlflow="https://server"))) == []
 
 
 def test_the_metrics_are_defined(account: Application) -> None:

@@ -13,12 +13,18 @@ from raycompare.analysis.health.flag import Flag
 from raycompare.analysis.health.inference import busy_machine, uneven_latency
 from raycompare.analysis.health.scores import gap, outlying_seeds
 from raycompare.analysis.health.search import at_the_edge
-from raycompare.analysis.health.training import chance_level, divergence, under_trained
+from raycompare.analysis.health.training import (
+    chance_level,
+    divergence,
+    under_trained,
+    unused_gpus,
+)
 from raycompare.records.run_records import Records
 
 OF_MODELS = (
     chance_level,
     divergence,
+    unused_gpus,
     under_trained,
     outlying_seeds,
     at_the_edge,

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 from raycompare.analysis.health.flag import Flag
+from raycompare.experiment.hyperparameters import settings_of
 from raycompare.formatting import number_of, score
 from raycompare.metrics import MODES
 from raycompare.records.rows import TrialRecord
@@ -53,6 +54,24 @@ def _mcc_of_guesses(records: Records) -> float:
     if not rows or labels <= 1:
         return CHANCE
     return max(CHANCE, DEVIATIONS / math.sqrt((labels - 1) * rows))
+
+
+def unused_gpus(records: Records, model: str) -> Iterator[Flag]:
+    """Warn about trials that held a GPU and computed on the CPU."""
+    resources = records.manifest.resources.get(model, {})
+    settings = settings_of(records.experiment, model)
+    if not resources.get("gpu") or True in settings.all_values("use_cpu"):
+        return
+    trials = records.trials_of(model, "tune") + records.trials_of(model, "confirm")
+    on_cpu = [trial for trial in trials if trial.device == "cpu"]
+    if on_cpu:
+        hosts = sorted({trial.hostname for trial in on_cpu if trial.hostname})
+        yield Flag(
+            about=model,
+            found=f"{number_of(len(on_cpu), 'trial')} held a GPU but trained on the CPU of "
+            f"{', '.join(hosts)}; times, GPU-hours and costs are those of a CPU",
+            advice="install a torch for the GPU and its driver, or set resources: {gpu: 0}",
+        )
 
 
 def divergence(records: Records, model: str) -> Iterator[Flag]:

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from importlib.util import find_spec
+from collections.abc import Iterator
 
 from requests.utils import get_netrc_auth
 
 from raycompare.errors import Problem
-from raycompare.experiment.spec import Experiment, TrackerName
-from raycompare.extras import install_command
-from raycompare.records.run_folder import RunFolder
-
-PACKAGES: Mapping[TrackerName, tuple[str, str]] = {
-    "tensorboard": ("tensorboardX", "pip install 'ray[tune]'"),
-    "mlflow": ("mlflow", install_command("mlflow")),
-    "wandb": ("wandb", install_command("wandb")),
-}
-"""Module of each tracker, and the command that installs it."""
+from raycompare.experiment.spec import Experiment
+from raycompare.uris import ALLOWED, has_credentials, hide_credentials
 
 WANDB_SERVER = "https://api.wandb.ai"
 UNSENT = ("offline", "dryrun", "disabled")
@@ -27,27 +18,26 @@ UNSENT = ("offline", "dryrun", "disabled")
 
 def tracker_problems(experiment: Experiment, out: str) -> Iterator[Problem]:
     """Find trackers that can't start; `out` is the parent of run folders."""
-    for name in experiment.trackers:
-        module, install = PACKAGES[name]
-        if find_spec(module) is None:
-            yield Problem(
-                where="trackers",
-                found=f"{name}, whose package {module} is not installed",
-                allowed="trackers whose packages are installed, or [] for none",
-                hint=install,
-            )
-        elif name == "mlflow":
-            yield from _mlflow_problems(out)
-        elif name == "wandb":
-            yield from _wandb_problems()
+    if "mlflow" in experiment.trackers:
+        yield from _mlflow_problems(out)
+    if "wandb" in experiment.trackers:
+        yield from _wandb_problems()
 
 
 def _mlflow_problems(out: str) -> Iterator[Problem]:
-    if os.environ.get("MLFLOW_TRACKING_URI") or RunFolder.at(out).local_path("mlflow"):
+    server = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if has_credentials(server):
+        yield Problem(
+            where="trackers",
+            found=f"mlflow with MLFLOW_TRACKING_URI={hide_credentials(server)}",
+            allowed=ALLOWED,
+            hint="set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
+        )
+    if server or "://" not in out:
         return
     yield Problem(
         where="trackers",
-        found=f"mlflow without MLFLOW_TRACKING_URI, and run folders at {out}",
+        found=f"mlflow without MLFLOW_TRACKING_URI, and run folders at {hide_credentials(out)}",
         allowed="a tracking server, or run folders on a local disk, which get a database",
         hint="set MLFLOW_TRACKING_URI",
     )

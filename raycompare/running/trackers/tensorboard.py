@@ -40,8 +40,11 @@ class TensorBoard(Tracker):
     def open(self) -> None:
         """Choose a local folder for the files."""
         local = self._run.folder.local_path(FOLDER)
-        self._local = local or Path(tempfile.mkdtemp(prefix="raycompare-tensorboard-"))
         self._is_remote = local is None
+        if local is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="raycompare-tensorboard-")
+            local = Path(self._temporary.name)
+        self._local = local
 
     def has(self, trial_id: str) -> bool:
         """Return whether the trial's log is complete; a remote one is uploaded only then."""
@@ -122,3 +125,5 @@ class TensorBoard(Tracker):
         """Close the files of interrupted trials."""
         for writer in self._writers.values():
             writer.close()
+        if self._is_remote:
+            self._temporary.cleanup()

@@ -41,6 +41,7 @@ class WandB:
     def open(self) -> None:
         """Choose a local folder for the files."""
         local = self._run.folder.local_path(FOLDER)
+        self._is_temporary = local is None and _is_online()
         self._local = local or Path(tempfile.mkdtemp(prefix="raycompare-wandb-")) / FOLDER
         self._local.mkdir(parents=True, exist_ok=True)
 
@@ -92,6 +93,8 @@ class WandB:
         """Close the runs of interrupted trials."""
         for run in self._runs.values():
             run.finish(exit_code=1)
+        if self._is_temporary:
+            shutil.rmtree(self._local.parent, ignore_errors=True)
 
     def _folders(self, trial_id: str) -> list[Path]:
         return sorted(self._local.glob(f"*run-*-{self._id(trial_id)}"))
@@ -103,7 +106,6 @@ class WandB:
     def _init(self, name: str, job_type: str, config: Mapping[str, Value]) -> Run:
         import wandb  # noqa: PLC0415
 
-        is_online = os.environ.get("WANDB_MODE", "") not in UNSENT
         return wandb.init(
             project=os.environ.get("WANDB_PROJECT", self._run.experiment.name),
             group=self._run.run_id,
@@ -113,7 +115,7 @@ class WandB:
             config=dict(config),
             dir=str(self._local.parent),
             reinit="create_new",  # trials run at the same time
-            resume="allow" if is_online else None,
+            resume="allow" if _is_online() else None,
             settings=wandb.Settings(
                 console="off",
                 silent=True,
@@ -123,3 +125,8 @@ class WandB:
                 finish_timeout=CLOSE_SECONDS,
             ),
         )
+
+
+def _is_online() -> bool:
+    """Return whether runs are sent to a server; otherwise local files are all there is."""
+    return os.environ.get("WANDB_MODE", "") not in UNSENT

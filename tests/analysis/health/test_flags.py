@@ -130,6 +130,26 @@ def test_a_loss_that_was_no_number_is_flagged() -> None:
     assert "the loss of 1 trial became NaN or infinite" in found(run)["a"]
 
 
+@pytest.mark.parametrize(
+    ("resources", "device", "flagged"),
+    [
+        ({"gpu": 1.0}, "cpu", True),
+        ({"gpu": 0.25}, "cpu", True),
+        ({"gpu": 1.0}, "cuda:0", False),
+        ({"gpu": 0.0}, "cpu", False),
+        ({}, "cpu", False),
+    ],
+)
+def test_a_gpu_that_was_held_but_not_used_is_flagged(
+    resources: dict[str, float], device: str, flagged: bool
+) -> None:
+    run = sound()
+    run.manifest.resources["a"] = resources
+    run.trials = [replace(trial, device=device) for trial in run.trials]
+    held = [flag for flag in flags(run.records) if "held a GPU" in flag.found]
+    assert bool(held) is flagged
+
+
 def test_finalists_that_still_got_better_should_train_longer() -> None:
     run = runs.empty("a")
     run.tune("a", 0.5, 0.7)
