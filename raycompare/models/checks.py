@@ -152,7 +152,7 @@ def _built_problems(
 def _no_end(where: str, config: PretrainedConfig) -> Problem:
     return Problem(
         where=where,
-        found=f"a tokenizer that does not end texts with a token of their own, for a model of type "
+        found=f"a tokenizer that does not end texts with a special token, for a model of type "
         f"{config.model_type!r}, which classifies by that token",
         allowed="a tokenizer whose texts end with its eos_token, such as that of T5 or BART",
     )

@@ -227,8 +227,7 @@ def run_stage(
         trainable or _fine_tuning(shared.for_stage(queue.stage)),
         tune_config=tune.TuneConfig(
             search_alg=PlanSearcher(queue.plans, has_plan),
-            # One more than there are, so that Tune asks until the queue says that it has ended;
-            # only then do rules know that no trial is missing.
+            # One more than there are: Tune asks until the queue has ended, and rules know it.
             num_samples=queue.most + 1,
             scheduler=scheduler,
             reuse_actors=True,
