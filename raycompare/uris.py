@@ -20,6 +20,8 @@ _SECRET = r"[\w-]*(?:secret|passw|token|key|signature|credential(?!_kind)|\bsig)
 """Names of URI parameters such as client_secret, account_key or X-Amz-Signature."""
 _PARAMETER = re.compile(rf"([?&;]{_SECRET}=)([^&;#\s'\"]+)", re.IGNORECASE)
 _BEFORE_AT = re.compile(r"([A-Za-z][\w+.-]*://)[^\s'\"]*@")
+BUCKETS = ("s3", "gs", "gcs")
+"""Schemes whose URIs begin with a bucket."""
 _CONTAINERS = ("abfs", "abfss")
 """Schemes in which container@account is the name of a place."""
 
@@ -50,6 +52,17 @@ def hide_credentials(text: str) -> str:
     if not _URI.search(text):
         return text
     return _PARAMETER.sub(r"\1***", _BEFORE_AT.sub(r"\1***@", text))
+
+
+def require_bucket(uri: str) -> None:
+    """Check that a URI of a bucket names one.
+
+    Raises:
+        UserError: it names none.
+    """
+    match = _AUTHORITY.fullmatch(uri)
+    if match and match[1].lower() in BUCKETS and not match[2]:
+        raise UserError(f"{uri}: found no bucket, allowed {match[1]}://BUCKET/PATH.")
 
 
 def require_no_credentials(uri: str) -> None:

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from pyarrow import fs
 
-from raycompare.uris import require_no_credentials
+from raycompare.uris import require_bucket, require_no_credentials
 
 PATIENCE_S = 120.0
 """Longest outage that is waited out. Ray considers a node lost if it is cut off for longer."""
@@ -37,9 +37,10 @@ def open_filesystem(place: str | Path) -> tuple[fs.FileSystem, str]:
     """Return the filesystem of a path or URI, and the path on it.
 
     Raises:
-        UserError: the URI has credentials in it.
+        UserError: the URI has credentials in it, or names no bucket.
     """
     require_no_credentials(str(place))
+    require_bucket(str(place))
     filesystem, path = fs.FileSystem.from_uri(absolute(place))
     return filesystem, path
 

@@ -133,3 +133,6 @@ def test_no_filesystem_is_opened_with_credentials(tmp_path: Path) -> None:
         open_filesystem("hdfs://user:password@host/x")
     with pytest.raises(UserError, match="credentials"):
         RunFolder.at("s3://a:b@bucket/x").exists("report.md")
+    for uri in ("s3://", "s3:///x", "gs://"):
+        with pytest.raises(UserError, match="found no bucket"):
+            open_filesystem(uri)

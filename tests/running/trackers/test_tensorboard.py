@@ -106,3 +106,18 @@ def test_a_remote_run_folder_gets_the_event_files_when_the_trial_has_ended(
     assert {key: own[key] for key in expected(journal.evaluations())} == expected(
         journal.evaluations()
     )
+
+
+def test_files_for_a_bucket_are_removed_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    monkeypatch.setattr(RunFolder, "local_path", lambda folder, name: None)
+    journal, trackers = journal_with(TensorBoard(tracked(tmp_path)))
+    play(journal)
+    trackers.close()
+    assert trackers.failures == {"noted": ""}
+    assert list((tmp_path / "tensorboard" / "a-1").iterdir())
+    assert list(temporary.iterdir()) == []
