@@ -87,7 +87,7 @@ class Maker:
             {"init": "random"},
             {"peft": {"lora_r": 2}},
             {"training": {"learning_rate": 2e-3}},
-            {"search_space": {"learning_rate": {"grid": [1e-3, 1e-2]}}},
+            {"search_space": {"learning_rate": {"choice": [1e-3, 1e-2]}}},
             {"resources": {"cpu": 2}},
         ]
         number = draw.random.choice([1, 1, 2])
