@@ -87,7 +87,7 @@ _END = TrialEnd(reason="full_budget", step=10, train_seconds=4.0, eval_seconds=1
 
 
 def _evaluation(step: int, value: float) -> Evaluation:
-    metrics = dict.fromkeys(MODES, value)
+    metrics: dict[str, float] = {**dict.fromkeys(MODES, value)}
     return Evaluation(
         step=step, epoch=1, examples_seen=8, train_seconds=1, eval_seconds=1, metrics=metrics
     )

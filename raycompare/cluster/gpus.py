@@ -42,7 +42,7 @@ def why_unusable() -> str | None:
             command, capture_output=True, text=True, check=True, timeout=PROBE_S, env=environment
         )
     except subprocess.CalledProcessError as error:
-        return (error.stderr.strip().splitlines() or ["torch can't be imported"])[-1]
+        return (str(error.stderr).strip().splitlines() or ["torch can't be imported"])[-1]
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
     found = answer.stdout.strip()

@@ -16,8 +16,9 @@ from raycompare.running.check import CheckedExperiment, check
 from raycompare.running.estimate import Site, describe, estimate
 from raycompare.running.start import new_folder
 from raycompare.running.trackers.sagemaker import definitions
+from raycompare.sagemaker.account import Findings
 from raycompare.sagemaker.aws import Aws, require_sdk
-from raycompare.sagemaker.checks import Findings, bucket_of, findings
+from raycompare.sagemaker.checks import bucket_of, findings
 from raycompare.sagemaker.job_environment import Job
 from raycompare.sagemaker.request import Machines, Request
 from raycompare.sagemaker.source import path_problems
