@@ -3,6 +3,7 @@
 RaycompareError
 ├── UserError                             invalid input; the command line exits with 2
 │   ├── ExperimentError                       mistakes in an experiment file
+│   ├── DamagedError                          a file or folder that can't be read
 │   ├── data.problems.DataProblems            data that can't be used
 │   ├── models.places.NoCheckpointError       a checkpoint that can't be found or opened
 │   ├── models.loading.WeightsError           weights that don't belong to the model of their config
@@ -16,7 +17,8 @@ RaycompareError
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -26,6 +28,10 @@ class RaycompareError(Exception):
 
 class UserError(RaycompareError):
     """The input is invalid; the message shows what was found, what is allowed, and what to do."""
+
+
+class DamagedError(UserError):
+    """A file or folder can't be read; the message names it and gives the reason in one line."""
 
 
 class RunError(RaycompareError):
@@ -85,6 +91,47 @@ def summarize(error: BaseException) -> str:
         return str(error)
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0] if lines else '(no message)'}"
+
+
+UNREADABLE = (
+    *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError),
+    *(NotImplementedError, OSError, RuntimeError, StopIteration, TypeError, ValueError),
+)
+"""Errors of Python and pyarrow for files that are damaged, contradict each other, or are missing.
+RuntimeError includes RecursionError."""
+DAMAGED = "It is damaged or incomplete, or from another version. Copy it again from its source."
+
+
+@contextmanager
+def reading(place: str, advice: str = DAMAGED) -> Iterator[None]:
+    """Turn the errors of reading a file or folder into one line that names it.
+
+    Errors of a service, such as missing credentials, say nothing about the file and stay.
+
+    Raises:
+        DamagedError: instead of any of `UNREADABLE`.
+    """
+    try:
+        yield
+    except UNREADABLE as error:
+        if isinstance(error, OSError) and _of_a_service in str(error):
+            raise
+        raise DamagedError(f"{place} can't be read: {_one_line(error)}. {advice}") from error
+
+
+_of_a_service = "AWS Error"
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = " ".join(str(error).split())
+    shown = text if len(text) <= LONGEST_CAUSE else f"{text[:LONGEST_CAUSE]}..."
+    return f"{type(error).__name__}: {shown}".rstrip(". ") if shown else type(error).__name__
+
+
+LONGEST_CAUSE = 300
+"""Characters of a cause in a message of one line."""
 
 
 def near(word: str, choices: Iterable[str]) -> str | None:

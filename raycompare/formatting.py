@@ -17,9 +17,23 @@ _inside_values = re.compile(
 _special = re.compile(r"[\\`*|<>\[\]~$]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")
 
 
+_unsafe = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""Control characters but tab and line feed, line separators, and what reorders text."""
+
+
+def visible(text: str) -> str:
+    r"""Return a text with its control characters as escapes such as \x1b."""
+    return _unsafe.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+def visible_json(text: str) -> str:
+    r"""Return JSON with its control characters as the escapes of JSON, such as \u009b."""
+    return _unsafe.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
 def escape(text: str) -> str:
     """Escape `text` as one line of Markdown, for paragraphs and table cells."""
-    return _special.sub(r"\\\g<0>", " ".join(text.split()))
+    return _special.sub(r"\\\g<0>", visible(" ".join(text.split())))
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:

@@ -19,9 +19,8 @@ import psutil
 from rich.console import Console
 from ruamel.yaml import YAML
 
-from raycompare.records.drafts import draft_for
 from raycompare.records.rows import EvalRecord, TrialRecord
-from raycompare.records.run_folder import RunFolder
+from raycompare.records.run_folder import RunFolder, draft_for
 from raycompare.running.display import Display
 from raycompare.running.run import RunOptions, run
 from tests.signals import hear_ctrl_c

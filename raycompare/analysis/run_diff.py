@@ -121,7 +121,12 @@ def diff(first: RunFolder, second: RunFolder) -> RunDiff:
         experiment=_changes(_settings(side, {*names[0]} & {*names[1]}) for side in experiments),
         data=_changes(_data(side.data) for side in manifests),
         versions=_changes(
-            {**side.versions, "raycompare's git revision": side.git_revision} for side in manifests
+            {
+                **side.versions,
+                "raycompare's git revision": side.git_revision,
+                "raycompare's sources": side.source_hash,
+            }
+            for side in manifests
         ),
         machines=_changes(_machines(side.hardware) for side in manifests),
         models=_models(*sides),

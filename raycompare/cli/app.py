@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -9,10 +10,11 @@ from typing import Annotated
 import typer
 
 from raycompare.cli.boundary import explain, named_places
-from raycompare.cli.console import say, say_report, warn, write_any_text
+from raycompare.cli.console import say, say_json, say_report, warn, write_any_text
 from raycompare.cli.options import (
     ExperimentPath,
     FetchInto,
+    Json,
     ModelName,
     OptionalExperiment,
     Out,
@@ -21,6 +23,7 @@ from raycompare.cli.options import (
     Weights,
     require_effect,
 )
+from raycompare.cli.runs import find_earlier, in_one_line, problems_in
 from raycompare.cli.sagemaker import app as sagemaker
 from raycompare.cli.supervisor import Supervisor, needs_supervisor, supervise
 from raycompare.cli.use import app as use
@@ -28,10 +31,30 @@ from raycompare.cli.watch import add_to
 from raycompare.errors import RaycompareError, UserError
 
 app = typer.Typer(
-    help="Which pretrained model should I fine-tune on my labelled text? A Ray-distributed answer.",
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from raycompare.records.versions import describe_version
+
+        say(describe_version())
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version, and exit."
+        ),
+    ] = False,
+) -> None:
+    """Which pretrained model should I fine-tune on my labelled text? A Ray-distributed answer."""
 
 
 @app.command()
@@ -43,12 +66,18 @@ def run(
     resume: Annotated[
         str | None,
         typer.Option(
-            metavar="RUN_DIR", help="Continue an interrupted run; needs no experiment file."
+            metavar="RUN_DIR",
+            callback=find_earlier,
+            help="Continue an interrupted run; needs no experiment file.",
         ),
     ] = None,
     warm_start: Annotated[
         str | None,
-        typer.Option(metavar="RUN_DIR", help="Start the search from the trials of an earlier run."),
+        typer.Option(
+            metavar="RUN_DIR",
+            callback=find_earlier,
+            help="Start the search from the trials of an earlier run.",
+        ),
     ] = None,
     wait_nodes: Annotated[
         int,
@@ -60,7 +89,7 @@ def run(
     ] = 1,
 ) -> None:
     """Tune, confirm and test the models of an experiment, and write the report."""
-    from raycompare.records.drafts import draft_for
+    from raycompare.records.run_folder import draft_for
 
     if resume is not None:
         require_effect(context, {"out": "--out"}, "a resumed run stays in its folder")
@@ -82,15 +111,28 @@ def run(
 
 
 @app.command()
-def check(experiment: ExperimentPath, overrides: Overrides = None, out: Out = "reports") -> None:
+def check(
+    experiment: ExperimentPath,
+    overrides: Overrides = None,
+    out: Out = "reports",
+    json: Json = False,
+) -> None:
     """Report every mistake in an experiment, its data and its models, without starting anything."""
     from raycompare.experiment.file import read_draft
 
-    draft = read_draft(experiment, overrides or ())  # before imports that take seconds
-    from raycompare.running.check import check
+    try:
+        draft = read_draft(experiment, overrides or ())  # before imports that take seconds
+        from raycompare.running.check import check
 
-    ready = check(draft, out)
-    say(ready.summary)
+        ready = check(draft, out)
+    except UserError as error:
+        if json:
+            say_json({"ok": False, "error": str(error), "problems": problems_in(error)})
+        raise
+    if json:
+        say_json({"ok": True, "error": None, "problems": [], "summary": ready.summary})
+    else:
+        say(ready.summary)
 
 
 @app.command()
@@ -106,8 +148,10 @@ def data(experiment: ExperimentPath, overrides: Overrides = None) -> None:
 
 
 @app.command()
+@in_one_line
 def report(
     run_dir: RunDir,
+    json: Json = False,
     summary: Annotated[
         bool,
         typer.Option("--summary", help="Print summary.md, which fits into a comment."),
@@ -120,13 +164,18 @@ def report(
 
     folder = RunFolder.at(run_dir)
     comparison = write_report(folder)
-    if summary:
+    if json:
+        place = folder.child(REPORT)
+        rows = [{"model": row.model, "test": row.test} for row in comparison.leaderboard]
+        say_json({"report": place, "verdict": comparison.verdict, "leaderboard": rows})
+    elif summary:
         say(folder.read_text(SUMMARY))
     else:
         say(comparison.verdict, folder.child(REPORT))
 
 
 @app.command()
+@in_one_line
 def fetch(
     run_dir: RunDir,
     directory: FetchInto = "reports",
@@ -140,6 +189,7 @@ def fetch(
 
 
 @app.command()
+@in_one_line
 def refine(
     run_dir: RunDir,
     out: Annotated[
@@ -150,12 +200,15 @@ def refine(
     from raycompare.analysis.refine import refine
     from raycompare.experiment.file import write_experiment
     from raycompare.records.run_folder import RunFolder
+    from raycompare.records.storage import require_parent
 
     folder = RunFolder.at(run_dir)
     found = refine(folder.read_experiment(), folder.read_trials())
     place = out or Path(f"{found.experiment.name}.yaml")
-    if place.exists():
+    if os.path.lexists(place):
         raise UserError(f"{place} exists. Name another file with --out.")
+    require_parent("--out", place)
+    place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(write_experiment(found.experiment), encoding="utf-8")
     say(*map(str, (*found.changes, place)))
 
@@ -201,6 +254,9 @@ def main() -> None:
     except RaycompareError as error:
         warn(str(error))
         sys.exit(2 if isinstance(error, UserError) else 1)
+    except BrokenPipeError:  # as of `raycompare ls --json | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except Exception as error:
         explained = explain(error, named_places(sys.argv[1:]))
         if explained is None:

@@ -6,8 +6,8 @@ import io
 import sys
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
+from raycompare.formatting import visible_json
+from raycompare.terminal import SafeConsole
 from raycompare.uris import hide_credentials
 
 if TYPE_CHECKING:
@@ -25,17 +25,26 @@ FILE_COLUMNS = 160
 """Width of tables that are not printed to a terminal."""
 
 
-def stdout() -> Console:
+def stdout() -> SafeConsole:
     """Return a console for results, wide enough for tables where there is no terminal."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=FILE_COLUMNS)
+    console = SafeConsole()
+    return console if console.is_terminal else SafeConsole(width=FILE_COLUMNS)
 
 
 def say(*things: object) -> None:
     """Print results: lines of text, or tables."""
     console = stdout()
     for thing in things:
-        console.print(thing, markup=False, soft_wrap=True)
+        console.print(thing, soft_wrap=True)
+
+
+def say_json(value: object, *, indent: int | None = 2) -> None:
+    """Print dataclasses and plain values as JSON, with null for numbers that are not finite."""
+    from pydantic_core import to_json
+
+    text = to_json(value, indent=indent, inf_nan_mode="null").decode()
+    sys.stdout.write(f"{visible_json(text)}\n")
+    sys.stdout.flush()
 
 
 def say_report(folder: RunFolder) -> None:
@@ -48,5 +57,4 @@ def say_report(folder: RunFolder) -> None:
 
 def warn(line: str) -> None:
     """Print an error or a notice to standard error."""
-    line = hide_credentials(line)
-    Console(stderr=True, highlight=False).print(line, markup=False, soft_wrap=True)
+    SafeConsole(stderr=True).print(hide_credentials(line), soft_wrap=True)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from raycompare.cli.runs import find_run
 from raycompare.errors import UserError
 
 ExperimentPath = Annotated[Path, typer.Argument(metavar="EXPERIMENT.yaml", show_default=False)]
@@ -23,7 +24,17 @@ Overrides = Annotated[
         "May be repeated.",
     ),
 ]
-RunDir = Annotated[str, typer.Argument(metavar="RUN_DIR", show_default=False)]
+RunDir = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN_DIR",
+        show_default=False,
+        callback=find_run,
+        help="A run folder, its id in the folder of runs, or `latest`.",
+    ),
+]
+Earlier = Annotated[str, typer.Argument(metavar="RUN_A", show_default=False, callback=find_run)]
+Later = Annotated[str, typer.Argument(metavar="RUN_B", show_default=False, callback=find_run)]
 Out = Annotated[
     str,
     typer.Option(

@@ -120,7 +120,7 @@ def _require_effects(context: typer.Context, resume: str | None, machines: Machi
 def _job_options(
     experiment: Path | None, overrides: list[str] | None, out: str | None, resume: str | None
 ) -> JobOptions:
-    from raycompare.records.drafts import draft_for
+    from raycompare.records.run_folder import draft_for
     from raycompare.sagemaker.plan import JobOptions
 
     return JobOptions(draft=draft_for(experiment, overrides or (), resume), out=out, resume=resume)

@@ -33,7 +33,7 @@ PR_SET_PDEATHSIG = 1
 
 def needs_supervisor(arguments: Sequence[str]) -> bool:
     """Return whether a command starts Ray in this process and has no supervisor yet."""
-    is_long = arguments[:1] and arguments[0] in SUPERVISED and "--help" not in arguments
+    is_long = arguments[:1] and arguments[0] in SUPERVISED and not {"--help", "-h"} & {*arguments}
     return bool(is_long) and os.name == "posix" and PIPE not in os.environ
 
 
@@ -86,13 +86,14 @@ def _forward_signals(driver: subprocess.Popen[bytes]) -> Iterator[None]:
 def _tell(place: str) -> None:
     """Write the report that the driver could not write, and how to continue."""
     from raycompare.records.layout import MANIFEST
-    from raycompare.records.run_folder import RunFolder, resume_hint
+    from raycompare.records.run_folder import RunFolder, end_hint
     from raycompare.report.write import write_report
 
-    folder = RunFolder.at(place)
+    folder, has_finished = RunFolder.at(place), False
     if folder.exists(MANIFEST):
+        has_finished = folder.read_manifest().complete
         write_report(folder)
-    warn(resume_hint(folder))
+    warn(end_hint(folder, has_finished=has_finished))
 
 
 @dataclass(frozen=True)

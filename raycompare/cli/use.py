@@ -12,8 +12,10 @@ import typer
 
 from raycompare.cli.console import say, warn
 from raycompare.cli.options import ModelName, RunDir, is_given, require_texts
+from raycompare.cli.runs import find_run, in_one_line
 from raycompare.errors import UserError
 from raycompare.extras import install_command
+from raycompare.formatting import visible_json
 
 if TYPE_CHECKING:
     from raycompare.models.saved import Trust
@@ -22,7 +24,12 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 Place = Annotated[
-    str, typer.Argument(metavar="RUN_DIR|MODEL_DIR", help="A run folder, or a saved model.")
+    str,
+    typer.Argument(
+        metavar="RUN_DIR|MODEL_DIR",
+        help="A run folder, its id, `latest`, or a saved model.",
+        callback=find_run,
+    ),
 ]
 TextColumns = Annotated[
     list[str] | None,
@@ -51,6 +58,7 @@ TrustCode = Annotated[
 
 
 @app.command()
+@in_one_line
 def export(
     run_dir: RunDir,
     model: Annotated[str, typer.Argument(metavar="MODEL", show_default=False)],
@@ -74,6 +82,7 @@ def export(
 
 
 @app.command()
+@in_one_line
 def predict(
     context: typer.Context,
     place: Place,
@@ -113,7 +122,7 @@ def predict(
         of_files["--batch-size"] = is_given(context, "batch_size")
         _require_none(of_files, "--file")
         for line in _predict_texts(place, model, (text, text_pair), trust, json):
-            typer.echo(line) if json else say(line)
+            typer.echo(visible_json(line)) if json else say(line)
         return
     _require_none({"--text-pair": text_pair, "--json": json}, "--text")
     assert file is not None

@@ -7,27 +7,31 @@ from typing import Annotated
 
 import typer
 
-from raycompare.cli.console import say, stdout
-from raycompare.cli.options import Json, RunDir
+from raycompare.cli.console import say, say_json, stdout
+from raycompare.cli.options import Earlier, Json, Later, RunDir
+from raycompare.cli.runs import in_one_line
 
 Follow = Annotated[bool, typer.Option("--follow", help="Keep printing until the run ends.")]
 
 
 def status(run_dir: RunDir, follow: Follow = False, json: Json = False) -> None:
-    """Show the progress of a run: trials, best scores, time, cost and failures."""
-    from raycompare.errors import UserError
+    """Show the progress of a run: trials, best scores, time, cost and failures.
+
+    With --follow and --json, prints a line of JSON whenever the status changes.
+    """
     from raycompare.records.run_folder import RunFolder
+    from raycompare.report.terminal.follow import changes, look
     from raycompare.report.terminal.follow import follow as follow_run
-    from raycompare.report.terminal.follow import look
-    from raycompare.report.terminal.status import json_text, view
+    from raycompare.report.terminal.status import view
 
     folder = RunFolder.at(run_dir)
     if follow and json:
-        raise UserError("--follow and --json: expected one of them, or neither.")
-    if follow:
+        for state in changes(folder):
+            say_json(state, indent=None)
+    elif follow:
         follow_run(folder, stdout())
     elif json:
-        typer.echo(json_text(look(folder)))
+        say_json(look(folder))
     else:
         say(view(look(folder)))
 
@@ -38,38 +42,36 @@ def ls(
         typer.Argument(metavar="[DIR]", help="Directory of runs, or its URI.", show_default=True),
     ] = "reports",
     json: Json = False,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="List the newest N runs, by the time in their id."),
+    ] = None,
 ) -> None:
     """List runs, newest first, with winner, score, cost and time."""
     from raycompare.records.run_folder import RunFolder
     from raycompare.report.terminal.run_list import list_runs, remarks, run_table
-    from raycompare.report.terminal.status import json_text
 
-    found = list_runs(RunFolder.at(directory), datetime.now(UTC))
+    listed = list_runs(RunFolder.at(directory), datetime.now(UTC), limit)
     if json:
-        typer.echo(json_text(found))
+        say_json(listed)
         return
-    say(*([run_table(found)] if found.runs else []), *remarks(found))
+    say(*([run_table(listed)] if listed.runs else []), *remarks(listed))
 
 
-def diff(
-    run_a: Annotated[str, typer.Argument(metavar="RUN_A", show_default=False)],
-    run_b: Annotated[str, typer.Argument(metavar="RUN_B", show_default=False)],
-    json: Json = False,
-) -> None:
+def diff(run_a: Earlier, run_b: Later, json: Json = False) -> None:
     """Compare the settings and results of two runs."""
     from raycompare.analysis.run_diff import diff as diff_of
     from raycompare.records.run_folder import RunFolder
     from raycompare.report.terminal.diff import text
-    from raycompare.report.terminal.status import json_text
 
-    found = diff_of(RunFolder.at(run_a), RunFolder.at(run_b))
+    compared = diff_of(RunFolder.at(run_a), RunFolder.at(run_b))
     if json:
-        typer.echo(json_text(found))
+        say_json(compared)
     else:
-        say(text(found))
+        say(text(compared))
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     for command in (status, ls, diff):
-        app.command()(command)
+        app.command()(in_one_line(command))

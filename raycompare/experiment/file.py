@@ -16,7 +16,6 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from raycompare.errors import ExperimentError, Problem, UserError
 from raycompare.experiment.document import Document, parse_document
@@ -24,6 +23,7 @@ from raycompare.experiment.mistakes import describe_missing, describe_unknown, k
 from raycompare.experiment.safe_yaml import read_text
 from raycompare.experiment.space import Domain, SearchSpace
 from raycompare.experiment.spec import Experiment, ModelItem, ModelSpec
+from raycompare.experiment.written_yaml import load_written
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,16 +118,19 @@ def write_experiment(experiment: Experiment) -> str:
     return stream.getvalue()
 
 
-def read_experiment(text: str) -> Experiment:
+def read_experiment(text: str, source: str = "experiment.yaml") -> Experiment:
     """Read YAML that `write_experiment` returned.
 
     Raises:
         UserError: the text is anything else.
     """
     try:
-        return Experiment(**YAML(typ="safe").load(text))
-    except (YAMLError, ExperimentError, TypeError) as error:
+        content = load_written(text)
+        if not isinstance(content, dict):
+            raise ValueError(f"found {type(content).__name__}, allowed a mapping")
+        return Experiment(**content)
+    except (ExperimentError, ValueError) as error:
         raise UserError(
-            f"experiment.yaml is not as the run wrote it: {error}\n"
+            f"{source} is not as the run wrote it: {error}\n"
             "Restore the file, or run the experiment again in a new folder."
         ) from error

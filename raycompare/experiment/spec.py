@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue
 
-from raycompare.experiment.base import Part, not_allowed
+from raycompare.experiment.base import Part, folder_name, not_allowed, shown_name
 from raycompare.experiment.document import FilePart
 from raycompare.experiment.settings import (
     ConfirmSpec,
@@ -145,7 +145,7 @@ def _expand_name(value: object) -> object:
 class ModelSpec(Part):
     """One model to compare."""
 
-    name: Annotated[Place, Field(min_length=1)]
+    name: Annotated[Place, AfterValidator(shown_name)]
     """Name in tables and figures."""
     checkpoint: Place
     """A hub id, a folder, or package:PACKAGE/FOLDER of an installed Python package; default: the
@@ -223,23 +223,10 @@ def _once_each(trackers: tuple[TrackerName, ...]) -> tuple[TrackerName, ...]:
     return trackers
 
 
-MOST_NAME = 200
-"""Most characters of a name. Names of folders and files, such as NAME-refined.yaml, are made from
-it; Linux, macOS and Windows allow 255 bytes."""
-
-
-def _folder_name(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
-        raise not_allowed("letters, digits, dots, dashes and underscores; it becomes a folder name")
-    if len(value) > MOST_NAME:
-        raise not_allowed(f"at most {MOST_NAME} characters; it becomes a folder name")
-    return value
-
-
 class Experiment(FilePart):
     """One comparison of models on one data set."""
 
-    name: Annotated[str, AfterValidator(_folder_name)]
+    name: Annotated[str, AfterValidator(folder_name)]
     """Name of the folder for reports."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     """Seeds the splits, the sampled configurations and the trials of the tune stage."""

@@ -46,6 +46,7 @@ class Journal:
         """Number of trials started, keyed by model name."""
         self._kept: dict[str, TrialRecord] = {}
         self._cut: dict[str, TrialRecord] = {}
+        self._by_digest: dict[str, TrialRecord] = {}
         self._kept_evaluations: dict[str, list[EvalRecord]] = {}
         self._seen_at: dict[tuple[str, int], float] = {}
         """When an evaluation first arrived, keyed by trial and step; spans all sessions."""
@@ -60,6 +61,7 @@ class Journal:
         """Take over the finished trials of earlier sessions, and the plans of all others."""
         self._kept = {trial.trial_id: trial for trial in trials if trial.status in FINISHED}
         self._cut = {t.trial_id: t for t in trials if t.trial_id not in self._kept}
+        self._by_digest = {trial.trial_id.rpartition("-")[2]: trial for trial in trials}
         self._kept_evaluations = {trial_id: [] for trial_id in self._kept}
         for row in evaluations:
             if row.trial_id in self._kept:
@@ -98,12 +100,13 @@ class Journal:
     def with_recorded_id(self, plan: TrialPlan) -> TrialPlan:
         """Return the plan under the id that an earlier session gave its trial.
 
-        Runs of earlier versions have ids of `OLD_DIGITS`.
+        Ids of earlier versions have `OLD_DIGITS`, and some begin with a dot.
         """
-        stem, _, digest = plan.trial_id.rpartition("-")
-        old = f"{stem}-{digest[:OLD_DIGITS]}"
-        before = self._kept.get(old) or self._cut.get(old)
-        return replace(plan, trial_id=old) if before and before.order == plan.order else plan
+        digest = plan.trial_id.rpartition("-")[2]
+        before = self._by_digest.get(digest) or self._by_digest.get(digest[:OLD_DIGITS])
+        if before and (before.stage, before.model, before.order) == _place_of(plan):
+            return replace(plan, trial_id=before.trial_id)
+        return plan
 
     def add(self, plan: TrialPlan) -> bool:
         """Add a plan; return whether the trial still has to run."""
@@ -233,6 +236,10 @@ class Journal:
             starts=entry.starts,
             held_seconds=entry.held_until(self.elapsed) if entry.starts else None,
         )
+
+
+def _place_of(plan: TrialPlan) -> tuple[Stage, str, int]:
+    return plan.stage, plan.model, plan.order
 
 
 def eval_records(entry: TrialState) -> Sequence[EvalRecord]:

@@ -16,12 +16,15 @@ tensorboard/*/           event files of each trial; mlflow/ and wandb/ for those
 manifest.json            hashes, versions, hardware, timings; written when the run ends
 report.md, figures/*.png the report; summary.md is short enough for a comment
 report.html              the report as one page that works offline
+listing.json             what `raycompare ls` shows of the run
+fetched.json             only in copies: where `raycompare fetch` copied the run from
 tables/*                 each table of the report as CSV and Parquet
 analytics/*.csv          the run in the table formats of SageMaker and SimpleTransformers
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from raycompare.records.rows import (
@@ -37,6 +40,7 @@ from raycompare.records.rows import (
 )
 
 EXPERIMENT, STARTED, MANIFEST, LOCK = "experiment.yaml", "started.json", "manifest.json", ".lock"
+FETCHED, LISTING = "fetched.json", "listing.json"
 TRIALS, EVALUATIONS = "trials.parquet", "evaluations.parquet"
 ROW_FILES: Mapping[type, str] = {
     TrialRecord: TRIALS,
@@ -58,3 +62,11 @@ ONLY_WHILE_IT_RUNS = CHECKPOINTS, RAY, JOB = "checkpoints", "ray", "job"
 def weights_of(trial_id: str) -> str:
     """Return the folder of a finalist's model."""
     return f"{WEIGHTS}/{trial_id}"
+
+
+_temporary = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
+
+
+def is_temporary(file: str) -> bool:
+    """Return whether a file is still being written, or was when its process died."""
+    return _temporary.fullmatch(file.rpartition("/")[2]) is not None

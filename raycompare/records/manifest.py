@@ -1,9 +1,17 @@
-"""The manifest of a run: everything needed to repeat it."""
+"""The manifest of a run, everything needed to repeat it; and the start, which identifies it.
+
+Both may come from elsewhere. Fields that later versions added are ignored; every other difference
+from the types is an error.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 FORMAT = 1
 """Increased when older versions would misread a new run folder."""
@@ -35,6 +43,8 @@ class Manifest:
     """Versions of Python and of the packages that affect the numbers."""
     git_revision: str | None
     """Revision of raycompare's checkout, followed by + if it had changes; None if installed."""
+    source_hash: str | None = None
+    """Hash of raycompare's Python files, which a copy without git has too; None in older runs."""
     hardware: list[dict[str, Any]]
     """hostname, cpus, gpus, cpu_model and memory_bytes of each node."""
     seconds: dict[str, float]
@@ -53,3 +63,79 @@ class Manifest:
 
 
 TOTAL = "total"
+
+
+@dataclass(frozen=True)
+class RunStart:
+    """Identifies a run when it is resumed; written before its first trial."""
+
+    run_id: str
+    created_at: str
+    experiment_hash: str
+    data_hash: str
+    code: dict[str, str] = field(default_factory=dict)
+    """Versions of the packages that determine the results of a trial."""
+    directory: str | None = None
+    """Working directory, which relative paths of the experiment are relative to."""
+    checkpoints: dict[str, str] = field(default_factory=dict)
+    """What each model is made from; empty in runs of earlier versions, which did not record it."""
+
+
+class _DataFacts(BaseModel, extra="allow"):
+    """Types in `Manifest.data`."""
+
+    labels: list[Any] = []
+    rows: dict[str, int] = {}
+    source_splits: dict[str, str | None] = {}
+    test_label_counts: dict[str, int] | None = None
+    also_in_train: dict[str, int] = {}
+    two_labels: int = 0
+    max_length: dict[str, int] = {}
+    cut: dict[str, float] = {}
+    model_types: dict[str, str] = {}
+    checkpoints: dict[str, str] = {}
+    from_hub: list[str] = []
+    survey: dict[str, Any] | None = None
+    trust_remote_code: list[str] = []
+
+
+class _Machine(BaseModel, extra="allow"):
+    """Types in `Manifest.hardware`."""
+
+    hostname: str = ""
+    cpus: float | None = None
+    gpus: float | None = None
+    cpu_model: str | None = None
+    memory_bytes: int | None = None
+
+
+Content = TypeVar("Content")
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def from_plain(kind: type[Content], content: Mapping[str, Any]) -> Content:
+    """Return a `Manifest` or `RunStart` from the values of a JSON object.
+
+    Raises:
+        ValueError: a field is missing or has another type.
+    """
+    own = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    known = {name: value for name, value in content.items() if name in own}
+    made: Content = _validate(kind, known)
+    if isinstance(made, Manifest):
+        _validate(_DataFacts, made.data)
+        _validate(list[_Machine], made.hardware)
+        _validate(dict[str, dict[str, float | str | None]], made.resources)
+    return made
+
+
+def _validate(kind: Any, content: object) -> Any:
+    try:
+        return _adapter(kind).validate_python(content)
+    except ValidationError as error:
+        mistakes = [f"{'.'.join(map(str, m['loc']))}: {m['msg']}" for m in error.errors()]
+        raise ValueError("; ".join(mistakes)) from error

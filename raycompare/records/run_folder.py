@@ -1,179 +1,56 @@
 """The run folder, on any filesystem of pyarrow.
 
-Each file is written under a temporary name and moved into place, so that a reader never sees
-half of one. A folder without a manifest belongs to a run that has not ended.
+A folder without a manifest belongs to a run that has not ended. Folders may come from elsewhere:
+whatever their files contain, reading them returns records of the right types or raises a UserError.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Self
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyarrow import fs
 
-from raycompare.errors import UserError
-from raycompare.experiment.file import read_experiment
+from raycompare.errors import DamagedError, UserError, reading
+from raycompare.experiment.file import Draft, parse_draft, read_draft, read_experiment
 from raycompare.experiment.spec import Experiment
-from raycompare.records.arrow import Row, rows_of, table_of
+from raycompare.records.arrow import Row, require_few, rows_of, table_of
 from raycompare.records.endings import name_ending
-from raycompare.records.layout import EXPERIMENT, MANIFEST, PREDICTIONS, ROW_FILES, TRIALS
-from raycompare.records.manifest import FORMAT, Manifest
-from raycompare.records.rows import EvalRecord, TrialRecord
-from raycompare.records.storage import absolute, open_filesystem, retry_outages, write_atomically
+from raycompare.records.folder import Folder
+from raycompare.records.layout import (
+    EXPERIMENT,
+    FETCHED,
+    MANIFEST,
+    PREDICTIONS,
+    ROW_FILES,
+    STARTED,
+    TRIALS,
+    is_temporary,
+)
+from raycompare.records.manifest import FORMAT, Manifest, RunStart, from_plain
+from raycompare.records.rows import PREDICTIONS_SCHEMA, EvalRecord, TrialRecord
+from raycompare.records.storage import retry_outages
 
 
-@dataclass(frozen=True)
-class RunFolder:
-    """A local or remote folder, as an absolute path or a URI such as s3://bucket/runs/1."""
+class RunFolder(Folder):
+    """The folder of a run."""
 
-    uri: str
-
-    @classmethod
-    def at(cls, place: str | Path) -> Self:
-        """Return a folder; a local path is made absolute, since trials run elsewhere."""
-        return cls(absolute(place))
-
-    @property
-    def shown(self) -> str:
-        """The folder as a user would type it: relative to the working directory if it is in it."""
-        return self.uri.removeprefix(f"{Path.cwd()}/")
-
-    def child(self, name: str) -> str:
-        """Return the path or URI of a file in the folder."""
-        return f"{self.uri.rstrip('/')}/{name}"
-
-    @property
-    def parent(self) -> RunFolder:
-        """The folder that contains this one."""
-        return RunFolder(self.uri.rstrip("/").rpartition("/")[0])
-
-    def folder(self, name: str) -> RunFolder:
-        """Return a subfolder."""
-        return RunFolder(self.child(name))
-
-    def local_path(self, name: str) -> Path | None:
-        """Return the path of a file in a local folder, None for a remote one."""
-        filesystem, path = self._open(name)
-        return Path(path) if isinstance(filesystem, fs.LocalFileSystem) else None
-
-    def _open(self, name: str) -> tuple[fs.FileSystem, str]:
-        filesystem, path = open_filesystem(self.uri)
-        return filesystem, f"{path.rstrip('/')}/{name}"  # URIs do not allow all names
-
-    @retry_outages
-    def exists(self, name: str) -> bool:
-        """Return whether the folder contains a file or folder of this name."""
-        filesystem, path = self._open(name)
-        return bool(filesystem.get_file_info(path).type != fs.FileType.NotFound)
-
-    @retry_outages
-    def written_at(self, name: str) -> datetime | None:
-        """Return when a file was last written, in UTC, or None if it does not exist."""
-        filesystem, path = self._open(name)
-        time: datetime | None = filesystem.get_file_info(path).mtime
-        return time
-
-    @retry_outages
-    def write_bytes(self, name: str, content: bytes) -> None:
-        """Write a file atomically."""
-        filesystem, path = self._open(name)
-        with (
-            write_atomically(filesystem, path) as temporary,
-            filesystem.open_output_stream(temporary) as stream,
-        ):
-            stream.write(content)
-
-    def write_text(self, name: str, text: str) -> None:
-        """Write a UTF-8 file atomically."""
-        self.write_bytes(name, text.encode())
-
-    def read_text(self, name: str) -> str:
-        """Read a UTF-8 file.
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Read a JSON object.
 
         Raises:
-            UserError: the file does not exist.
+            UserError: the file does not exist, or has something else.
         """
-        return self.read_bytes(name).decode()
-
-    @retry_outages
-    def read_bytes(self, name: str) -> bytes:
-        """Read a file.
-
-        Raises:
-            UserError: the file does not exist.
-        """
-        if not self.exists(name):
-            raise UserError(
-                f"{self.child(name)} does not exist. Expected a run folder, as written by "
-                "`raycompare run`; its path is the last line that a run prints."
-            )
-        filesystem, path = self._open(name)
-        with filesystem.open_input_stream(path) as stream:
-            return bytes(stream.read())
-
-    @retry_outages
-    def delete(self, name: str) -> None:
-        """Delete a folder with all its files, if it exists."""
-        filesystem, path = self._open(name)
-        if self.exists(name):
-            filesystem.delete_dir(path)
-
-    @retry_outages
-    def put_folder(self, local: Path, name: str) -> None:
-        """Copy the files of a local folder to a folder that does not exist yet."""
-        filesystem, path = self._open(name)
-        filesystem.create_dir(path, recursive=True)
-        fs.copy_files(str(local), path, fs.LocalFileSystem(), filesystem)
-
-    @retry_outages
-    def get_folder(self, name: str, local: Path) -> Path:
-        """Return the path of a folder on this machine; a remote one is copied to `local`."""
-        filesystem, path = self._open(name)
-        if isinstance(filesystem, fs.LocalFileSystem):
-            return Path(path)
-        local.mkdir(parents=True, exist_ok=True)
-        fs.copy_files(path, str(local), filesystem, fs.LocalFileSystem())
-        return local
-
-    @retry_outages
-    def _list(self, folder: str, recursive: bool = False) -> list[fs.FileInfo]:
-        filesystem, path = self._open(folder)
-        selector = fs.FileSelector(path.rstrip("/"), allow_not_found=True, recursive=recursive)
-        return list(filesystem.get_file_info(selector))
-
-    def names(self, folder: str) -> list[str]:
-        """List the names in a folder, sorted; a missing folder is empty."""
-        return sorted(info.base_name for info in self._list(folder))
-
-    def folders(self, folder: str = "") -> list[str]:
-        """List the names of the folders in a folder, sorted; a missing folder is empty."""
-        return sorted(
-            info.base_name for info in self._list(folder) if info.type == fs.FileType.Directory
-        )
-
-    def sizes(self, folder: str) -> dict[str, int]:
-        """Return the bytes of each file in a folder, keyed by name; a missing folder is empty."""
-        return {info.base_name: info.size for info in self._list(folder) if info.is_file}
-
-    @retry_outages
-    def files(self) -> list[str]:
-        """List the relative paths of all files, including those in subfolders, sorted."""
-        _, root = self._open("")
-        files = [info.path for info in self._list("", recursive=True) if info.is_file]
-        return sorted(file.removeprefix(root) for file in files)
-
-    @retry_outages
-    def copy_file(self, name: str, to: RunFolder) -> None:
-        """Copy a file to the same place in another folder, atomically."""
-        (source, path), (target, target_path) = self._open(name), to._open(name)
-        with write_atomically(target, target_path) as temporary:
-            fs.copy_files(path, temporary, source, target)
+        with reading(self.child(name)):
+            content = json.loads(self.read_text(name))
+            if not isinstance(content, dict):
+                raise TypeError(f"found a {type(content).__name__}, allowed a JSON object")
+            return content
 
     def read_experiment(self) -> Experiment:
         """Read the experiment, with all its models.
@@ -181,7 +58,9 @@ class RunFolder:
         Raises:
             UserError: this is not a run folder, or the file cannot be read.
         """
-        return read_experiment(self.read_text(EXPERIMENT))
+        text = self.read_text(EXPERIMENT)
+        with reading(self.child(EXPERIMENT)):
+            return read_experiment(text, self.child(EXPERIMENT))
 
     def write_table(self, name: str, table: pa.Table) -> None:
         """Write a Parquet file atomically."""
@@ -191,7 +70,10 @@ class RunFolder:
 
     def read_trials(self) -> list[TrialRecord]:
         """Read trials.parquet in file order."""
-        return [name_ending(trial) for trial in self.read_rows(TrialRecord)]
+        trials = [name_ending(trial) for trial in self.read_rows(TrialRecord)]
+        with reading(self.child(TRIALS)):
+            _require_objects({trial.hyperparameters for trial in trials})
+        return trials
 
     def read_evaluations(self) -> list[EvalRecord]:
         """Read evaluations.parquet in file order."""
@@ -213,15 +95,21 @@ class RunFolder:
         if with_probabilities:
             columns.append("probabilities")
         for name in self.names(PREDICTIONS):
-            if not name.endswith(".parquet"):
+            if not name.endswith(".parquet") or is_temporary(name):
                 continue
-            table = self._read_predictions(f"{PREDICTIONS}/{name}", columns)
+            place = f"{PREDICTIONS}/{name}"
+            with reading(self.child(place)):
+                table = self._read_predictions(place, columns)
+                _check_predictions(table)
             if table.num_rows:
                 yield table["trial_id"][0].as_py(), table.drop_columns("trial_id")
 
     @retry_outages
     def _read_predictions(self, name: str, columns: list[str]) -> pa.Table:
+        self._require_file(name)
         filesystem, path = self._open(name)
+        with filesystem.open_input_file(path) as file, pq.ParquetFile(file) as parquet:
+            require_few(parquet.metadata.num_rows)
         return pq.read_table(
             path,
             filesystem=filesystem,
@@ -234,14 +122,33 @@ class RunFolder:
         """Write or replace the Parquet file of this type of rows."""
         self.write_table(ROW_FILES[row_type], table_of(rows, row_type))
 
-    @retry_outages
     def read_rows(self, row_type: type[Row]) -> list[Row]:
-        """Read all rows of this type in file order; a missing file has none."""
+        """Read all rows of this type in file order; a missing file has none.
+
+        Raises:
+            UserError: the file is damaged.
+        """
         name = ROW_FILES[row_type]
-        if not self.exists(name):
-            return []
+        with reading(self.child(name)):
+            return self._read_rows(name, row_type) if self.exists(name) else []
+
+    @retry_outages
+    def _read_rows(self, name: str, row_type: type[Row]) -> list[Row]:
         filesystem, path = self._open(name)
-        return rows_of(pq.read_table(path, filesystem=filesystem), row_type)
+        self._require_file(name)
+        with filesystem.open_input_file(path) as file, pq.ParquetFile(file) as parquet:
+            require_few(parquet.metadata.num_rows)
+            return rows_of(parquet.read(use_threads=False), row_type)
+
+    def read_start(self) -> RunStart:
+        """Read started.json.
+
+        Raises:
+            UserError: the file is missing or damaged.
+        """
+        content = self.read_json(STARTED)
+        with reading(self.child(STARTED)):
+            return from_plain(RunStart, content)
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Write the manifest; call it last, since it marks the run as ended."""
@@ -253,24 +160,90 @@ class RunFolder:
         Raises:
             UserError: the manifest is missing: the run has not ended, or this is not a run folder.
         """
+        if not self.exists(MANIFEST) and self.exists(FETCHED):
+            raise UserError(
+                f"{self.shown} is a copy without a manifest.json: the run had not ended, or "
+                f"fetching it was interrupted. `raycompare status {self.shown}` shows what to do."
+            )
         if not self.exists(MANIFEST) and self.exists(TRIALS):
             raise UserError(
                 f"{self.uri} has records but no manifest.json, so its run was killed or is still "
                 f"running. Finish it with `raycompare run --resume {self.uri}`."
             )
-        content = json.loads(self.read_text(MANIFEST))
+        content = self.read_json(MANIFEST)
         if content.get("format") != FORMAT:
-            raise UserError(
-                f"{self.child('manifest.json')} has format {content.get('format')}; this "
+            raise DamagedError(
+                f"{self.child(MANIFEST)} has format {content.get('format')!a:.80}; this "
                 f"raycompare reads format {FORMAT}. Use the version that wrote it: "
-                f"{content.get('versions', {}).get('raycompare', 'unknown')}."
+                f"{_version_in(content)!a:.80}."
             )
-        return Manifest(**content)
+        with reading(self.child(MANIFEST)):
+            return from_plain(Manifest, content)
 
 
-def resume_hint(folder: RunFolder) -> str:
+def _version_in(content: Mapping[str, Any]) -> object:
+    versions = content.get("versions")
+    return versions.get("raycompare", "unknown") if isinstance(versions, dict) else "unknown"
+
+
+def _require_objects(texts: set[str]) -> None:
+    for text in texts:
+        if not isinstance(json.loads(text), dict):
+            raise TypeError(f"hyperparameters: found {text!a:.80}, allowed a JSON object")
+
+
+def _check_predictions(table: pa.Table) -> None:
+    """Check that predictions are those of one trial, with integers for rows and labels."""
+    for name in ("example_id", "label", "prediction"):
+        field = PREDICTIONS_SCHEMA.field(name)
+        if table[name].type != field.type or table[name].null_count:
+            raise TypeError(f"{name}: found {table[name].type}, allowed {field.type} in each row")
+    if len(table["trial_id"].unique()) > 1:
+        raise ValueError("trial_id: found several, allowed one per file")
+
+
+def resume_hint(folder: Folder) -> str:
     """Return the message about an interrupted run, with the command that continues it."""
     return (
         f"interrupted. Finished trials are kept; the others continue from their last checkpoint. "
-        f"Continue with: raycompare run --resume {folder.shown}"
+        f"Continue with: {shlex.join(['raycompare', 'run', '--resume', folder.shown])}"
     )
+
+
+def end_hint(folder: Folder, *, has_finished: bool) -> str:
+    """Return the message about a run whose process ended early, maybe after the run itself."""
+    if not has_finished:
+        return resume_hint(folder)
+    return (
+        "the run has finished, and its records are complete; only its report may be incomplete. "
+        f"Write it with: {shlex.join(['raycompare', 'report', folder.shown])}"
+    )
+
+
+def draft_for(path: Path | None, overrides: Sequence[str], resume: str | None) -> Draft:
+    """Read the experiment file, or that of the run to be resumed.
+
+    Raises:
+        UserError: both are missing, or the file cannot be read.
+    """
+    if path is not None:
+        return read_draft(path, overrides)
+    if resume is None:
+        raise UserError("expected an experiment file, or --resume with the folder of a run.")
+    if overrides:
+        raise UserError(
+            f"--set {overrides[0]}: without effect, because a resumed run keeps its experiment. "
+            "Omit it, or start a new run."
+        )
+    folder = RunFolder.at(resume)
+    return parse_draft(folder.read_text(EXPERIMENT), _describe_resumed(folder))
+
+
+def _describe_resumed(folder: RunFolder) -> str:
+    """Return the name of a resumed experiment in messages, with the directory of its paths."""
+    name = folder.child(EXPERIMENT)
+    directory = folder.read_start().directory if folder.exists(STARTED) else None
+    if directory in (None, str(Path.cwd())):
+        return name
+    here = f"relative paths in it are now taken from {Path.cwd()}"
+    return f"{name}, of a run that was started in {directory} ({here})"

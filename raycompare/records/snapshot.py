@@ -6,15 +6,15 @@ derived from the time at which its records were last written.
 
 from __future__ import annotations
 
-import json
+import fcntl
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Literal, Self
-
-from filelock import FileLock, Timeout
+from typing import Literal, Self
 
 from raycompare.experiment.spec import Experiment
+from raycompare.records.fetch import Fetched
 from raycompare.records.layout import EVALUATIONS, LOCK, MANIFEST, STARTED, TRIALS
 from raycompare.records.manifest import TOTAL, Manifest
 from raycompare.records.rows import EvalRecord, TrialRecord
@@ -27,9 +27,10 @@ FRESH = timedelta(minutes=5)
 """A run in a bucket that has written nothing for longer has most likely ended. Trials are written
 every ten seconds, but baselines and inference measurements can take minutes."""
 
-State = Literal["running", "finished", "interrupted", "killed", "silent"]
+State = Literal["running", "finished", "interrupted", "killed", "silent", "early_copy", "part_copy"]
 """`interrupted` has a partial report and can be resumed. `killed` has no report and can be resumed.
-`silent` is in a bucket, has not ended, and has written nothing for `FRESH`."""
+`silent` is in a bucket, has not ended, and has written nothing for `FRESH`. `early_copy` was
+fetched before the run had finished; fetching of a `part_copy` was interrupted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +86,8 @@ class Snapshot:
     state: State
     written_at: datetime | None
     """Time at which the run last wrote records, in UTC."""
+    copy: Fetched | None
+    """Where the run was fetched from; None in its original folder."""
     records: Records
     """Records without baselines and inference; an unfinished run has a preliminary manifest."""
 
@@ -95,15 +98,16 @@ class Snapshot:
         Raises:
             UserError: the folder is not a run folder, or one of its files cannot be read.
         """
-        experiment = folder.read_experiment()
+        experiment, copy = folder.read_experiment(), Fetched.of(folder)
         ended = folder.read_manifest() if folder.exists(MANIFEST) else None
         times = [folder.written_at(name) for name in (STARTED, TRIALS, EVALUATIONS, MANIFEST)]
         written_at = max((time for time in times if time), default=None)
         silent_for = now - written_at if written_at else None
         return cls(
             folder=folder,
-            state=_state(ended, is_locked(folder), silent_for),
+            state=state_of_copy(copy, ended) or state_of(ended, is_locked(folder), silent_for),
             written_at=written_at,
+            copy=copy,
             records=_records(folder, experiment, ended),
         )
 
@@ -125,24 +129,39 @@ def read_records(folder: RunFolder) -> Records:
 
 
 def is_locked(folder: RunFolder) -> bool | None:
-    """Return whether a process is running in a run folder; None if that is unknown."""
+    """Return whether a process is running in a run folder; None if that is unknown.
+
+    Nothing is written, so that this works in folders of other users and on read-only filesystems.
+    """
     place = folder.local_path(LOCK)
     if place is None:
         return None
-    if not place.exists():
-        return False
-    lock = FileLock(place)
     try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        return True
-    except PermissionError:  # the folder of another user
+        number = os.open(place, os.O_RDONLY | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return False
+    except OSError:  # the folder of another user
         return None
-    lock.release()
+    try:
+        fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a filesystem without locks
+        return None
+    finally:
+        os.close(number)
     return False
 
 
-def _state(ended: Manifest | None, locked: bool | None, silent_for: timedelta | None) -> State:
+def state_of_copy(copy: Fetched | None, ended: Manifest | None) -> State | None:
+    """Return the state of a copy whose run has not finished in it; else None."""
+    if copy is None or (copy.whole and ended and ended.complete):
+        return None
+    return "early_copy" if copy.whole else "part_copy"
+
+
+def state_of(ended: Manifest | None, locked: bool | None, silent_for: timedelta | None) -> State:
+    """Return the state of a run from its manifest, its lock, and the time since its records."""
     if locked:
         return "running"
     if ended and ended.complete:
@@ -164,20 +183,18 @@ def _records(folder: RunFolder, experiment: Experiment, ended: Manifest | None) 
 
 
 def _so_far(folder: RunFolder, experiment: Experiment, trials: Sequence[TrialRecord]) -> Manifest:
-    started: dict[str, Any] = (
-        json.loads(folder.read_text(STARTED)) if folder.exists(STARTED) else {}
-    )
+    started = folder.read_start() if folder.exists(STARTED) else None
     hosts = sorted({trial.hostname for trial in trials if trial.hostname})
     return Manifest(
-        run_id=started.get("run_id", folder.uri.rstrip("/").rpartition("/")[2]),
+        run_id=started.run_id if started else folder.uri.rstrip("/").rpartition("/")[2],
         name=experiment.name,
         experiment_hash=experiment.content_hash,
-        created_at=started.get("created_at", ""),
+        created_at=started.created_at if started else "",
         finished_at="",
         command="raycompare run experiment.yaml",
-        data={"dataset": experiment.data.dataset, "hash": started.get("data_hash")},
+        data={"dataset": experiment.data.dataset, "hash": started.data_hash if started else None},
         seeds={"experiment": experiment.seed, "confirm": list(experiment.confirm.all_seeds)},
-        versions=dict(started.get("code", {})),
+        versions=started.code if started else {},
         git_revision=None,
         hardware=[{"hostname": host} for host in hosts],
         seconds={},

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial, wraps
+from functools import lru_cache, partial, wraps
 from pathlib import Path
 from time import monotonic, sleep
 from typing import ParamSpec, TypeVar
@@ -12,6 +14,7 @@ from uuid import uuid4
 
 from pyarrow import fs
 
+from raycompare.errors import UserError
 from raycompare.uris import require_bucket, require_no_credentials
 
 PATIENCE_S = 120.0
@@ -37,12 +40,39 @@ def open_filesystem(place: str | Path) -> tuple[fs.FileSystem, str]:
     """Return the filesystem of a path or URI, and the path on it.
 
     Raises:
-        UserError: the URI has credentials in it, or names no bucket.
+        UserError: the URI has credentials in it, names no bucket, or is not valid.
     """
     require_no_credentials(str(place))
     require_bucket(str(place))
-    filesystem, path = fs.FileSystem.from_uri(absolute(place))
+    uri = absolute(place)
+    scheme, separator, rest = uri.partition("://")
+    if not separator:
+        return _LOCAL, uri
+    if scheme.lower() not in SCHEMES:
+        raise UserError(f"{uri}: found {scheme}://, allowed a local path or {SCHEMES_SHOWN}.")
+    bucket, _, key = rest.partition("/")
+    if scheme == "s3" and re.fullmatch(r"[a-z0-9.-]+/[\w./=+@:~-]*", f"{bucket}/{key}", re.ASCII):
+        return _bucket(bucket, _environment()), f"{bucket}/{key}".rstrip("/")
+    try:
+        filesystem, path = fs.FileSystem.from_uri(uri)
+    except ValueError as error:
+        raise UserError(f"{uri} is not a valid URI: {error}") from error
     return filesystem, path
+
+
+_LOCAL = fs.LocalFileSystem()
+SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss", "hdfs", "viewfs", "file")
+SCHEMES_SHOWN = "a URI such as s3://bucket/runs, also of gs, abfs, hdfs and file"
+
+
+def _environment() -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))
+
+
+@lru_cache(maxsize=16)
+def _bucket(name: str, _environment: tuple[tuple[str, str], ...]) -> fs.FileSystem:
+    """Open a bucket once per process: finding its region takes a request."""
+    return fs.FileSystem.from_uri(f"s3://{name}")[0]
 
 
 @contextmanager
@@ -90,3 +120,18 @@ def retry_outages(function: Callable[P, R]) -> Callable[P, R]:
         return outlast(partial(function, *args, **kwargs), is_outage)
 
     return call
+
+
+def require_parent(option: str, place: str | Path) -> None:
+    """Check that a local file or folder can be made; its parents are made if they don't exist.
+
+    Raises:
+        UserError: a part of the path is a file, or its folder can't be written to.
+    """
+    if "://" in (uri := absolute(place)):
+        return
+    parent = next(folder for folder in Path(uri).parents if os.path.lexists(folder))
+    if not parent.is_dir():
+        raise UserError(f"{option}: found {place}, but {parent} is not a folder. Name another.")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise UserError(f"{option}: found {place}, but {parent} can't be written to. Name another.")

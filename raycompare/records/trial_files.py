@@ -74,19 +74,27 @@ def delete_what_only_runs_need(folder: RunFolder, trials: Sequence[TrialRecord])
             TrialFiles(folder, name).drop_checkpoint()
 
 
-def keep_best_weights(trials: Sequence[TrialRecord], folder: RunFolder, mode: Mode) -> None:
-    """Delete the weights of all seeds of a model but the best on validation, the first if equal."""
+def _finalists(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Return the trials that were tested; one that max_usd stopped was not, and has no weights."""
+    confirmed = (t for t in trials if t.stage == "confirm" and t.status in FINISHED)
+    return [trial for trial in confirmed if trial.ending != "max_usd"]
+
+
+def best_finalists(trials: Sequence[TrialRecord], mode: Mode) -> dict[str, TrialRecord]:
+    """Return the seed of each model that is best on validation, the first if equal."""
     best: dict[str, TrialRecord] = {}
-    # A finalist that max_usd stopped was not tested and has no weights.
-    finalists = [
-        t for t in trials if t.stage == "confirm" and t.status in FINISHED and t.ending != "max_usd"
-    ]
-    for trial in finalists:
+    for trial in _finalists(trials):
         if trial.best_value is None:
             continue
         before = best.get(trial.model)
         if better(trial.best_value, before.best_value if before else None, mode):
             best[trial.model] = trial
-    for trial in finalists:
+    return best
+
+
+def keep_best_weights(trials: Sequence[TrialRecord], folder: RunFolder, mode: Mode) -> None:
+    """Delete the weights of all finalists but the best of each model."""
+    best = best_finalists(trials, mode)
+    for trial in _finalists(trials):
         if trial is not best.get(trial.model):
             TrialFiles(folder, trial.trial_id).drop_weights()

@@ -11,6 +11,7 @@ from raycompare.records.layout import REPORT, SUMMARY
 from raycompare.records.run_folder import RunFolder
 from raycompare.records.run_records import Records
 from raycompare.report.drawing.draw import draw_images
+from raycompare.report.listing import write_listing
 from raycompare.report.page.page import AroundFigures, page
 from raycompare.report.sections import classes as report_classes
 from raycompare.report.sections import cost as report_cost
@@ -56,6 +57,10 @@ SECTIONS_AFTER_FIGURES = (
 )
 
 
+WRITTEN = ("figures", "tables", "analytics")
+"""Folders that a report is written to."""
+
+
 def write_report(folder: RunFolder) -> Comparison:
     """Write the report from the records of a folder: Markdown, HTML, tables and figures.
 
@@ -63,6 +68,7 @@ def write_report(folder: RunFolder) -> Comparison:
         UserError: the folder is not that of a finished run.
     """
     records = Records.of(folder)
+    folder.require_own(WRITTEN)
     comparison = compare_run(folder, records)
     figures = {}
     for name, themes in draw_images(comparison).items():
@@ -77,6 +83,7 @@ def write_report(folder: RunFolder) -> Comparison:
     folder.write_text(REPORT, render(comparison, figures))
     folder.write_text(SUMMARY, summary(comparison, figures))
     folder.write_text("report.html", page(comparison, around_figures(comparison)))
+    write_listing(folder, records)
     return comparison
 
 

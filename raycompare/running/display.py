@@ -19,6 +19,7 @@ from raycompare.metrics import LABELS
 from raycompare.records.journal import Journal
 from raycompare.records.messages import RungSteps, Stage
 from raycompare.records.trial_state import TrialState
+from raycompare.terminal import SafeConsole
 
 P = ParamSpec("P")
 
@@ -28,7 +29,7 @@ class Display:
 
     def __init__(self, console: Console | None = None) -> None:
         """Print to `console`; by default to standard output."""
-        self._console = console or Console(highlight=False)
+        self._console = console or SafeConsole()
 
     def say(self, line: str) -> None:
         """Print a permanent line, above the live table if there is one."""

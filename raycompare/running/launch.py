@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-
 from raycompare.api import Run, load_run
 from raycompare.errors import UserError
 from raycompare.experiment.document import SOURCE
 from raycompare.experiment.file import Draft, parse_draft, write_experiment
 from raycompare.experiment.spec import Experiment
-from raycompare.records.drafts import draft_for
+from raycompare.records.run_folder import draft_for
 from raycompare.running.display import Display
 from raycompare.running.run import RunOptions
 from raycompare.running.run import run as run_draft
+from raycompare.terminal import SafeConsole
 
 OUT = "reports"
 
@@ -44,11 +43,11 @@ def run(
     return load_run(run_draft(_draft(experiment, resume), place, Display(_console())))
 
 
-def _console() -> Console:
+def _console() -> SafeConsole:
     """Return a console without a live table in notebooks, where that would need ipywidgets."""
-    console = Console(highlight=False)
+    console = SafeConsole()
     if console.is_jupyter:
-        return Console(highlight=False, force_jupyter=False, force_terminal=False)
+        return SafeConsole(force_jupyter=False, force_terminal=False)
     return console
 
 

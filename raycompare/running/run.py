@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from threading import Lock
 
 from raycompare.analysis.comparison import Comparison
 from raycompare.cluster.checks import usable_machines
 from raycompare.cluster.connection import connect, is_remote
 from raycompare.cluster.nodes import trial_machines, with_joined
 from raycompare.cluster.stopping import LastActs, ending_on_signals
-from raycompare.errors import DiskFullError, ExperimentError, RunError, RunInterruptedError
+from raycompare.errors import DiskFullError, ExperimentError, RunInterruptedError
 from raycompare.experiment.file import Draft
 from raycompare.experiment.spec import Experiment
 from raycompare.formatting import duration, number_of
@@ -19,11 +20,11 @@ from raycompare.metrics import MODES
 from raycompare.models.fingerprints import pin_commits
 from raycompare.models.pretrained import load_config
 from raycompare.records.clock import Clock
+from raycompare.records.fetch import require_original
 from raycompare.records.journal import Journal
-from raycompare.records.layout import REPORT, TRIALS
-from raycompare.records.manifest import Manifest
-from raycompare.records.rows import TrialRecord
-from raycompare.records.run_folder import RunFolder, resume_hint
+from raycompare.records.layout import REPORT
+from raycompare.records.manifest import Manifest, RunStart
+from raycompare.records.run_folder import RunFolder, end_hint
 from raycompare.records.survey import Survey
 from raycompare.records.trial_files import delete_what_only_runs_need
 from raycompare.report.sections.cost import budget_note
@@ -37,13 +38,15 @@ from raycompare.running.measure import measure_finalists
 from raycompare.running.screen import Screening
 from raycompare.running.stages import Stages, share
 from raycompare.running.start import (
+    NOT_RECORDED,
     RunFacts,
-    RunStart,
     alone_in,
     begin,
     earlier_clock,
     manifest,
     new_folder,
+    no_room,
+    require_one_finished,
     times_of,
 )
 from raycompare.running.survey import survey
@@ -58,11 +61,6 @@ from raycompare.tuning.limits import MaxCost
 from raycompare.tuning.plans import identities
 from raycompare.tuning.resources import sharing
 from raycompare.tuning.tuner import Shared
-
-NOT_RECORDED = (
-    "  note: the content of the checkpoints is not recorded for this run, so its trials are "
-    "comparable only if they have not changed since it was started"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +92,8 @@ def run(draft: Draft, options: RunOptions, display: Display) -> RunFolder:
         RunError: every trial failed; the message has the first cause, the report has all.
     """
     resume = options.resume
+    if resume:
+        require_original(RunFolder.at(resume))
     clock = earlier_clock(RunFolder.at(resume)) if resume else Clock()
     with clock("check"):
         ready = check(draft, resume or options.out)
@@ -138,6 +138,10 @@ class _Pipeline:
     trackers: Trackers | None = None
     draft: Manifest | None = None
     """The manifest as it was before the first trial, from which one is made within milliseconds."""
+    has_finished: bool = False
+    """Whether the final manifest is written; nothing replaces it by that of an interrupted run."""
+    _saving: Lock = field(default_factory=Lock)
+    """Held while a manifest is written, since a signal has another thread write one."""
 
     def __post_init__(self) -> None:
         metric = self.ready.experiment.tune.metric
@@ -154,24 +158,34 @@ class _Pipeline:
         trackers.follow(self.journal)
         try:
             self._train(earlier)
+            comparison = self._finish()
         except KeyboardInterrupt:
-            self.last_acts.report_once()
-            raise RunInterruptedError(resume_hint(self.folder)) from None
+            if not self.has_finished:
+                self.last_acts.report_once()
+            hint = end_hint(self.folder, has_finished=self.has_finished)
+            raise RunInterruptedError(hint) from None
         except (DiskFullError, OSError) as error:
             if not is_disk_full(error) and not isinstance(error, DiskFullError):
                 raise
-            raise DiskFullError(_no_room(self.folder, error)) from error
-        delete_what_only_runs_need(self.folder, self.journal.trials())
-        self._write_manifest(complete=True)
-        comparison = write_report(self.folder)
-        self._keep_best(comparison)
-        self._tell_trackers(comparison)
+            raise DiskFullError(no_room(self.folder, error)) from error
         for line in filter(None, (budget_note(comparison), comparison.verdict)):
             self.display.say(f"\n{line}\n")
         took = duration(self.clock.total)
         self.display.say(f"Finished in {took}. Report: {self.folder.child(REPORT)}")
-        _require_one_finished(self.folder, self.journal.trials())
+        require_one_finished(self.folder, self.journal.trials())
         return self.folder
+
+    def _finish(self) -> Comparison:
+        """Write the manifest that ends the run, then what is made from the records."""
+        delete_what_only_runs_need(self.folder, self.journal.trials())
+        with self._saving:
+            self._write_manifest(complete=True)
+            self.has_finished = True
+        comparison = write_report(self.folder)
+        for line in keep_best(self.folder, comparison):
+            self.display.say(line)
+        self._tell_trackers(comparison)
+        return comparison
 
     def _train(self, earlier: tuple[EvaluatedPoint, ...]) -> None:
         experiment, clock = self.ready.experiment, self.clock
@@ -227,16 +241,6 @@ class _Pipeline:
         self.facts.estimate = asdict(expected)
         return describe(expected, experiment)
 
-    def _keep_best(self, comparison: Comparison) -> None:
-        try:
-            lines = keep_best(self.folder, comparison)
-        except OSError as error:
-            if not is_disk_full(error):
-                raise
-            raise DiskFullError(_no_room(self.folder, error)) from error
-        for line in lines:
-            self.display.say(line)
-
     def _tell_trackers(self, comparison: Comparison) -> None:
         assert self.trackers is not None
         before = self.trackers.failures
@@ -247,26 +251,30 @@ class _Pipeline:
 
     def _leave_partial_report(self) -> None:
         """Write a report of the results so far; a resumed run overwrites it."""
-        if self._save():
+        if self.has_finished or self._save():
             write_report(self.folder)
 
     def _save_without_ray(self) -> None:
         """Write the records so far; if Ray is gone, it ends this process within a second."""
         self.clock.stop_counting()
-        if self.draft is not None:
-            self.folder.write_manifest(replace(self.draft, **times_of(self.clock)))
-        self.journal.write(self.folder)
+        with self._saving:
+            if self.has_finished:
+                return
+            if self.draft is not None:
+                self.folder.write_manifest(replace(self.draft, **times_of(self.clock)))
+            self.journal.write(self.folder)
 
     def _save(self) -> bool:
         """Write the records so far, and return whether there is anything to report."""
-        self.journal.write(self.folder)
-        if not self.journal.trials():
-            return False
-        self._write_manifest(complete=False)
-        return True
+        with self._saving:
+            self.journal.write(self.folder)
+            if not self.journal.trials():
+                return False
+            self._write_manifest(complete=False)
+            return True
 
     def _tell_how_to_continue(self) -> None:
-        self.display.say(resume_hint(self.folder))
+        self.display.say(end_hint(self.folder, has_finished=self.has_finished))
         if self.options.on_last_word:
             self.options.on_last_word()
 
@@ -276,20 +284,3 @@ class _Pipeline:
     def _make_manifest(self, complete: bool) -> Manifest:
         self.facts.trackers = self.trackers.failures if self.trackers else {}
         return manifest(self.ready, self.begun, self.facts, self.clock, complete)
-
-
-def _no_room(folder: RunFolder, error: Exception) -> str:
-    return (
-        f"no space left for {folder.shown} ({error}). The files in it are complete. Free some "
-        f"space, then continue with: raycompare run --resume {folder.shown}"
-    )
-
-
-def _require_one_finished(folder: RunFolder, trials: list[TrialRecord]) -> None:
-    if any(trial.status == "completed" for trial in trials):
-        return
-    failed = next((trial for trial in trials if trial.error), None)
-    first = failed or next(iter(trials), None)
-    cause = f" First cause: {first.trial_id}: {first.reason}." if first else ""
-    where = f" The tracebacks are in {folder.child(TRIALS)}, column error." if failed else ""
-    raise RunError(f"none of {number_of(len(trials), 'trial')} completed.{cause}{where}")

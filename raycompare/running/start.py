@@ -18,20 +18,24 @@ from filelock import FileLock, Timeout
 
 from raycompare.cluster.machines import Node
 from raycompare.data.splits import facts, texts_to_store
-from raycompare.errors import UserError
+from raycompare.errors import RunError, UserError
 from raycompare.experiment.file import write_experiment
 from raycompare.experiment.spec import Experiment, ResourceSpec
 from raycompare.formatting import number_of
 from raycompare.models.fingerprints import COMMIT, fingerprints
 from raycompare.records.clock import Clock
-from raycompare.records.layout import EXPERIMENT, LOCK, MANIFEST, STARTED
-from raycompare.records.manifest import TOTAL, Manifest
-from raycompare.records.rows import StoredText
+from raycompare.records.layout import EXPERIMENT, LOCK, MANIFEST, STARTED, TRIALS
+from raycompare.records.manifest import TOTAL, Manifest, RunStart
+from raycompare.records.rows import StoredText, TrialRecord
 from raycompare.records.run_folder import RunFolder
 from raycompare.records.snapshot import time_so_far
-from raycompare.records.versions import RECORDED_PACKAGES, code_versions
+from raycompare.records.versions import RECORDED_PACKAGES, code_versions, source_hash
 from raycompare.running.check import CheckedExperiment
 
+NOT_RECORDED = (
+    "  note: the content of the checkpoints is not recorded for this run, so its trials are "
+    "comparable only if they have not changed since it was started"
+)
 LOCK_SECONDS = 0.5
 """How long to wait for the lock, which `raycompare status` takes for an instant to test it."""
 
@@ -45,22 +49,6 @@ def earlier_clock(folder: RunFolder) -> Clock:
     known, counted = (kept.seconds, kept.machine_seconds) if kept else ({}, {})
     so_far = time_so_far(known, counted, folder.read_trials(), folder.read_evaluations())
     return Clock(so_far.seconds, so_far.machine_seconds)
-
-
-@dataclass(frozen=True)
-class RunStart:
-    """Identifies a run when it is resumed; written before its first trial."""
-
-    run_id: str
-    created_at: str
-    experiment_hash: str
-    data_hash: str
-    code: dict[str, str] = field(default_factory=dict)
-    """Versions of the packages that determine the results of a trial."""
-    directory: str | None = None
-    """Working directory, which relative paths of the experiment are relative to."""
-    checkpoints: dict[str, str] = field(default_factory=dict)
-    """What each model is made from; empty in runs of earlier versions, which did not record it."""
 
 
 @contextmanager
@@ -112,7 +100,7 @@ def begin(ready: CheckedExperiment, folder: RunFolder) -> RunStart:
         checkpoints=fingerprints(ready.experiment),
     )
     if folder.exists(STARTED):
-        return _same(RunStart(**json.loads(folder.read_text(STARTED))), begun, folder)
+        return _same(folder.read_start(), begun, folder)
     folder.write_text(EXPERIMENT, write_experiment(ready.experiment))
     if ready.experiment.report.texts:
         folder.write_rows(texts_to_store(ready.data), StoredText)
@@ -209,6 +197,7 @@ def manifest(
             **{package: version(package) for package in RECORDED_PACKAGES},
         },
         git_revision=git_revision(Path(__file__).parents[1]),
+        source_hash=source_hash(),
         hardware=[asdict(node) for node in about.nodes],
         resources={model: spec.model_dump() for model, spec in about.resources.items()},
         trackers=dict(about.trackers),
@@ -260,3 +249,26 @@ def git_revision(folder: Path) -> str | None:
     revision = git("rev-parse", "HEAD") if tracked is not None else None
     changed = git("status", "--porcelain", "--untracked-files=no", ".")
     return f"{revision}+" if revision and changed else revision
+
+
+def no_room(folder: RunFolder, error: Exception) -> str:
+    """Return the message about a full disk, with the command that continues the run."""
+    return (
+        f"no space left for {folder.shown} ({error}). The files in it are complete. Free some "
+        f"space, then continue with: raycompare run --resume {folder.shown}"
+    )
+
+
+def require_one_finished(folder: RunFolder, trials: list[TrialRecord]) -> None:
+    """Check that at least one trial completed.
+
+    Raises:
+        RunError: none did; the message has the first cause.
+    """
+    if any(trial.status == "completed" for trial in trials):
+        return
+    failed = next((trial for trial in trials if trial.error), None)
+    first = failed or next(iter(trials), None)
+    cause = f" First cause: {first.trial_id}: {first.reason}." if first else ""
+    where = f" The tracebacks are in {folder.child(TRIALS)}, column error." if failed else ""
+    raise RunError(f"none of {number_of(len(trials), 'trial')} completed.{cause}{where}")

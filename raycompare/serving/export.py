@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from raycompare.errors import UserError
 from raycompare.models.saved import NOTHING, Trust
 from raycompare.records.run_folder import RunFolder
+from raycompare.records.storage import require_parent
 from raycompare.report.card import not_plain
 from raycompare.serving.winner import lay_out, winner
 
@@ -23,6 +24,7 @@ def export(
         RunError: the ONNX model predicts differently from the model; nothing was written.
     """
     folder, target = RunFolder.at(run_dir), RunFolder.at(directory)
+    require_parent("DIR", f"{target.uri}/config.json")
     found = winner(folder, model)
     if contents := target.names(""):
         raise UserError(

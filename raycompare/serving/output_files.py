@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from raycompare.errors import UserError, one_of
-from raycompare.records.storage import open_filesystem, write_atomically
+from raycompare.records.storage import open_filesystem, require_parent, write_atomically
 from raycompare.serving.input_files import Input, ending_of
 
 PREDICTED, PROBABILITY = "predicted_label", "probability_"
@@ -75,6 +75,7 @@ def require_free(place: str) -> None:
     """
     if ending_of(place) not in OUT_FORMATS:
         raise UserError(f"--out: found {place}, allowed a file ending in {one_of(OUT_FORMATS)}.")
+    require_parent("--out", place)
     filesystem, path = open_filesystem(place)
     if filesystem.get_file_info(path).type != fs.FileType.NotFound:
         raise UserError(f"--out: {place} exists. Choose another file.")

@@ -9,8 +9,9 @@ from pathlib import Path
 from raycompare.analysis.comparison import Comparison, compare_run
 from raycompare.analysis.extend import finalist
 from raycompare.analysis.leaderboard import ModelRow
-from raycompare.errors import UserError
+from raycompare.errors import UserError, reading
 from raycompare.experiment.spec import UNLIMITED, Arguments, DataSpec, Experiment
+from raycompare.metrics import MODES
 from raycompare.models.places import CONFIG
 from raycompare.models.pooling import is_plain
 from raycompare.models.pretrained import MODEL_TYPE
@@ -28,6 +29,7 @@ from raycompare.records.rows import TrialRecord
 from raycompare.records.run_folder import RunFolder
 from raycompare.records.run_records import Records
 from raycompare.records.snapshot import read_records
+from raycompare.records.trial_files import best_finalists
 from raycompare.report.card import Card, SavedModel, not_plain
 
 CARD = "README.md"
@@ -40,6 +42,8 @@ class Winner:
     experiment: Experiment
     row: ModelRow
     trial_id: str
+    place: str | None = None
+    """Folder of its files in the run folder; default: that of its weights."""
 
     @property
     def model(self) -> str:
@@ -48,21 +52,28 @@ class Winner:
 
     def files(self, folder: RunFolder) -> RunFolder:
         """Return the folder of its weights in the run folder."""
-        return folder.folder(weights_of(self.trial_id))
+        return folder.folder(self.place or weights_of(self.trial_id))
 
 
 def winner(folder: RunFolder, model: str | None = None) -> Winner:
     """Find the model with the best mean test score, or the named one, and its weights.
 
+    A run that was fetched without weights still has its winner in `best`.
+
     Raises:
         UserError: there is no such model, it was not tested, or its weights are missing.
     """
     records = read_records(folder)
-    row = finalist(records, model).row
-    kept = kept_trial(folder, records.trials, row.model)
-    if kept is None:
-        raise UserError(_no_weights(folder, row.model))
-    return Winner(experiment=records.experiment, row=row, trial_id=kept.trial_id)
+    with reading(folder.shown):
+        chosen = finalist(records, model)
+        row, experiment = chosen.row, records.experiment
+        kept = kept_trial(folder, records.trials, row.model)
+        if kept is not None:
+            return Winner(experiment=experiment, row=row, trial_id=kept.trial_id)
+        if not chosen.is_winner or not folder.exists(f"{BEST}/{CONFIG}"):
+            raise UserError(_no_weights(folder, row.model))
+        best = best_finalists(records.trials, MODES[experiment.tune.metric])[row.model]
+    return Winner(experiment=experiment, row=row, trial_id=best.trial_id, place=BEST)
 
 
 def _no_weights(folder: RunFolder, model: str) -> str:
@@ -92,7 +103,8 @@ def model_files(place: str | Path, model: str | None = None) -> RunFolder:
     if not folder.exists(EXPERIMENT):
         return _lone_model(folder, model)
     records = read_records(folder)
-    chosen = finalist(records, model)
+    with reading(folder.shown):
+        chosen = finalist(records, model)
     kept = kept_trial(folder, records.trials, chosen.row.model)
     if kept is not None:
         return folder.folder(weights_of(kept.trial_id))

@@ -222,7 +222,7 @@ def make_plan(
     """Make a plan, whose id is a hash of all that determines its results."""
     content = json.dumps([stage, model, searched, seed, identity], sort_keys=True)
     digest = hashlib.sha256(content.encode()).hexdigest()[:DIGITS]
-    slug = re.sub(r"[^A-Za-z0-9.]+", "-", model)[:MOST_SLUG].strip("-")
+    slug = re.sub(r"[^A-Za-z0-9.]+", "-", model)[:MOST_SLUG].strip("-.")
     return TrialPlan(
         trial_id=f"{slug}-{stage}-{digest}",
         stage=stage,

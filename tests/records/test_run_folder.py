@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 
 from raycompare.errors import UserError
-from raycompare.records.drafts import draft_for
 from raycompare.records.layout import EXPERIMENT, STARTED
 from raycompare.records.rows import Ending, EvalRecord, Status, TrialRecord
-from raycompare.records.run_folder import RunFolder
+from raycompare.records.run_folder import RunFolder, draft_for
 from raycompare.report.write import write_report
 from tests.runs import typical
 
@@ -97,7 +96,8 @@ def test_a_resumed_run_names_the_directory_that_its_paths_are_relative_to(
     tmp_path: Path, directory: str | None, is_told: bool
 ) -> None:
     folder = typical().write(tmp_path)
-    folder.write_text(STARTED, json.dumps({"directory": directory} if directory else {}))
+    begun = dict.fromkeys(("run_id", "created_at", "experiment_hash", "data_hash"), "")
+    folder.write_text(STARTED, json.dumps({**begun, "directory": directory}))
     source = draft_for(None, (), folder.uri).source
     told = f", of a run that was started in /elsewhere (relative paths in it are now {PATHS}"
     assert source == folder.child(EXPERIMENT) + (told if is_told else "")

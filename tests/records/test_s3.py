@@ -11,6 +11,7 @@ from unittest import mock
 
 import boto3
 import pytest
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 from moto.server import ThreadedMotoServer
 
 from raycompare.api import load_run
@@ -18,8 +19,10 @@ from raycompare.errors import UserError
 from raycompare.records.fetch import fetch
 from raycompare.records.layout import ONLY_WHILE_IT_RUNS, WEIGHTS
 from raycompare.records.run_folder import RunFolder
+from raycompare.records.run_records import Records
 from raycompare.records.snapshot import Snapshot
 from raycompare.records.trial_files import TrialFiles
+from raycompare.report.listing import write_listing
 from raycompare.report.terminal.run_list import list_runs
 from raycompare.report.terminal.status import status_of
 from raycompare.report.write import write_report
@@ -131,7 +134,7 @@ def run_in(folder: RunFolder, tmp_path: Path) -> None:
     write_report(here)
     for file in here.files():
         here.copy_file(file, folder)
-    folder.write_text("figures/.half.png.tmp", "half")
+    folder.write_text("figures/.half.png.0123abcd.tmp", "half")
 
 
 def test_report_and_records_are_fetched(bucket: RunFolder, tmp_path: Path) -> None:
@@ -141,7 +144,8 @@ def test_report_and_records_are_fetched(bucket: RunFolder, tmp_path: Path) -> No
     assert target.uri == str(tmp_path / "home" / "ag-news" / "20260102-030405-abc123")
     left = {"weights", *ONLY_WHILE_IT_RUNS}
     here, there = set(target.files()), set(source.files())
-    assert here == {n for n in there if n.partition("/")[0] not in left} - {"figures/.half.png.tmp"}
+    copied = {name for name in there if name.partition("/")[0] not in left}
+    assert here - {"fetched.json"} == copied - {"figures/.half.png.0123abcd.tmp"}
     assert {"report.md", "trials.parquet", "tables/leaderboard.csv"} < here
     assert target.read_trials() == source.read_trials()
 
@@ -184,6 +188,25 @@ def test_the_commands_take_a_bucket(bucket: RunFolder, tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stderr
     assert Path(done.stdout.strip()).read_text() == bucket.read_text("report.md")
+
+
+def test_listing_a_bucket_takes_few_requests(
+    bucket: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = typical().write(tmp_path / "run")
+    write_listing(here, Records.of(here))
+    for number in range(6):
+        for file in here.files():
+            here.copy_file(file, bucket.folder(f"ag-news/{number}"))
+    answer, requests = DomainDispatcherApplication.__call__, []
+
+    def count(self: object, environ: dict[str, str], start: object) -> object:
+        requests.append(environ["REQUEST_METHOD"])
+        return answer(self, environ, start)
+
+    monkeypatch.setattr(DomainDispatcherApplication, "__call__", count)
+    assert len(list_runs(bucket, datetime.now(UTC)).runs) == 6
+    assert len(requests) <= 4 * 6 + 5, requests
 
 
 def test_a_bucket_of_runs_is_listed_watched_and_loaded(bucket: RunFolder, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_a_line_has_winner_score_cost_and_time(tmp_path: Path) -> None:
     console = Console(file=StringIO(), width=160)
     console.print(run_table(listed(tmp_path)))
     text = console.file.getvalue()  # type: ignore[attr-defined]
-    for word in ("run-2", "2026-01-02 03:04", "MCC 0.810 ± 0.010", "$1.00", "20 m 00 s"):
+    for word in ("run-2", "finished", "MCC 0.810 ± 0.010", "$1.00", "20 m 00 s"):
         assert word in text
 
 
@@ -113,3 +113,33 @@ def test_an_empty_folder_says_so(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_the_users_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not exist"):
         listed(tmp_path / "nowhere")
+
+
+def test_a_table_fits_80_columns(tmp_path: Path) -> None:
+    written(tmp_path, 2, cost={"usd_per_hour": 3.0})
+    console = Console(file=StringIO(), width=80)
+    console.print(run_table(listed(tmp_path)))
+    row = console.file.getvalue().splitlines()[1]  # type: ignore[attr-defined]
+    assert row.split() == [
+        "ag-news",
+        "finished",
+        "a",
+        "MCC",
+        "0.810",
+        "±",
+        "0.010",
+        "2",
+        "$1.00",
+        "20",
+        "m",
+        "00",
+        "s",
+    ]
+
+
+def test_a_limit_keeps_the_newest_and_counts_the_others(tmp_path: Path) -> None:
+    for day in (2, 4, 6):
+        written(tmp_path, day)
+    found = list_runs(RunFolder.at(tmp_path), datetime.now(UTC), limit=1)
+    assert [line.run_id for line in found.runs] == ["run-6"]
+    assert remarks(found) == ["2 older runs not shown."]

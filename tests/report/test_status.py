@@ -15,6 +15,7 @@ import pytest
 from filelock import FileLock
 from rich.console import Console
 
+from raycompare.cli.console import say_json
 from raycompare.errors import UserError
 from raycompare.records.layout import LOCK, MANIFEST, STARTED
 from raycompare.records.run_folder import RunFolder
@@ -23,7 +24,6 @@ from raycompare.report.terminal.follow import follow, looks
 from raycompare.report.terminal.status import (
     RunStatus,
     heading,
-    json_text,
     remarks,
     status_of,
     view,
@@ -69,7 +69,8 @@ def under_way(place: Path) -> RunFolder:
     waiting("b", 0.6, steps=0, status="not_run", ending="not_run", reason="not run", hostname=None)
     folder = run.write(place)
     (place / MANIFEST).unlink()
-    begun = {"run_id": "ID", "created_at": "2026-01-02T03:04:05+00:00", "data_hash": "0"}
+    begun = {"run_id": "ID", "created_at": "2026-01-02T03:04:05+00:00"}
+    begun |= {"data_hash": "0", "experiment_hash": "0"}
     folder.write_text(STARTED, json.dumps(begun))
     return folder
 
@@ -202,9 +203,12 @@ def test_another_folder_is_the_users_error(tmp_path: Path) -> None:
         look(RunFolder.at(tmp_path))
 
 
-def test_json_has_null_for_what_is_no_number(tmp_path: Path) -> None:
+def test_json_has_null_for_what_is_no_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     status = look(runs.typical().write(tmp_path))
-    content = json.loads(json_text(replace(status, seconds=float("nan"))))
+    say_json(replace(status, seconds=float("nan")))
+    content = json.loads(capsys.readouterr().out)
     assert content["seconds"] is None
     assert content["models"][0]["test"]["n"] == 3
 

@@ -42,6 +42,16 @@ def looks(folder: RunFolder, wait: Wait = time.sleep) -> Iterator[RunStatus]:
         wait(HERE_SECONDS if here else REMOTE_SECONDS)
 
 
+def changes(folder: RunFolder, wait: Wait = time.sleep) -> Iterator[RunStatus]:
+    """Yield the status whenever a trial, a score or the state has changed."""
+    last = None
+    for status in looks(folder, wait):
+        what = (line_of(status), status.state)
+        if what != last:
+            yield status
+        last = what
+
+
 def follow(folder: RunFolder, console: Console, wait: Wait = time.sleep) -> None:
     """Show a run until it ends or Ctrl-C is pressed: a live table, or lines if not a terminal.
 

@@ -2,49 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 
-from pyarrow import ArrowException
+from pyarrow.fs import FileType
 from rich.table import Table
-from rich.text import Text
 
-from raycompare.analysis.cost import cost_of
-from raycompare.analysis.leaderboard import Spread, leaderboard, spread
-from raycompare.errors import UserError
-from raycompare.formatting import NOTHING, dollars, duration
-from raycompare.metrics import LABELS, MetricName
-from raycompare.records.layout import EVALUATIONS, EXPERIMENT, MANIFEST, STARTED, TRIALS
-from raycompare.records.manifest import TOTAL
+from raycompare.analysis.leaderboard import spread
+from raycompare.errors import DamagedError, UserError, reading
+from raycompare.formatting import NOTHING, dollars, duration, number_of
+from raycompare.metrics import LABELS
+from raycompare.records.layout import EXPERIMENT
 from raycompare.records.run_folder import RunFolder
 from raycompare.records.snapshot import SHARED_FOLDERS, Snapshot, State
+from raycompare.report.listing import OF_A_RUN, RunLine, line_of, stored_line
 
-OF_A_RUN = (EXPERIMENT, STARTED, MANIFEST, TRIALS, EVALUATIONS)
-"""A folder with any of these files is a run folder, possibly an incomplete one."""
+AT_ONCE = 16
+"""Folders in a bucket that are read at the same time; local ones are read one by one."""
 EXPECTED = "expected run folders named NAME/RUN_ID, as `raycompare run` writes them"
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunLine:
-    """One run."""
-
-    run_id: str
-    name: str
-    folder: str
-    created_at: str
-    """Start in UTC, ISO 8601; empty if unknown."""
-    state: State
-    models: tuple[str, ...]
-    winner: str | None
-    """Model with the best mean test score; None if none was tested."""
-    metric: MetricName
-    test: Spread | None
-    """Test score of the winner."""
-    usd: float | None
-    """Cost in dollars; None without a price."""
-    seconds: float
-    """Wall-clock time; up to the last evaluation if the run has not ended."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,101 +40,133 @@ class RunList:
     runs: tuple[RunLine, ...]
     """Runs, newest first."""
     broken: tuple[Broken, ...]
+    omitted: int = 0
+    """Number of older folders that --limit left out."""
 
 
-def list_runs(place: RunFolder, now: datetime) -> RunList:
+def list_runs(place: RunFolder, now: datetime, limit: int | None = None) -> RunList:
     """List the runs in NAME/RUN_ID or RUN_ID below a folder, or the run in the folder itself.
+
+    With a limit, only the newest folders are read, by the time in their names.
 
     Raises:
         UserError: the folder does not exist.
     """
     if not place.exists(""):
         raise UserError(f"{place.shown} does not exist; {EXPECTED}.")
-    lines = [_read(folder, now) for folder in _run_folders(place)]
+    with ThreadPoolExecutor(AT_ONCE if place.local_path("") is None else 1) as pool:
+        candidates = sorted(
+            _candidates(place, pool), key=lambda item: item.folder.uri.rpartition("/")[2]
+        )
+        chosen = candidates if limit is None else candidates[-limit:]
+        lines = list(pool.map(lambda item: _read(item, now), chosen))
     runs = [line for line in lines if isinstance(line, RunLine)]
     return RunList(
         folder=place.shown,
         runs=tuple(sorted(runs, key=lambda line: (line.created_at, line.run_id), reverse=True)),
         broken=tuple(line for line in lines if isinstance(line, Broken)),
+        omitted=len(candidates) - len(chosen),
     )
 
 
-def _run_folders(place: RunFolder) -> Iterator[RunFolder]:
-    if _is_run(place):
-        yield place
+@dataclass(frozen=True)
+class _Candidate:
+    """A folder that may be a run."""
+
+    folder: RunFolder
+    sizes: Mapping[str, int]
+    """Bytes of its files."""
+    folders: Sequence[str]
+
+    @property
+    def is_run(self) -> bool:
+        return any(name in OF_A_RUN for name in self.sizes)
+
+
+def _look(folder: RunFolder) -> _Candidate:
+    """List a folder with one request."""
+    with reading(folder.shown):
+        infos = folder.infos("")
+    return _Candidate(
+        folder,
+        {info.base_name: info.size for info in infos if info.is_file},
+        sorted(info.base_name for info in infos if info.type == FileType.Directory),
+    )
+
+
+def _candidates(place: RunFolder, pool: Executor) -> Iterator[_Candidate]:
+    top = _look(place)
+    if top.is_run:
+        yield top
         return
-    for child in _below(place):
-        if _is_run(child):
-            yield child
-        else:
-            yield from _below(child) if child.folders() else (child,)
+    children = list(pool.map(_look_if_possible, _below(top)))
+    unsure = [child for child in children if not child.is_run and child.folders]
+    yield from (child for child in children if child not in unsure)
+    yield from pool.map(_look_if_possible, [below for child in unsure for below in _below(child)])
 
 
-def _below(place: RunFolder) -> Iterator[RunFolder]:
-    for name in place.folders():
+def _look_if_possible(folder: RunFolder) -> _Candidate:
+    try:
+        return _look(folder)
+    except DamagedError:  # a folder of another user: `_read` names it
+        return _Candidate(folder, {EXPERIMENT: 0}, ())
+
+
+def _below(parent: _Candidate) -> Iterator[RunFolder]:
+    for name in parent.folders:
         if name not in SHARED_FOLDERS and not name.startswith("."):
-            yield place.folder(name)
+            yield parent.folder.folder(name)
 
 
-def _is_run(folder: RunFolder) -> bool:
-    return any(name in OF_A_RUN for name in folder.sizes(""))
-
-
-def _read(folder: RunFolder, now: datetime) -> RunLine | Broken:
-    if not _is_run(folder):
+def _read(item: _Candidate, now: datetime) -> RunLine | Broken:
+    folder = item.folder
+    if not item.is_run:
         return Broken(folder=folder.shown, reason=f"it contains no files of a run; {EXPECTED}")
     try:
-        return _line(Snapshot.of(folder, now))
-    except (UserError, ArrowException, OSError, ValueError, TypeError) as error:
-        # A file is truncated, edited, unreadable, or written by another version.
+        with reading(folder.shown, "Its records contradict each other."):
+            return stored_line(folder, item.sizes) or line_of(Snapshot.of(folder, now))
+    except (UserError, OSError) as error:  # damaged, of another version, or out of reach
         return Broken(folder=folder.shown, reason=next(iter(str(error).splitlines()), repr(error)))
 
 
-def _line(snapshot: Snapshot) -> RunLine:
-    records = snapshot.records
-    experiment, manifest = records.experiment, records.manifest
-    metric, cost = experiment.tune.metric, cost_of(records)
-    first = next(iter(leaderboard(records)), None)
-    best = first if first and first.test else None
-    return RunLine(
-        run_id=manifest.run_id,
-        name=experiment.name,
-        folder=snapshot.folder.shown,
-        created_at=manifest.created_at,
-        state=snapshot.state,
-        models=tuple(model.name for model in experiment.models),
-        winner=best.model if best else None,
-        metric=metric,
-        test=best.test[metric] if best else None,
-        usd=cost.whole.usd if cost.price else None,
-        seconds=manifest.seconds.get(TOTAL, 0.0),
-    )
-
-
 def run_table(listed: RunList) -> Table:
-    """Return a table with a row per run."""
-    table = Table(expand=False, box=None, padding=(0, 2, 0, 0))
-    for column in ("run", "started"):
-        table.add_column(column, no_wrap=True)
-    for column in ("name", "state", "models", "winner", "test", "USD", "time"):
-        table.add_column(column, overflow="fold")
+    """Return a table with a row per run, readable at 80 columns."""
+    table = Table(expand=False, box=None, padding=(0, 1, 0, 0))
+    table.add_column("run", overflow="fold", min_width=22)
+    table.add_column("state", no_wrap=True)
+    table.add_column("winner", overflow="fold")
+    table.add_column("test", overflow="fold")
+    for column in ("models", "USD", "time"):
+        table.add_column(column, no_wrap=True, justify="right")
     for line in listed.runs:
         table.add_row(
-            Text(line.run_id),
-            line.created_at[: len("2026-01-02T03:04")].replace("T", " ") or NOTHING,
-            line.name,
-            line.state,
-            str(len(line.models)),
-            Text(line.winner or NOTHING),
+            f"{line.name}\n{line.run_id}",
+            STATE_SHORT[line.state],
+            line.winner or NOTHING,
             f"{LABELS[line.metric]} {spread(line.test)}" if line.test else NOTHING,
+            str(len(line.models)),
             NOTHING if line.usd is None else dollars(line.usd),
             duration(line.seconds),
         )
     return table
 
 
+STATE_SHORT: Mapping[State, str] = {
+    "running": "running",
+    "finished": "finished",
+    "interrupted": "interrupted",
+    "killed": "killed",
+    "silent": "silent",
+    "early_copy": "early copy",
+    "part_copy": "part copy",
+}
+
+
 def remarks(listed: RunList) -> list[str]:
     """Return a line for each folder that could not be read, or one if there are no folders."""
     if not listed.runs and not listed.broken:
         return [f"{listed.folder} is empty; {EXPECTED}."]
-    return [f"{broken.folder} can't be read: {broken.reason}" for broken in listed.broken]
+    lines = [f"{broken.folder} can't be read: {broken.reason}" for broken in listed.broken]
+    if listed.omitted:
+        lines.append(f"{number_of(listed.omitted, 'older run')} not shown.")
+    return lines

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from pydantic_core import to_json
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -19,18 +19,21 @@ from raycompare.metrics import LABELS, MetricName
 from raycompare.records.endings import STATUS_WORDS, first_cause, first_line
 from raycompare.records.manifest import TOTAL
 from raycompare.records.messages import Stage
-from raycompare.records.rows import TrialRecord
+from raycompare.records.rows import Ending, TrialRecord
 from raycompare.records.run_records import Records
 from raycompare.records.snapshot import Snapshot, State
 
 STAGES: tuple[Stage, ...] = ("tune", "confirm")
-UNDER_WAY = ("running", "waiting")
+NOT_ENDED: tuple[Ending, ...] = ("cut_short", "not_run")
+"""Endings of trials that a run, or a resumed run, still has to finish."""
 STATE_WORDS: Mapping[State, str] = {
     "running": "running",
     "finished": "finished",
     "interrupted": "interrupted, can be resumed",
     "killed": "killed, can be resumed",
     "silent": "not finished, no recent records: killed, or disconnected from the bucket",
+    "early_copy": "copy of a run that had not finished when it was fetched",
+    "part_copy": "incomplete copy, because fetching it was interrupted",
 }
 
 
@@ -87,7 +90,9 @@ class RunStatus:
     failures: int
     first_cause: str | None
     resume: str | None
-    """Command that continues the run; None if it is finished or running."""
+    """Command that continues the run; None if it is finished or running, or a part of a copy."""
+    fetch: str | None
+    """Command that fetches a copy again, if it is incomplete or from before the run's end."""
 
 
 def status_of(snapshot: Snapshot, now: datetime) -> RunStatus:
@@ -115,10 +120,19 @@ def status_of(snapshot: Snapshot, now: datetime) -> RunStatus:
         to_confirm=0 if manifest.complete else max(all_confirmed - len(records.confirm_trials), 0),
         failures=sum(trial.status == "errored" for trial in trials),
         first_cause=f"{cause.trial_id}: {first_line(cause)}" if cause else None,
-        resume=None
-        if snapshot.state in ("running", "finished")
-        else f"raycompare run --resume {snapshot.folder.shown}",
+        resume=_resume(snapshot),
+        fetch=snapshot.copy.command(snapshot.folder)
+        if snapshot.copy and snapshot.state in ("early_copy", "part_copy")
+        else None,
     )
+
+
+def _resume(snapshot: Snapshot) -> str | None:
+    if snapshot.state in ("running", "finished", "part_copy"):
+        return None
+    copy = snapshot.copy if snapshot.state == "early_copy" else None
+    place = copy.source if copy else snapshot.folder.shown
+    return shlex.join(["raycompare", "run", "--resume", place])
 
 
 def _status_now(trial: TrialRecord, running: bool) -> str:
@@ -132,15 +146,15 @@ def _status_now(trial: TrialRecord, running: bool) -> str:
 def _stage(
     name: Stage, trials: Sequence[TrialRecord], seconds: Mapping[str, float], running: bool
 ) -> StageStatus:
-    own = [_status_now(trial, running) for trial in trials if trial.stage == name]
-    ended = sum(status not in UNDER_WAY for status in own)
+    planned = [trial for trial in trials if trial.stage == name]
+    ended = sum(trial.ending not in NOT_ENDED for trial in planned)
     took = seconds.get(name)
-    paced = running and ended and took and ended < len(own)
+    paced = running and ended and took and ended < len(planned)
     return StageStatus(
         name=name,
-        trials=len(own),
+        trials=len(planned),
         ended=ended,
-        left_seconds=took / ended * (len(own) - ended) if paced and took else None,
+        left_seconds=took / ended * (len(planned) - ended) if paced and took else None,
     )
 
 
@@ -161,11 +175,6 @@ def _models(records: Records, running: bool) -> tuple[ModelStatus, ...]:
         )
         for row in leaderboard(records)
     )
-
-
-def json_text(status: object) -> str:
-    """Return dataclasses as JSON, with null for numbers that are not finite."""
-    return to_json(status, indent=2, inf_nan_mode="null").decode()
 
 
 def view(status: RunStatus) -> Group:
@@ -213,8 +222,10 @@ def remarks(status: RunStatus) -> list[str]:
     if status.failures:
         failed = number_of(status.failures, "trial")
         lines.append(f"{failed} failed; first cause: {status.first_cause}")
+    if status.fetch:
+        lines.append(f"To fetch it again: {status.fetch}")
     if status.resume:
-        lines.append(f"To continue: {status.resume}")
+        lines.append(f"To continue{' the run' if status.fetch else ''}: {status.resume}")
     return [line for line in lines if line]
 
 
