@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
+from huggingface_hub import get_token
+
 from raycompare.cluster.connection import is_remote
 from raycompare.cluster.gpus import gpu_problems, usability_here
 from raycompare.cluster.machines import Node, list_resources
@@ -46,14 +48,18 @@ class NodeView:
     """Modules that models and optimizers need and the machine can't import."""
     capability: float | None = None
     """Lowest compute capability of its GPUs, if it is known."""
+    has_token: bool = True
+    """Whether it can log in to the hub."""
     unusable_gpus: str | None = None
     """Reason why torch can't use the GPUs that Ray counts there; None if it can."""
 
 
 def usable_machines(
-    experiment: Experiment, folder: RunFolder, nodes: Sequence[Node]
+    experiment: Experiment, folder: RunFolder, nodes: Sequence[Node], private: Sequence[str] = ()
 ) -> tuple[Node, ...]:
     """Return the machines of the cluster and those that its autoscaler can start.
+
+    `private` are the models of the hub that only users who are logged in can load.
 
     Raises:
         ExperimentError: trials can't run on them; lists all reasons.
@@ -71,6 +77,7 @@ def usable_machines(
         *version_problems(answers, code_versions()),
         *model_problems(answers),
         *module_problems(answers),
+        *login_problems(answers, private),
         *room_problems(experiment, nodes, types),
     ]
     machines = (*nodes, *(node for kind in types or () for node in _not_started(kind, nodes)))
@@ -135,6 +142,7 @@ def _look(
         missing=tuple(place for place in folders if not Path(place).is_dir()),
         unimportable=tuple(module for module in modules if not is_importable(module)),
         capability=oldest_capability(),
+        has_token=get_token() is not None,
         unusable_gpus=usability_here(nodes),
     )
 
@@ -226,6 +234,22 @@ def module_problems(answers: Sequence[NodeResult[NodeView]]) -> Iterator[Problem
             found=f"the module {module}, which can't be imported on {', '.join(hostnames)}",
             allowed="modules that every machine can import",
             hint="install its package in setup_commands of the cluster file",
+        )
+
+
+def login_problems(
+    answers: Sequence[NodeResult[NodeView]], private: Sequence[str]
+) -> Iterator[Problem]:
+    """Find machines that can't log in to the hub for models that need it."""
+    without = [a.hostname for a in answers if a.value and not a.value.has_token]
+    if private and without:
+        yield Problem(
+            where="models",
+            found=f"{', '.join(private)}, private or gated on the hub, and no token on "
+            f"{', '.join(without)}",
+            allowed="public models, or a token on every machine",
+            hint="mount the file of your token with file_mounts of the cluster file, as "
+            "docs/cluster.md shows",
         )
 
 

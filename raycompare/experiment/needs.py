@@ -153,13 +153,19 @@ class Needs:
     def hub_ids(self) -> list[str]:
         """Data set and checkpoints that are loaded from the hub."""
         data = getattr(self.experiment, "data", None)
-        names = [] if data is None or self.data_files else [data.dataset]
-        folders = {str(place) for place in self.model_folders.values()}
-        names += [own.model.checkpoint for own in self.settings]
-        # builtin:NAME, package:PATH and URIs contain a colon; hub ids don't.
-        return sorted(
-            {n for n in names if ":" not in n and str(Path(n).expanduser()) not in folders}
-        )
+        names = set() if data is None or self.data_files else {data.dataset}
+        return sorted({n for n in names if ":" not in n} | set(self.hub_models.values()))
+
+    @property
+    def hub_models(self) -> dict[str, str]:
+        """Hub ids of checkpoints, keyed by dotted path."""
+        names = {f"{own.section}.checkpoint": own.model.checkpoint for own in self.settings}
+        # package:PATH contains a colon; hub ids don't.
+        return {
+            where: name
+            for where, name in names.items()
+            if ":" not in name and where not in self.model_folders
+        }
 
     @property
     def variables(self) -> list[str]:

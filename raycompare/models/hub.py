@@ -7,14 +7,18 @@ from pathlib import Path
 
 from huggingface_hub import HfApi, try_to_load_from_cache
 from huggingface_hub.errors import (  # type: ignore[attr-defined]
+    GatedRepoError,
     HFValidationError,
     HTTPError,
     NotASafetensorsRepoError,
+    RepositoryNotFoundError,
     RevisionResolutionError,
     SafetensorsParsingError,
 )
 from transformers.safetensors_conversion import get_conversion_pr_reference
 
+from raycompare.experiment.needs import needs_of
+from raycompare.experiment.spec import Experiment
 from raycompare.models.weight_files import (
     INDEX,
     WEIGHTS,
@@ -38,6 +42,23 @@ def commit_of(checkpoint: str, revision: str | None) -> str | None:
         return HfApi().resolve_revision(checkpoint, revision=revision or MAIN).resolved
     except _NO_ANSWER:
         return None
+
+
+def needs_login(name: str, repo_type: str = "model") -> bool:
+    """Return whether the hub shows a repository to some users only; False without an answer."""
+    try:
+        HfApi().auth_check(name, repo_type=repo_type, token=False)
+    except (GatedRepoError, RepositoryNotFoundError):
+        return True
+    except _NO_ANSWER:
+        return False
+    return False
+
+
+def private_models(experiment: Experiment) -> list[str]:
+    """Return the checkpoints that the hub shows to some users only."""
+    names = dict.fromkeys(needs_of(experiment).hub_models.values())
+    return [name for name in names if needs_login(name)]
 
 
 def commit_to_train(checkpoint: str, revision: str | None) -> str | None:

@@ -18,6 +18,7 @@ from raycompare.experiment.spec import Experiment
 from raycompare.formatting import duration, number_of
 from raycompare.metrics import MODES
 from raycompare.models.fingerprints import pin_commits
+from raycompare.models.hub import private_models
 from raycompare.models.pretrained import load_config
 from raycompare.records.clock import Clock
 from raycompare.records.fetch import require_original
@@ -193,7 +194,8 @@ class _Pipeline:
             connect(self.options.wait_nodes, self.display.say) as nodes,
             clock.counting(trial_machines),
         ):
-            machines = usable_machines(experiment, self.folder, nodes)
+            private = private_models(experiment) if is_remote() else ()
+            machines = usable_machines(experiment, self.folder, nodes, private)
             self.facts.nodes = nodes
             with clock("tokenize"):
                 shared = share(self.ready, self.folder, machines)

@@ -10,8 +10,11 @@ from dataclasses import dataclass, replace
 
 from raycompare.errors import ExperimentError, Problem
 from raycompare.experiment.file import Draft
+from raycompare.experiment.needs import needs_of
 from raycompare.experiment.prices import Price
+from raycompare.experiment.spec import Experiment
 from raycompare.formatting import duration
+from raycompare.models.hub import needs_login
 from raycompare.running.check import CheckedExperiment, check
 from raycompare.running.estimate import Site, describe, estimate
 from raycompare.running.start import new_folder
@@ -124,7 +127,7 @@ def _check_for_job(draft: Draft, out: str, request: Request, found: Findings) ->
             ready = check(draft, out if found.can_use_bucket else ".")
         except ExperimentError as error:
             raise ExperimentError(draft.source, [*error.problems, *problems]) from error
-    problems += path_problems(ready.experiment)
+    problems += [*path_problems(ready.experiment), *login_problems(ready.experiment)]
     if problems:
         raise ExperimentError(draft.source, [draft.locate(problem) for problem in problems])
     return ready
@@ -144,6 +147,24 @@ def _environment_of_job(request: Request) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+def login_problems(experiment: Experiment) -> Iterator[Problem]:
+    """Find models and data of the hub that a job can't load, because it has no token."""
+    needs = needs_of(experiment)
+    private = {where: name for where, name in needs.hub_models.items() if needs_login(name)}
+    dataset = experiment.data.dataset
+    if dataset in needs.hub_ids and needs_login(dataset, "dataset"):
+        private["data.dataset"] = dataset
+    for where, name in private.items():
+        kind = " --repo-type dataset" if where == "data.dataset" else ""
+        yield Problem(
+            where=where,
+            found=f"{name}, private or gated on the hub; a job gets no token, because everyone who "
+            "may describe it could read it",
+            allowed="a public hub id, or a path below the folder you submit from",
+            hint=f"hf download {name}{kind} --local-dir {name}, and then the same name is a folder",
+        )
 
 
 def tracker_problems(trackers: Sequence[str], request: Request) -> Iterator[Problem]:

@@ -12,6 +12,7 @@ from raycompare.cluster.checks import (
     MARKS,
     NodeView,
     ask_others,
+    login_problems,
     model_problems,
     room_problems,
     storage_problems,
@@ -85,6 +86,15 @@ def test_a_machine_that_does_not_answer_is_a_problem() -> None:
 def test_a_model_folder_is_named_once_with_all_that_lack_it() -> None:
     answers = [sees("w1", missing=("/models/a",)), sees("w2", missing=("/models/a",))]
     assert only(model_problems(answers)).found == "/models/a, which does not exist on w1, w2"
+
+
+def test_private_models_need_a_token_on_each_machine() -> None:
+    answers = [sees("w1", has_token=False), sees("w2")]
+    problem = only(login_problems(answers, ["org/private"]))
+    assert "org/private" in problem.found
+    assert "no token on w1" in problem.found
+    assert list(login_problems(answers, [])) == []
+    assert list(login_problems([sees("w2")], ["org/private"])) == []
 
 
 def test_resources_are_those_of_the_section_that_asks() -> None:

@@ -21,7 +21,14 @@ from raycompare.sagemaker import checks as sagemaker_checks
 from raycompare.sagemaker.aws import Aws, quiet
 from raycompare.sagemaker.checks import findings
 from raycompare.sagemaker.job_environment import Job
-from raycompare.sagemaker.plan import JobOptions, Plan, disk_notes, plan, tracker_problems
+from raycompare.sagemaker.plan import (
+    JobOptions,
+    Plan,
+    disk_notes,
+    login_problems,
+    plan,
+    tracker_problems,
+)
 from raycompare.sagemaker.request import Machines, Network, vcpus
 from raycompare.sagemaker.source import closure, write_source
 from raycompare.sagemaker.submit import _compute, base_name, default_image
@@ -181,6 +188,17 @@ def test_a_role_of_another_account_is_not_taken_for_one_of_the_same_name(
     wanted = request(role=f"arn:aws:iam::999999999999:role/{ROLE}")
     (problem,) = findings(wanted, OUT, Aws()).problems
     assert "does not exist in account 123456789012" in problem.found
+
+
+def test_a_job_has_no_login_for_private_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    private = {"org/private", "org/data"}
+    monkeypatch.setattr(
+        "raycompare.sagemaker.plan.needs_login", lambda name, kind="model": name in private
+    )
+    made = experiment("org/private", "org/public", data={"dataset": "org/data"})
+    wheres = [problem.where for problem in login_problems(made)]
+    assert wheres == ["models.0.checkpoint", "data.dataset"]
+    assert list(login_problems(experiment("org/public"))) == []
 
 
 def test_mlflow_needs_a_server_of_the_job() -> None:
