@@ -18,11 +18,12 @@ from pydantic import JsonValue
 
 from raycompare.analysis.leaderboard import best_trials
 from raycompare.errors import UserError
+from raycompare.experiment.base import MOST_NAME
 from raycompare.experiment.hyperparameters import ModelSettings, all_settings
 from raycompare.experiment.ranges import DOWN, MARGIN, UP, Scale, beyond, has_fixed_edges, in_range
 from raycompare.experiment.settings import TimeAttr
 from raycompare.experiment.space import DEVIATIONS, Domain
-from raycompare.experiment.spec import MOST_NAME, Arguments, Experiment, ModelSpec
+from raycompare.experiment.spec import Arguments, Experiment, ModelSpec
 from raycompare.formatting import number_of, score, setting
 from raycompare.metrics import LABELS, MODES
 from raycompare.records.endings import has_value
