@@ -16,6 +16,7 @@ from raycompare.errors import DamagedError, UserError, reading
 from raycompare.records.layout import (
     EXPERIMENT,
     FETCHED,
+    JOB,
     LOCK,
     MANIFEST,
     ONLY_WHILE_IT_RUNS,
@@ -141,7 +142,9 @@ def _require_safe(source: RunFolder, files: list[str]) -> None:
 
 def _not_a_run(source: RunFolder, files: list[str]) -> str:
     end = f"/{EXPERIMENT}"
-    runs = [source.child(file.removesuffix(end)) for file in files if file.endswith(end)]
+    # The source of a job has the experiment too.
+    named = [file for file in files if file.endswith(end) and f"/{JOB}/" not in file]
+    runs = [source.child(file.removesuffix(end)) for file in named]
     if runs:
         return f"{source.uri} is not a run folder, but contains some. Name one of them:\n" + (
             "\n".join(runs)
