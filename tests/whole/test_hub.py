@@ -20,10 +20,12 @@ import pytest
 from raycompare.experiment.file import parse_draft, read_draft
 from raycompare.experiment.needs import needs_of
 from raycompare.experiment.spec import Experiment
+from raycompare.models.fingerprints import COMMIT
 from raycompare.records.run_folder import RunFolder
 from tests import ROOT
 from tests.doc_commands import blocks, synced_tree
 from tests.hub_content import AG_NEWS, DATA_SETS, fill, save_data
+from tests.real_runs import outcomes, predictions
 from tests.rig.hub import Commit, serving
 
 pytestmark = [pytest.mark.docs, pytest.mark.timeout(600)]
@@ -92,8 +94,8 @@ class Stranger:
         settings = [word for setting in QUICK for word in ("--set", setting)]
         words = ["raycompare", "run", "example.yaml", "--out", out, *settings]
         self.run(*words, **environment)
-        (folder,) = (self.tree / out / "ag-news").iterdir()
-        return RunFolder.at(folder)
+        (manifest,) = (self.tree / out / "ag-news").glob("*/manifest.json")
+        return RunFolder.at(manifest.parent)
 
     def commits(self) -> dict[str, str]:
         """Return the commit of each model on the hub."""
@@ -144,3 +146,19 @@ def test_a_revision_of_the_data_is_that_revision_offline_too(stranger: Stranger)
     assert main != older
     asked = [None, "main", "older", commit, "no-such-revision"]
     assert first_texts(asked, HF_HUB_OFFLINE="1") == [main, main, older, older, None]
+
+
+def test_the_example_runs_from_the_hub_and_then_from_its_cache(stranger: Stranger) -> None:
+    online = stranger.compare("online")
+    assert any(AG_NEWS in line for line in stranger.asked)
+    commits = stranger.commits()
+    models = parse_draft(EXAMPLE, "README.md").experiment().models
+    pinned = {model.name: f"{COMMIT}{commits[model.checkpoint]}" for model in models}
+    assert online.read_manifest().data["checkpoints"] == pinned
+    before = list(stranger.asked)
+    offline = stranger.compare("offline", HF_HUB_OFFLINE="1")
+    assert stranger.asked == before
+    assert offline.read_manifest().data["checkpoints"] == pinned
+    assert {trial.status for trial in offline.read_trials()} == {"completed"}
+    assert outcomes(offline) == outcomes(online)
+    assert predictions(offline) == predictions(online)
