@@ -72,6 +72,7 @@ def call(command: str) -> tuple[Any, str, dict[str, Any]]:
     _, service, operation, *words = shlex.split(command, comments=True)
     if (service, operation) == ("s3", "mb"):
         return boto3.client("s3", "us-east-1"), "create_bucket", {"Bucket": words[0][5:]}
+    service = {"s3api": "s3"}.get(service, service)
     client, method = boto3.client(service, "us-east-1"), operation.replace("-", "_")
     shape = client.meta.service_model.operation_model(client.meta.method_to_api_mapping[method])
     members = {f"--{xform_name(name, '-')}": name for name in shape.input_shape.members}
@@ -85,6 +86,8 @@ def call(command: str) -> tuple[Any, str, dict[str, Any]]:
 @pytest.mark.usefixtures("aws")
 def test_aws_takes_the_command(command: str) -> None:
     client, method, parameters = call(command)
+    if not parameters and command not in SHOWN:
+        return  # named in passing, without its options
     if method in NOT_IN_MOTO:
         operation = client.meta.service_model.operation_model(
             client.meta.method_to_api_mapping[method]
