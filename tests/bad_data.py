@@ -52,7 +52,7 @@ PLACES: dict[str, Bad] = {
     "no name": Bad(data={"dataset": ""}, says="at least 1 character"),
     "a number": Bad(data={"dataset": 3}, says="string"),
     "a list": Bad(data={"dataset": ["a.csv"]}, says="string"),
-    "a nul": Bad(data={"dataset": "a\0.csv"}, says="a\0.csv"),
+    "a nul": Bad(data={"dataset": "a\0.csv"}, says="a\\x00.csv"),
     "a very long name": Bad(data={"dataset": "x" * 5000}, says="xxx ... xxx"),
     "another type": Bad(files={"a.xlsx": b"PK"}, says="a file of type '.xlsx'"),
     "no type": Bad(files={"data": GOOD}, says="a file of type ''"),

@@ -21,7 +21,8 @@ from pyarrow import fs
 from raycompare.data.input_file import format_of, stem_of
 from raycompare.data.problems import cause_of, few, not_data
 from raycompare.data.readers import ENDINGS, READERS
-from raycompare.records.storage import open_filesystem, retry_outages
+from raycompare.errors import UserError
+from raycompare.records.storage import SCHEMES, open_filesystem, retry_outages
 
 ZIP = ".zip"
 _SHARD = re.compile(r"-\d+-of-\d+$")
@@ -62,16 +63,20 @@ class Location:
         """
         if "://" not in dataset:
             return cls(*open_filesystem(dataset))
+        kind = dataset.partition("://")[0]
+        allowed = "a URI such as s3://bucket/data or gs://bucket/data"
+        hint = "download it and use its path" if dataset.startswith("http") else None
+        if kind.lower() not in SCHEMES:
+            raise not_data(f"{dataset!r}, and no filesystem for {kind}://", allowed, hint)
         # Characters after the first star could be taken for other parts of the URI.
         head = _GLOB.split(dataset)[0].rpartition("/")[0] if _GLOB.search(dataset) else dataset
         try:
             filesystem, path = open_filesystem(head)
+        except UserError as error:
+            raise not_data(str(error), allowed) from error
         except (OSError, ValueError, ImportError, pa.ArrowException) as error:
-            allowed = "a URI such as s3://bucket/data or gs://bucket/data"
-            hint = "download it and use its path" if dataset.startswith("http") else None
-            raise not_data(f"{dataset!r}: {cause_of(error)}", allowed, hint) from error
-        scheme = f"{dataset.partition('://')[0]}://"
-        return cls(filesystem, path + dataset[len(head) :].partition("?")[0], scheme)
+            raise not_data(f"{dataset!r}: {cause_of(error)}", allowed) from error
+        return cls(filesystem, path + dataset[len(head) :].partition("?")[0], f"{kind}://")
 
     @property
     def is_pattern(self) -> bool:

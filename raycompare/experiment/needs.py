@@ -225,9 +225,16 @@ def _packages_of_models(every: Iterable[ModelSettings]) -> Iterator[Package]:
         for optim, module in optimizer_modules(own).items():
             yield Package(where=own.place("optim"), reason=optim, module=module)
         for folder in checkpoint_folders(own.model.checkpoint):
-            if not (folder / _TOKENIZER).exists() and any(folder.glob(_TIKTOKEN)):
+            if _needs_tiktoken(folder):
                 where = f"{own.section}.checkpoint"
                 yield Package(where=where, reason="its tokenizer", module="tiktoken")
+
+
+def _needs_tiktoken(folder: Path) -> bool:
+    try:
+        return not (folder / _TOKENIZER).exists() and any(folder.glob(_TIKTOKEN))
+    except PermissionError:  # the checks of models say so
+        return False
 
 
 def checkpoint_folders(checkpoint: str) -> list[Path]:

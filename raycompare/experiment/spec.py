@@ -63,7 +63,7 @@ LabelName = Annotated[str, Field(pattern=r"\S")]
 class DataSpec(Part):
     """Labelled text to compare models on."""
 
-    dataset: Annotated[Place, Field(min_length=1)]
+    dataset: Annotated[str, Field(min_length=1), AfterValidator(_no_credentials)]
     """A file, folder, pattern such as part-*.csv, archive, or the URI of one of these;
     builtin:docstrings; or a hub id."""
     config: str | None = None

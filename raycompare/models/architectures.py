@@ -64,8 +64,8 @@ class Vocabulary:
     """Whether the tokenizer marks the two texts of a pair with token_type_ids."""
     limit: int
     """Longest text in tokens; `UNLIMITED` or more if there is no limit."""
-    marks_the_end: bool
-    """Whether the last token of each text is the one that ends texts."""
+    last: int | None
+    """Id of the last token of a text; None if a text has no tokens."""
 
     @classmethod
     def of(cls, tokenizer: PreTrainedTokenizerBase) -> Self:
@@ -78,7 +78,7 @@ class Vocabulary:
             special={name: getattr(tokenizer, name, None) for name in SPECIAL},
             has_segments=SEGMENTS in tokenizer.model_input_names,
             limit=int(tokenizer.model_max_length),
-            marks_the_end=tokenizer("a")["input_ids"][-1:] == [tokenizer.eos_token_id],
+            last=next(reversed(tokenizer("a")["input_ids"]), None),
         )
 
 

@@ -141,7 +141,7 @@ def _built_problems(
     reason = explain_wrong_head(built) if model.model_class else None
     if reason is not None:
         return [_no_class(f"{where}.model_class", model, reason)]
-    if looks_for_the_end(built) and not vocabulary_of(model).marks_the_end:
+    if looks_for_the_end(built) and vocabulary_of(model).last != built.config.eos_token_id:
         return [_no_end(here, config)]
     problems = list(fit_problems(here, model, built)) if model.is_pretrained else []
     return problems + (
@@ -152,9 +152,9 @@ def _built_problems(
 def _no_end(where: str, config: PretrainedConfig) -> Problem:
     return Problem(
         where=where,
-        found=f"a tokenizer that does not end texts with a special token, for a model of type "
-        f"{config.model_type!r}, which classifies by that token",
-        allowed="a tokenizer whose texts end with its eos_token, such as that of T5 or BART",
+        found="a tokenizer that does not end texts with the eos_token_id of the config, for a "
+        f"model of type {config.model_type!r}, which classifies by that token",
+        allowed="the tokenizer that the model was made with",
     )
 
 

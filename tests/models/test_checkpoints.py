@@ -22,6 +22,7 @@ from raycompare.models.pretrained import build_model, load_pretrained, load_toke
 from raycompare.models.saved import load_model
 from tests.tiny import FILLER, SPECIAL, WORDS, tokenizer_for
 
+END = SPECIAL.index("[SEP]")
 VOCABULARY = [*SPECIAL, *FILLER, *(word for words in WORDS.values() for word in words)]
 LABELS = ("animals", "plants", "rocks")
 SIZE: dict[str, Any] = {
@@ -47,7 +48,10 @@ def made(class_name: str, **fields: Any) -> PreTrainedModel:
 
 def publish(model: PreTrainedModel, folder: Path) -> ModelSpec:
     model.save_pretrained(folder)
-    tokenizer_for(VOCABULARY).save_pretrained(folder)
+    tokenizer = tokenizer_for(VOCABULARY)
+    if model.config.is_encoder_decoder:
+        tokenizer.eos_token = tokenizer.sep_token
+    tokenizer.save_pretrained(folder)
     return ModelSpec(name="it", checkpoint=str(folder))
 
 
@@ -173,8 +177,14 @@ PUBLISHED: dict[str, tuple[str, dict[str, Any]]] = {
     "gpt2": ("GPT2LMHeadModel", {}),
     "llama": ("LlamaForCausalLM", HEADS),
     "qwen2": ("Qwen2ForCausalLM", {**HEADS, "vocab_size": 30}),  # its tokenizer adds a token
-    "t5": ("T5ForConditionalGeneration", {"d_kv": 8, "d_ff": 32, "decoder_start_token_id": 0}),
-    "bart": ("BartForConditionalGeneration", {"encoder_ffn_dim": 32, "decoder_ffn_dim": 32}),
+    "t5": (
+        "T5ForConditionalGeneration",
+        {"d_kv": 8, "d_ff": 32, "decoder_start_token_id": 0, "eos_token_id": END},
+    ),
+    "bart": (
+        "BartForConditionalGeneration",
+        {"encoder_ffn_dim": 32, "decoder_ffn_dim": 32, "eos_token_id": END},
+    ),
     "for tokens": ("BertForTokenClassification", {"num_labels": 9}),
     "for as many labels": ("BertForSequenceClassification", {"num_labels": 3}),
 }

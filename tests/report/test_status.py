@@ -277,7 +277,6 @@ def test_the_commands_need_neither_ray_nor_torch(command: str, tmp_path: Path) -
         (["status", "nowhere"], "Expected a run folder"),
         (["ls", "nowhere"], "nowhere does not exist"),
         (["diff", "nowhere", "nowhere"], "Expected a run folder"),
-        (["status", "nowhere", "--follow", "--json"], "expected one of them"),
     ],
 )
 def test_the_users_mistakes_exit_with_2(arguments: list[str], says: str, in_tmp: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from tests import ROOT
 
-FILES = {"one": 1, "two": 2, "four": 4}
+FILES = {"one": 1, "two": 2, "three": 3}
 
 METRIC = """
 import numpy as np
