@@ -44,7 +44,6 @@ LEFT = [
     "ag-news-refined.yaml",
     "models/small/model.safetensors",
     "models/small-onnx/model.onnx",
-    "predicted.csv",
     "predicted.parquet",
     "reports/ag-news-extended",
     "reports/ag-news-refined",
