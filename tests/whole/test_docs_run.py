@@ -151,8 +151,6 @@ def write_texts(folder: Path) -> None:
     new = rows(30, seed=9)
     new.to_csv(folder / "new.csv", index=False)
     new.to_parquet(folder / "new.parquet")
-    pairs = new.assign(premise=new.text, hypothesis=new.text.iloc[::-1].to_list())
-    pairs.to_json(folder / "pairs.jsonl", orient="records", lines=True)
 
 
 @pytest.mark.parametrize("command", REST)
