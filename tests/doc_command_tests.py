@@ -29,9 +29,6 @@ RUN_BY: Mapping[str, str] = {
     r"(mkdir -p .*|python -c .*|hf download .*)": (
         "tests/whole/test_hub.py::test_data_and_models_are_downloaded_as_the_docs_say"
     ),
-    r"raycompare predict models/pairs .*": (
-        "tests/serving/test_predict.py::test_pairs_are_answered_as_pairs"
-    ),
     r"export RAYCOMPARE_SAGEMAKER_ROLE=.*": JOB,
     r"raycompare sagemaker submit (?!--resume).*": JOB,
     r"raycompare sagemaker submit --resume .*": (

@@ -8,6 +8,7 @@ are those that CI calls.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -24,13 +25,14 @@ import boto3
 import httpx
 import pytest
 
+from raycompare.models.saved import TEXTS_PER_ROW
 from raycompare.records.run_folder import RunFolder
 from raycompare.serving.start import require_port
 from tests.doc_commands import ROOT, blocks, synced_tree
 from tests.real_runs import go, tiny_experiment, write
 from tests.records.test_s3 import s3
 from tests.signals import hear_ctrl_c
-from tests.tiny import rows
+from tests.tiny import rows, save_tiny_bert
 
 __all__ = ["s3"]
 
@@ -44,6 +46,7 @@ LEFT = [
     "ag-news-refined.yaml",
     "models/small/model.safetensors",
     "models/small-onnx/model.onnx",
+    "predicted.csv",
     "predicted.parquet",
     "reports/ag-news-extended",
     "reports/ag-news-refined",
@@ -140,6 +143,7 @@ def site(
     runs = [run.uri.rpartition("/")[2] for run in (first, second)]
     write(content, folder)
     write_texts(folder)
+    save_model_of_pairs(folder / "models" / "pairs")
     boto3.client("s3").create_bucket(Bucket=BUCKET)
     boto3.client("s3").upload_file(str(folder / "new.parquet"), BUCKET, "new.parquet")
     remote = RunFolder.at(f"s3://{BUCKET}/raycompare/ag-news")
@@ -151,6 +155,14 @@ def write_texts(folder: Path) -> None:
     new = rows(30, seed=9)
     new.to_csv(folder / "new.csv", index=False)
     new.to_parquet(folder / "new.parquet")
+    pairs = new.assign(premise=new.text, hypothesis=new.text.iloc[::-1].to_list())
+    pairs.to_json(folder / "pairs.jsonl", orient="records", lines=True)
+
+
+def save_model_of_pairs(folder: Path) -> None:
+    save_tiny_bert(folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {TEXTS_PER_ROW: 2}))
 
 
 @pytest.mark.parametrize("command", REST)
