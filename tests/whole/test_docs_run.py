@@ -162,7 +162,8 @@ def write_texts(folder: Path) -> None:
 def save_model_of_pairs(folder: Path) -> None:
     save_tiny_bert(folder)
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {TEXTS_PER_ROW: 2}))
+    config |= {TEXTS_PER_ROW: 2, "id2label": {"0": "apart", "1": "alike"}}
+    (folder / "config.json").write_text(json.dumps(config))
 
 
 @pytest.mark.parametrize("command", REST)
