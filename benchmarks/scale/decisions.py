@@ -16,14 +16,14 @@ from benchmarks.page import Goal, Page, wrap
 from raycompare.experiment.settings import TuneSpec
 from raycompare.experiment.spec import Experiment
 from raycompare.formatting import count, table
-from raycompare.metrics import MODES
 from raycompare.records.journal import Journal
-from raycompare.records.messages import Evaluation, TrialEnd, TrialPlan, TrialStart
+from raycompare.records.messages import TrialPlan
 from raycompare.tuning.optuna_search import JournalNews, Tpe
 from raycompare.tuning.plans import Slot
 from raycompare.tuning.rule_scheduler import RuleScheduler
 from raycompare.tuning.schedulers.top_k import TopK
 from raycompare.tuning.searcher import PLAN, config_of
+from tests.records.test_journal import END, START, evaluation
 
 TRIALS, MODELS, PAUSED = 10_000, 20, 8_000
 SUGGESTIONS, STEPS, PAUSE_S = 60, 500, 0.01
@@ -67,30 +67,9 @@ class Trials:
         )
         self.journal.add(plan)
         self.journal.start(plan.trial_id)
-        for message in (_START, _evaluation(10, chance.random()), _END):
+        for message in (START, evaluation(10, chance.random()), END):
             self.journal.record(plan.trial_id, message)
         self.journal.end(plan.trial_id)
-
-
-_START = TrialStart(
-    started_at="2026-01-02T03:04:05+00:00",
-    startup_seconds=0.5,
-    planned_steps=10,
-    examples_per_step=16.0,
-    num_parameters=100,
-    device="cpu",
-    precision="fp32",
-    hostname="here",
-    num_threads=1,
-)
-_END = TrialEnd(reason="full_budget", step=10, train_seconds=4.0, eval_seconds=1.0)
-
-
-def _evaluation(step: int, value: float) -> Evaluation:
-    metrics: dict[str, float] = {**dict.fromkeys(MODES, value)}
-    return Evaluation(
-        step=step, epoch=1, examples_seen=8, train_seconds=1, eval_seconds=1, metrics=metrics
-    )
 
 
 class _Trial(SimpleNamespace):

@@ -63,7 +63,7 @@ def _explain_place(error: BaseException, places: Collection[str]) -> Explanation
     text = " ".join(str(error).split())
     number = error.errno if isinstance(error, OSError) else None
     names = [str(name) for name in (getattr(error, "filename", None), text) if name]
-    # Errors of buckets have no number, and name the bucket or only the service.
+    # An error of a bucket has no errno, and its text may name only the service.
     is_remote = number is None and "AWS Error" in text
     if not is_remote and number not in ANYWHERE and not _mentions(names, places):
         return None
